@@ -1,0 +1,151 @@
+/**
+ * Every stable error code, in one place. `status` is the HTTP status when the API answers with it, 0 when it only ever stands in a run's,
+ * step's or frame's error. docs/errors.md is generated from this table.
+ */
+export const ERRORS = {
+  BTN_BAD_REQUEST: { status: 400, title: 'The request cannot be read', help: 'Check the URL, the headers and the framing of the request.' },
+  BTN_MALFORMED_BODY: {
+    status: 400,
+    title: 'The body cannot be parsed',
+    help: 'Send well-formed JSON (or YAML for definitions); line and column say where parsing stopped.',
+  },
+  BTN_UNAUTHORIZED: { status: 401, title: 'No or unknown credential', help: 'Send `Authorization: Bearer <api key>`.' },
+  BTN_FORBIDDEN: {
+    status: 403,
+    title: 'The credential is known but not allowed to do this',
+    help: 'Use a key with a role that the route table allows.',
+  },
+  BTN_NOT_ELIGIBLE: {
+    status: 403,
+    title: 'The approval is not assigned to you',
+    help: 'Ask one of the assignees, or delegate the approval.',
+  },
+  BTN_SELF_APPROVAL: {
+    status: 403,
+    title: 'Who started the run may not decide its approval',
+    help: 'Let somebody else decide, or set `allowSelf: true` in the definition.',
+  },
+  BTN_NOT_FOUND: { status: 404, title: 'There is nothing at this address', help: 'Check the path; docs are at /docs.' },
+  BTN_RUN_NOT_FOUND: { status: 404, title: 'No such run in this namespace', help: 'Check the id and the namespace of the key.' },
+  BTN_STEP_NOT_FOUND: { status: 404, title: 'No such step in this run', help: 'GET /api/v1/runs/{id}/steps lists the step paths.' },
+  BTN_WORKFLOW_NOT_FOUND: { status: 404, title: 'No such workflow, version or tag', help: 'GET /api/v1/workflows lists them.' },
+  BTN_APPROVAL_NOT_FOUND: { status: 404, title: 'No such approval in this namespace', help: 'GET /api/v1/approvals lists them.' },
+  BTN_KEY_NOT_FOUND: { status: 404, title: 'No such API key', help: 'GET /api/v1/api-keys lists them.' },
+  BTN_SECRET_NOT_FOUND: { status: 404, title: 'No such secret', help: 'PUT /api/v1/secrets/{name} makes it.' },
+  BTN_VAR_NOT_FOUND: { status: 404, title: 'No such variable', help: 'PUT /api/v1/vars/{name} makes it.' },
+  BTN_METHOD_NOT_ALLOWED: {
+    status: 405,
+    title: 'The address does not take this method',
+    help: 'The Allow header lists the methods it takes.',
+  },
+  BTN_CONFLICT: { status: 409, title: 'The state forbids it', help: 'The detail names the state.' },
+  BTN_RUN_STATE: { status: 409, title: 'The state of the run forbids it', help: 'The detail names the state of the run.' },
+  BTN_RUN_COMPENSATED: { status: 409, title: 'The run has begun to compensate and cannot be reopened', help: 'Fork it instead.' },
+  BTN_WORKFLOW_ARCHIVED: { status: 409, title: 'The workflow is archived', help: 'PUT the definition again to revive it.' },
+  BTN_APPROVAL_STATE: { status: 409, title: 'The approval no longer takes votes', help: 'The detail names its state.' },
+  BTN_ALREADY_VOTED: { status: 409, title: 'You have voted already; votes are final', help: 'GET the approval to see the votes.' },
+  BTN_NAME_TAKEN: { status: 409, title: 'The name is in use', help: 'Choose another name or revoke the one in use.' },
+  BTN_PRECONDITION_FAILED: { status: 412, title: 'If-Match does not hold', help: 'Read the resource again and send its current version.' },
+  BTN_TOO_LARGE: { status: 413, title: 'Over a size limit', help: 'The detail names the limit and its setting.' },
+  BTN_MEDIA_TYPE: {
+    status: 415,
+    title: 'The media type is not taken here',
+    help: 'Send application/json (or application/yaml for definitions).',
+  },
+  BTN_INVALID_REQUEST: {
+    status: 422,
+    title: 'The request is well-formed but invalid',
+    help: 'Each entry of `errors` points at a place and says what is wrong.',
+  },
+  BTN_INVALID_DEFINITION: {
+    status: 422,
+    title: 'The definition is invalid',
+    help: 'Each entry of `errors` points at a place of the definition.',
+  },
+  BTN_INVALID_INPUT: {
+    status: 422,
+    title: 'The input does not match the schema of the workflow',
+    help: 'Each entry of `errors` points into the input.',
+  },
+  BTN_IDEMPOTENCY_MISMATCH: {
+    status: 422,
+    title: 'The Idempotency-Key was used with another body',
+    help: 'Use a new key for a new request.',
+  },
+  BTN_TOO_MANY_REQUESTS: { status: 429, title: 'Too many requests', help: 'Wait for as long as Retry-After says.' },
+  BTN_INTERNAL: { status: 500, title: 'Something went wrong on our side', help: 'The log has the details under the request id.' },
+  BTN_UNAVAILABLE: { status: 503, title: 'Something this needs is away', help: 'Try again; nothing was half done.' },
+  // --- of steps and runs
+  BTN_EXPRESSION: {
+    status: 0,
+    title: 'An expression could not be evaluated',
+    help: 'Guard optional fields with has(a.b) or a.?b.orValue(x).',
+  },
+  BTN_EXPRESSION_LIMIT: {
+    status: 0,
+    title: 'An expression did more work than it may',
+    help: 'Make it smaller or split it over several steps.',
+  },
+  BTN_HTTP_STATUS: {
+    status: 0,
+    title: 'The service answered with a status that is not expected',
+    help: 'See `status` in the error; `expect.status` names what counts as success.',
+  },
+  BTN_HTTP_NETWORK: { status: 0, title: 'The service could not be reached', help: 'Check the host, its DNS name and its TLS certificate.' },
+  BTN_HTTP_RESPONSE: {
+    status: 0,
+    title: 'The answer is not what the step expects',
+    help: 'Check `response` and `expect.schema` of the step.',
+  },
+  BTN_HTTP_TOO_LARGE: {
+    status: 0,
+    title: 'The answer is larger than maxBytes',
+    help: 'Raise `maxBytes` of the step, at most the output limit.',
+  },
+  BTN_ADDRESS_REFUSED: {
+    status: 0,
+    title: 'The address is not one that workflows may call',
+    help: 'Only public addresses may be called; BATON_HTTP_ALLOW lets others through.',
+  },
+  BTN_SECRET_UNKNOWN: {
+    status: 0,
+    title: 'The step uses a secret that does not exist',
+    help: 'PUT /api/v1/secrets/{name}, then retry the run.',
+  },
+  BTN_TIMEOUT: { status: 0, title: 'The attempt or wait took longer than its timeout', help: 'Raise `timeout`, or look at the service.' },
+  BTN_WORKER_LOST: {
+    status: 0,
+    title: 'The call killed or lost its worker too often',
+    help: 'Look at what the call does to its worker; then retry the run.',
+  },
+  BTN_APPROVAL_REJECTED: { status: 0, title: 'The approval was rejected', help: '`onReject: continue` lets the run go on.' },
+  BTN_APPROVAL_TIMEOUT: { status: 0, title: 'Nobody decided the approval in time', help: '`onTimeout` says what happens then.' },
+  BTN_APPROVAL_ASSIGNEES: {
+    status: 0,
+    title: 'The assignees of the approval are not a list of user:, group: or role: entries',
+    help: 'Check the expression of `assignees`.',
+  },
+  BTN_AGENT: {
+    status: 0,
+    title: 'The model did not give a usable answer',
+    help: 'See the message; check model, prompt and output schema.',
+  },
+  BTN_AGENT_MODEL: {
+    status: 0,
+    title: 'The model is unknown or not configured',
+    help: 'Set up the provider in the settings of agent-runner.',
+  },
+  BTN_AGENT_BUDGET: { status: 0, title: 'The agent would go over its budget', help: 'Raise `budget`, or ask for less.' },
+  BTN_OUTPUT_TOO_LARGE: { status: 0, title: 'The output of a step is over the limit', help: 'Store it elsewhere and pass a reference.' },
+  BTN_BLOB_MISSING: { status: 0, title: 'A large payload is no longer stored', help: 'Run the workflow again.' },
+  BTN_LOOP_LIMIT: { status: 0, title: 'The loop would go on past max', help: 'Raise `max` or fix the condition.' },
+  BTN_STEP_FAILED: { status: 0, title: 'A step failed', help: '`cause` has its error.' },
+  BTN_USER_FAIL: { status: 0, title: 'The workflow failed itself', help: 'See the message of its `fail` step.' },
+  BTN_COMPENSATION_FAILED: { status: 0, title: 'A compensation failed', help: '`cause` has the first error.' },
+  BTN_RUN_TIMEOUT: { status: 0, title: 'The run took longer than its timeout', help: 'Raise `timeout` of the workflow.' },
+  BTN_DEFINITION_UNREADABLE: { status: 0, title: 'The stored definition no longer compiles', help: 'Save it again; the detail says why.' },
+  BTN_EVENT_REFUSED: { status: 0, title: 'Postgres refused a value of this run', help: 'The message names the value.' },
+  BTN_UNSUPPORTED: { status: 422, title: 'This version does not run that yet', help: 'See docs/roadmap.md for what runs.' },
+} as const satisfies Record<string, { status: number; title: string; help: string }>
+
+export type ErrorCode = keyof typeof ERRORS

@@ -1,0 +1,82 @@
+/** Events: one immutable fact about a run. Stored as rows, shown as CloudEvents 1.0 objects with the extension attribute `seq`. */
+import { z } from 'zod'
+import { idOf } from './ids.ts'
+import { Json } from './json.ts'
+
+export const EVENT_TYPES = [
+  'run.created',
+  'run.started',
+  'run.waiting',
+  'run.resumed',
+  'run.paused',
+  'run.reopened',
+  'run.ending',
+  'run.succeeded',
+  'run.failed',
+  'run.cancelled',
+  'run.timed_out',
+  'run.patched',
+  'run.forked',
+  'step.scheduled',
+  'step.started',
+  'step.retrying',
+  'step.waiting',
+  'step.succeeded',
+  'step.failed',
+  'step.skipped',
+  'step.cancelled',
+  'approval.opened',
+  'approval.claimed',
+  'approval.delegated',
+  'approval.escalated',
+  'approval.decided',
+  'approval.expired',
+  'approval.cancelled',
+] as const
+/** Type without the `dev.baton.` prefix, as rows and streams carry it. */
+export type EventType = (typeof EVENT_TYPES)[number]
+
+/** An event as rows and streams hold it. `runId` is the bare UUID; `at` is milliseconds since 1970; `path` is empty for events of the run itself. */
+export const StoredEvent = z.object({
+  runId: z.string(),
+  seq: z.int().positive(),
+  type: z.enum(EVENT_TYPES),
+  path: z.string(),
+  at: z.number(),
+  data: z.record(z.string(), Json),
+})
+export type StoredEvent = z.infer<typeof StoredEvent>
+
+/** One entry of the stream `events:{lane}`: what one batch of a runner committed. */
+export const EventsEntry = z.array(StoredEvent.extend({ namespace: z.string(), workflow: z.string() }))
+export type LiveEvent = StoredEvent & { namespace: string; workflow: string }
+
+/** An event as REST, WebSocket and SSE show it (CloudEvents 1.0). */
+export const CloudEvent = z.object({
+  specversion: z.literal('1.0'),
+  id: z.string().describe('`<run id>/<seq>`'),
+  source: z.string().describe('`/runs/<run id>`'),
+  type: z.string().describe('`dev.baton.…`'),
+  subject: z.string().optional().describe('the step path; absent for events of the run itself'),
+  time: z.string(),
+  datacontenttype: z.literal('application/json'),
+  seq: z.int().positive(),
+  data: z.record(z.string(), Json),
+})
+export type CloudEvent = z.infer<typeof CloudEvent>
+
+/** The public form of a stored event. */
+export function cloudEventOf(event: StoredEvent): CloudEvent {
+  const id = idOf('run', event.runId)
+  return {
+    specversion: '1.0',
+    id: `${id}/${event.seq}`,
+    source: `/runs/${id}`,
+    type: `dev.baton.${event.type}`,
+    ...(event.path === '' ? {} : { subject: event.path }),
+    time: new Date(event.at).toISOString(),
+    datacontenttype: 'application/json',
+    seq: event.seq,
+    data: event.data,
+  }
+}

@@ -1,0 +1,179 @@
+/**
+ * What services say to each other over Redis: facts (towards the runner), calls and jobs (from it), and the names of keys and streams.
+ * All of it can be lost at any time; Postgres knows enough to say it again. Run ids here are bare UUIDs.
+ */
+import { z } from 'zod'
+import { BatonError, Json } from './json.ts'
+
+/** Redis keys. Streams of one partition or lane share a hash tag, so that a cluster keeps them in one slot. */
+export const keys = {
+  facts: (partition: number) => `facts:{${partition}}`,
+  calls: (lane: number) => `calls:{${lane}}`,
+  events: (lane: number) => `events:{${lane}}`,
+  lease: (partition: number) => `lease:{${partition}}`,
+  /** Set, with a TTL, by a worker that holds a call for longer than a second: `inflight:<run>/<path>/<generation>/<attempt>`. */
+  inflight: (callId: string) => `inflight:${callId}`,
+  /** Gone after FLUSHALL or a loss of Redis: every open run is then swept. */
+  sentinel: 'baton:sentinel',
+  /** Pub/sub: ids of runs that have just ended, comma-separated. */
+  ended: 'baton:run-ended',
+  /** Hash: service replica → JSON of Heartbeat; entries older than 15 s are dead. */
+  replicas: 'baton:replicas',
+  /** Pub/sub: token hash of an API key that was revoked. */
+  revoked: 'baton:key-revoked',
+} as const
+
+/** Consumer groups, always created at `0` with MKSTREAM. */
+export const GROUPS = { facts: 'runners', calls: 'http-workers' } as const
+
+/** Field of every stream entry that holds its JSON. */
+export const ENTRY_FIELD = 'd'
+
+/** Results that can be had again, and wake-ups for what stands in Postgres. */
+export const Fact = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('result'),
+    runId: z.string(),
+    path: z.string(),
+    generation: z.int(),
+    attempt: z.int(),
+    startedAt: z.number().describe('ms since 1970, by the clock of the worker'),
+    outcome: z.discriminatedUnion('status', [
+      z.object({ status: z.literal('succeeded'), output: Json }),
+      z.object({ status: z.literal('failed'), error: BatonError, retryable: z.boolean() }),
+    ]),
+  }),
+  /** The run was created. `run` spares the runner a query when all of it fits. */
+  z.object({ kind: z.literal('start'), runId: z.string(), run: z.record(z.string(), Json).optional() }),
+  /** Rows of `inbox` wait for this run. */
+  z.object({ kind: z.literal('inbox'), runId: z.string() }),
+  /** Somebody saw the run stand still: judge its steps and send again what was lost. `lost` names the calls that were looked for in vain. */
+  z.object({ kind: z.literal('sweep'), runId: z.string(), lost: z.array(z.string()) }),
+])
+export type Fact = z.infer<typeof Fact>
+
+/** One entry of `facts:{p}`: the facts that one process had for that partition in one tick. */
+export const FactsEntry = z.array(Fact)
+
+/** A row of `inbox`: what somebody was told is accepted. */
+export const InboxFact = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('cancel'), by: z.string() }),
+  z.object({ kind: z.literal('pause'), by: z.string() }),
+  z.object({ kind: z.literal('resume'), by: z.string() }),
+  z.object({
+    kind: z.literal('approval-decided'),
+    path: z.string(),
+    generation: z.int(),
+    approvalId: z.string(),
+    decision: z.string(),
+    rejects: z.boolean(),
+    comment: z.string().nullable(),
+    data: Json,
+    decidedBy: z.array(z.string()),
+    decidedAt: z.number(),
+  }),
+  /** A paid agent turn: never asked for twice. */
+  z.object({
+    kind: z.literal('turn'),
+    path: z.string(),
+    generation: z.int(),
+    attempt: z.int(),
+    startedAt: z.number(),
+    outcome: z.discriminatedUnion('status', [
+      z.object({ status: z.literal('succeeded'), output: Json }),
+      z.object({ status: z.literal('failed'), error: BatonError, retryable: z.boolean() }),
+    ]),
+  }),
+])
+export type InboxFact = z.infer<typeof InboxFact>
+
+/** Where a secret belongs in a rendered value: the text at `pointer` is the parts joined, a part `{secret}` read at the last moment. */
+export const SecretSlot = z.object({
+  pointer: z.string().describe('JSON Pointer into the request'),
+  parts: z.array(z.union([z.string(), z.object({ secret: z.string() })])),
+})
+export type SecretSlot = z.infer<typeof SecretSlot>
+
+export const HttpAuth = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('bearer'), token: z.string() }),
+  z.object({ type: z.literal('basic'), username: z.string(), password: z.string() }),
+  z.object({ type: z.literal('apiKey'), in: z.enum(['header', 'query']), name: z.string(), value: z.string() }),
+])
+export type HttpAuth = z.infer<typeof HttpAuth>
+
+/** An HTTP request with every expression rendered, save its secrets. */
+export const HttpRequest = z.object({
+  method: z.string(),
+  url: z.string(),
+  headers: z.record(z.string(), z.string()).optional(),
+  query: z.record(z.string(), z.union([z.string(), z.array(z.string())])).optional(),
+  body: Json.optional(),
+  auth: HttpAuth.optional(),
+  expect: z.object({ status: z.array(z.string()).optional(), schema: Json.optional() }).optional(),
+  response: z.enum(['auto', 'json', 'text', 'base64']).optional(),
+  bytesMax: z.int().optional(),
+  redirect: z.enum(['follow', 'manual', 'error']).optional(),
+  secrets: z.array(SecretSlot).optional(),
+})
+export type HttpRequest = z.infer<typeof HttpRequest>
+
+/** One HTTP call of a step: an attempt. Identity: `<run>/<path>/<generation>/<attempt>`; Idempotency-Key: `run_<run>/<path>/<generation>`. */
+export const HttpCall = z.object({
+  runId: z.string(),
+  namespace: z.string(),
+  path: z.string(),
+  generation: z.int(),
+  attempt: z.int(),
+  at: z.number().describe('ms since 1970 of the commit that scheduled it, by the clock of Postgres'),
+  timeoutMs: z.int(),
+  request: HttpRequest,
+  trace: z.string().optional().describe('W3C traceparent'),
+  resent: z.boolean().optional().describe('sent again by a sweep: the worker asks first whether it is wanted and nobody holds it'),
+})
+export type HttpCall = z.infer<typeof HttpCall>
+
+/** One entry of `calls:{lane}`: a pack of ready calls. Each is answered, counted and deduplicated by itself. */
+export const CallsEntry = z.array(HttpCall)
+
+/** Identity of a call or job. */
+export function callIdOf(call: { runId: string; path: string; generation: number; attempt: number }): string {
+  return `${call.runId}/${call.path}/${call.generation}/${call.attempt}`
+}
+
+/** Idempotency-Key that every try of a call carries (CONTRACT §6.2). */
+export function idempotencyKeyOf(call: { runId: string; path: string; generation: number }): string {
+  return `run_${call.runId}/${call.path}/${call.generation}`
+}
+
+/** A job of the BullMQ queue `agent-turns`. */
+export const AgentTurn = z.object({
+  runId: z.string(),
+  namespace: z.string(),
+  path: z.string(),
+  generation: z.int(),
+  attempt: z.int(),
+  at: z.number(),
+  timeoutMs: z.int(),
+  model: z.string(),
+  instructions: z.string().optional(),
+  prompt: z.string(),
+  output: Json.optional().describe('JSON Schema of the answer; absent = text'),
+  budget: z.object({ usd: z.number().optional(), tokens: z.int().optional() }).optional(),
+  trace: z.string().optional(),
+})
+export type AgentTurn = z.infer<typeof AgentTurn>
+
+/** A job of the BullMQ queue `notifications`: tell people of an approval. All else is read from its row. */
+export const Notification = z.object({ approvalId: z.string(), namespace: z.string(), trace: z.string().optional() })
+export type Notification = z.infer<typeof Notification>
+
+/** What each replica writes to `baton:replicas` every 5 s. */
+export const Heartbeat = z.object({
+  service: z.string(),
+  replica: z.string(),
+  at: z.number(),
+  url: z.string(),
+  version: z.string(),
+  clients: z.int().optional(),
+})
+export type Heartbeat = z.infer<typeof Heartbeat>

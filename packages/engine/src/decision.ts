@@ -1,0 +1,94 @@
+/** What the engine is told (facts) and what it answers (a decision). Run ids are bare UUIDs, times are milliseconds since 1970. */
+import type { AgentTurn, Approval, BatonError, BlobRef, HttpCall, InboxFact, Json, StoredEvent } from '@baton/contracts'
+
+export const TIMER_KINDS = ['wait', 'retry', 'approval', 'run'] as const
+/** wait: end of a `wait` step; retry: end of a backoff; approval: its deadline; run: the run's own timeout (path ''). */
+export type TimerKind = (typeof TIMER_KINDS)[number]
+
+type Outcome =
+  | { status: 'succeeded'; output: Json }
+  | { status: 'failed'; error: BatonError; retryable: boolean }
+
+export type EngineFact =
+  | { kind: 'start' }
+  | { kind: 'result'; path: string; generation: number; attempt: number; startedAt: number; outcome: Outcome; redelivered?: boolean }
+  | { kind: 'timer'; path: string; timer: TimerKind; generation: number; attempt: number }
+  /** Send again the commands of these calls (ids as callIdOf gives them), if they are still scheduled and not ended. `all` = every one. */
+  | { kind: 'resend'; calls: readonly string[] | 'all' }
+  | InboxFact
+
+/** What every run is born with; the rest of its state is folded from its events. */
+export interface RunHeader {
+  runId: string
+  namespace: string
+  workflow: string
+  version: number
+  checksum: string
+  input: Json | BlobRef
+  labels: Record<string, string>
+  priority: number
+  startedBy: string
+  createdAt: number
+  trace?: string
+}
+
+/** A new row of `approvals`. */
+export interface ApprovalOpening {
+  id: string
+  path: string
+  generation: number
+  title: string
+  description: string | null
+  data: Json
+  form: Json
+  options: Approval['options']
+  assignees: string[]
+  quorum: number | 'all'
+  veto: boolean
+  allowSelf: boolean
+  requireComment: boolean | string[]
+  notify: Json | null
+  notifySecrets: Json | null
+  deadline: number | null
+}
+
+export interface TimerSetting { path: string; timer: TimerKind; generation: number; attempt: number; dueAt: number }
+
+/** Everything that follows from some facts about one run. Committed as one, or not at all. */
+export interface Decision {
+  events: StoredEvent[]
+  calls: Omit<HttpCall, 'at'>[]
+  turns: Omit<AgentTurn, 'at'>[]
+  timersSet: TimerSetting[]
+  timersCleared: { path: string; timer: TimerKind }[]
+  approvalsOpened: ApprovalOpening[]
+  /** Compare-and-set from `pending`; when one is no longer pending the whole decision is void and must be made again. */
+  approvalsClosed: { id: string; status: 'expired' | 'cancelled'; decision: string | null }[]
+  /** Payloads over 64 KiB that the events refer to: by `sha256:<hex>`, their JSON text. To be stored before the events. */
+  blobs: Map<string, string>
+}
+
+/** What the engine may ask of the world while it decides. */
+export interface DecideContext {
+  /** By the clock of Postgres. */
+  now: number
+  /** Uniform in [0, 1): jitter. */
+  random(): number
+  /** A bare UUIDv7 for a new approval. */
+  newUuid(): string
+  /** Variables of the namespace; only asked for when the plan uses them. */
+  vars: Readonly<Record<string, Json>>
+  /** Payloads by `sha256:<hex>` that were loaded because an earlier try threw BlobsNeeded. */
+  blobs: ReadonlyMap<string, Json>
+  inlineBytesMax: number
+  outputBytesMax: number
+}
+
+/** Thrown when an expression reads payloads that are not in the context. Load them, reload the state and decide again. */
+export class BlobsNeeded extends Error {
+  readonly blobs: readonly string[]
+  constructor(blobs: readonly string[]) {
+    super(`payloads needed: ${blobs.join(', ')}`)
+    this.blobs = blobs
+  }
+}
