@@ -1,0 +1,10 @@
+/**
+ * The embedded stack: PostgreSQL from npm, redis-server from PATH or apt, and the services as processes under a supervisor.
+ *
+ * Invariants: a process is only ever signalled together with the time it started, so a recycled pid is never hit; data folders
+ * are made beside their place and moved into it; what is started is recorded in .local/pids before anything waits for it.
+ */
+export { findFreePort } from './ports.ts'
+export { type PostgresOptions, type RunningPostgres, startPostgres } from './postgres.ts'
+export { bringRedisServer, findRedisServer, type RedisBinary } from './redis-binary.ts'
+export { StackProblem } from './stack-problem.ts'
