@@ -75,7 +75,13 @@ async function findBinaries(identity: Identity): Promise<string> {
   if (identity.uid === undefined || (await isReachable(native))) return join(native, 'bin')
   const { version } = JSON.parse(await readFile(join(native, '..', 'package.json'), 'utf8')) as { version: string }
   const copy = join(tmpdir(), `baton-postgres-bin-${version}`)
-  if (await access(copy, constants.F_OK).then(() => true, () => false)) return join(copy, 'bin')
+  if (
+    await access(copy, constants.F_OK).then(
+      () => true,
+      () => false,
+    )
+  )
+    return join(copy, 'bin')
   const half = await mkdtemp(`${copy}-`)
   await cp(native, half, { recursive: true, verbatimSymlinks: true })
   await chmod(half, 0o755)

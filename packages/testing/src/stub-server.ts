@@ -45,10 +45,14 @@ export async function stubServer(
       at: Date.now(),
     }
     requests.push(request)
-    const answer = await Promise.resolve(handler(request, requests.length - 1)).catch((error: Error) => ({ status: 500, body: error.message }))
+    const answer = await Promise.resolve(handler(request, requests.length - 1)).catch((error: Error) => ({
+      status: 500,
+      body: error.message,
+    }))
     if (answer && 'abort' in answer && answer.abort) return void incoming.socket.destroy()
     const { status = 200, headers = {}, body } = { headers: {}, ...answer } as StubAnswer
-    const type: Record<string, string> = body === undefined ? {} : { 'content-type': typeof body === 'string' ? 'text/plain' : 'application/json' }
+    const type: Record<string, string> =
+      body === undefined ? {} : { 'content-type': typeof body === 'string' ? 'text/plain' : 'application/json' }
     response.writeHead(status, { ...type, ...headers })
     response.end(body === undefined || typeof body === 'string' ? body : JSON.stringify(body))
   })

@@ -31,14 +31,22 @@ test('servers end with a test process that is killed', async (t) => {
     const redis = await testRedis({ teardown() {} })
     console.log(JSON.stringify([postgres.port, redis.port]))
     setInterval(() => {}, 1000)`
-  const child = spawn(process.execPath, ['--conditions=@baton/source', '--input-type=module', '-e', code], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, ['--conditions=@baton/source', '--input-type=module', '-e', code], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   let out = ''
   child.stdout.on('data', (chunk) => {
     out += chunk
   })
   const ports = (await until(() => out.includes(']') && JSON.parse(out), { timeoutMs: 30_000 })) as number[]
   child.kill('SIGKILL')
-  for (const port of ports) await until(() => fetch(`http://127.0.0.1:${port}`).then(() => false, (error) => error.cause?.code === 'ECONNREFUSED'))
+  for (const port of ports)
+    await until(() =>
+      fetch(`http://127.0.0.1:${port}`).then(
+        () => false,
+        (error) => error.cause?.code === 'ECONNREFUSED',
+      ),
+    )
   t.pass('both ports are closed')
 })
 
