@@ -113,6 +113,7 @@ export const ERRORS = {
     help: 'PUT /api/v1/secrets/{name}, then retry the run.',
   },
   BTN_TIMEOUT: { status: 0, title: 'The attempt or wait took longer than its timeout', help: 'Raise `timeout`, or look at the service.' },
+  BTN_WITHDRAWN: { status: 0, title: 'The call was withdrawn before it was made', help: 'The run is ending; nothing was sent.' },
   BTN_WORKER_LOST: {
     status: 0,
     title: 'The call killed or lost its worker too often',

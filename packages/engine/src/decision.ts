@@ -1,13 +1,11 @@
 /** What the engine is told (facts) and what it answers (a decision). Run ids are bare UUIDs, times are milliseconds since 1970. */
 import type { AgentTurn, Approval, BatonError, BlobRef, HttpCall, InboxFact, Json, StoredEvent } from '@baton/contracts'
 
-export const TIMER_KINDS = ['wait', 'retry', 'approval', 'run'] as const
-/** wait: end of a `wait` step; retry: end of a backoff; approval: its deadline; run: the run's own timeout (path ''). */
+export const TIMER_KINDS = ['wait', 'retry', 'approval', 'timeout', 'run'] as const
+/** wait: end of a `wait` step; retry: end of a backoff; approval: its deadline; timeout: of a step; run: the run's own timeout (path ''). */
 export type TimerKind = (typeof TIMER_KINDS)[number]
 
-type Outcome =
-  | { status: 'succeeded'; output: Json }
-  | { status: 'failed'; error: BatonError; retryable: boolean }
+type Outcome = { status: 'succeeded'; output: Json } | { status: 'failed'; error: BatonError; retryable: boolean }
 
 export type EngineFact =
   | { kind: 'start' }
@@ -52,7 +50,13 @@ export interface ApprovalOpening {
   deadline: number | null
 }
 
-export interface TimerSetting { path: string; timer: TimerKind; generation: number; attempt: number; dueAt: number }
+export interface TimerSetting {
+  path: string
+  timer: TimerKind
+  generation: number
+  attempt: number
+  dueAt: number
+}
 
 /** Everything that follows from some facts about one run. Committed as one, or not at all. */
 export interface Decision {

@@ -90,19 +90,82 @@ export interface AgentPlan {
   budget?: { usd?: number; tokens?: number }
   approve?: string[]
 }
-export interface SetPlan { kind: 'set'; value: Template }
-export interface SwitchPlan { kind: 'switch'; cases: { condition: Expression; scope: Scope }[]; default?: Scope }
-export interface ForEachPlan { kind: 'forEach'; in: Template; as?: string; scope: Scope; concurrency: number; onItemError: 'fail' | 'continue' }
-export interface LoopPlan { kind: 'loop'; scope: Scope; while?: Expression; until?: Expression; max: number; delay?: Template }
-export interface WaitPlan { kind: 'wait'; for?: Template; until?: Template }
-export interface FailPlan { kind: 'fail'; code?: Template; message?: Template }
-export interface TaskPlan { kind: 'task'; capabilities: string[]; payload?: Template; leaseMs: number; priority: number }
-export interface ChildPlan { kind: 'workflow'; name: string; version?: number; tag?: string; input?: Template; wait: boolean }
-export interface WaitForPlan { kind: 'waitFor'; event: Template; where?: Expression; timeout?: Template; onTimeout: 'fail' | 'continue' }
-export interface EmitPlan { kind: 'emit'; event: Template }
+export interface SetPlan {
+  kind: 'set'
+  value: Template
+}
+export interface SwitchPlan {
+  kind: 'switch'
+  cases: { condition: Expression; scope: Scope }[]
+  default?: Scope
+}
+export interface ForEachPlan {
+  kind: 'forEach'
+  in: Template
+  as?: string
+  scope: Scope
+  concurrency: number
+  onItemError: 'fail' | 'continue'
+}
+export interface LoopPlan {
+  kind: 'loop'
+  scope: Scope
+  while?: Expression
+  until?: Expression
+  max: number
+  delay?: Template
+}
+export interface WaitPlan {
+  kind: 'wait'
+  for?: Template
+  until?: Template
+}
+export interface FailPlan {
+  kind: 'fail'
+  code?: Template
+  message?: Template
+}
+export interface TaskPlan {
+  kind: 'task'
+  capabilities: string[]
+  payload?: Template
+  leaseMs: number
+  priority: number
+}
+export interface ChildPlan {
+  kind: 'workflow'
+  name: string
+  version?: number
+  tag?: string
+  input?: Template
+  wait: boolean
+}
+export interface WaitForPlan {
+  kind: 'waitFor'
+  event: Template
+  where?: Expression
+  timeout?: Template
+  onTimeout: 'fail' | 'continue'
+}
+export interface EmitPlan {
+  kind: 'emit'
+  event: Template
+}
 
 export type KindPlan =
-  | HttpPlan | ApprovalPlan | AgentPlan | SetPlan | SwitchPlan | ForEachPlan | LoopPlan | WaitPlan | FailPlan | TaskPlan | ChildPlan | WaitForPlan | EmitPlan
+  | HttpPlan
+  | ApprovalPlan
+  | AgentPlan
+  | SetPlan
+  | SwitchPlan
+  | ForEachPlan
+  | LoopPlan
+  | WaitPlan
+  | FailPlan
+  | TaskPlan
+  | ChildPlan
+  | WaitForPlan
+  | EmitPlan
 
 export interface PlanStep {
   id: string

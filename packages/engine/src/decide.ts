@@ -1,0 +1,180 @@
+/**
+ * decide: what a run does next. Deterministic: the same state, facts and context give the same decision; no I/O, no clock. It moves `state` on
+ * in place, so a caller whose commit did not succeed must forget the state and load it again.
+ */
+import type { InboxFact } from '@baton/contracts'
+import { callIdOf, isTerminal } from '@baton/contracts'
+import { expireApproval, takeDecision } from './approve-step.ts'
+import { clearTimer, type Deciding, emit, errorOf, isLive, setRunTimer, setTimer } from './deciding.ts'
+import type { DecideContext, Decision, EngineFact, TimerKind } from './decision.ts'
+import { finishRun } from './end-run.ts'
+import { cancelStep, endRun, endStep, failScope, failStep } from './end-step.ts'
+import { sendWork } from './send-work.ts'
+import { startIfReady, startScope } from './start-step.ts'
+import { hasEnded, type RunState, type ScopeState, type StepState } from './state.ts'
+
+/** Lets the facts move the run on, in order. Throws BlobsNeeded when an expression reads a payload that is not in the context. */
+export function decide(state: RunState, facts: readonly EngineFact[], ctx: DecideContext): Decision {
+  const decision: Decision = {
+    events: [],
+    calls: [],
+    turns: [],
+    timersSet: [],
+    timersCleared: [],
+    approvalsOpened: [],
+    approvalsClosed: [],
+    blobs: new Map(),
+  }
+  const d: Deciding = { state, ctx, decision, queue: [], sent: new Set(), timers: new Map() }
+  const resend = new Set<string>()
+  let resendAll = false
+  for (const fact of facts) {
+    if (fact.kind === 'resend') {
+      if (fact.calls === 'all') resendAll = true
+      else for (const call of fact.calls) resend.add(call)
+      continue
+    }
+    if (fact.kind === 'result' && fact.redelivered) resendAll = true
+    takeFact(d, fact)
+    drain(d)
+  }
+  if (resendAll || resend.size > 0) sendAgain(d, resendAll ? 'all' : resend)
+  finishRun(d)
+  settleStatus(d)
+  for (const { path, timer, ...setting } of d.timers.values()) {
+    if (setting.dueAt === null) decision.timersCleared.push({ path, timer })
+    else decision.timersSet.push({ path, timer, ...(setting as { generation: number; attempt: number; dueAt: number }) })
+  }
+  return decision
+}
+
+function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): void {
+  if (isTerminal(d.state.status)) return
+  switch (fact.kind) {
+    case 'start':
+      return startRun(d)
+    case 'result':
+    case 'turn':
+      return takeResult(d, fact)
+    case 'timer':
+      return takeTimer(d, fact)
+    case 'approval-decided':
+      return takeApproval(d, fact)
+    case 'cancel':
+      return endRun(d, 'cancelled', null)
+    case 'pause':
+      if (d.state.status !== 'paused' && !d.state.ending) emit(d, 'run.paused', '', { by: fact.by, from: d.state.status })
+      return
+    case 'resume':
+      if (d.state.status === 'paused') resumeRun(d, fact.by)
+      return
+  }
+}
+
+function startRun(d: Deciding): void {
+  if (d.state.status !== 'queued' || d.state.ending) return
+  emit(d, 'run.started', '', {})
+  startScope(d, d.state.root)
+}
+
+type Result = Extract<EngineFact, { kind: 'result' } | { kind: 'turn' }>
+
+function takeResult(d: Deciding, fact: Result): void {
+  const step = d.state.steps.get(fact.path)
+  if (
+    !step ||
+    step.status !== 'running' ||
+    step.generation !== fact.generation ||
+    step.attempt !== fact.attempt ||
+    !d.state.inFlight.has(step)
+  )
+    return
+  step.startedAt = fact.startedAt
+  const { outcome } = fact
+  if (outcome.status === 'succeeded') return endStep(d, step, 'succeeded', { output: outcome.output })
+  if (outcome.error.code === 'BTN_WITHDRAWN') return endStep(d, step, 'cancelled', {})
+  failStep(d, step, outcome.error, outcome.retryable)
+}
+
+function takeApproval(d: Deciding, fact: Extract<InboxFact, { kind: 'approval-decided' }>): void {
+  const step = d.state.steps.get(fact.path)
+  if (step?.status === 'waiting' && step.generation === fact.generation && step.waitingFor?.kind === 'approval') takeDecision(d, step, fact)
+}
+
+function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): void {
+  const { path, timer } = fact
+  clearTimer(d, path, timer)
+  if (d.state.status === 'paused') return // fires at resume, which sets it again
+  if (path === '') return endRun(d, 'timed_out', errorOf('BTN_RUN_TIMEOUT', 'the run took longer than its timeout'))
+  const step = d.state.steps.get(path)
+  if (!step || hasEnded(step) || step.generation !== fact.generation || step.attempt !== fact.attempt) return
+  if (timer === 'timeout' && step.inner) return failScope(d, step, errorOf('BTN_TIMEOUT', `step ${path} took longer than its timeout`))
+  if (timer === 'timeout' && step.status === 'waiting')
+    return failStep(d, step, errorOf('BTN_TIMEOUT', `step ${path} took longer than its timeout`), false)
+  if (timer === 'retry' && step.status === 'retrying') return tryAgain(d, step)
+  if (timer === 'approval' && step.status === 'waiting') return expireApproval(d, step)
+  if (timer === 'wait' && step.status === 'waiting') {
+    endStep(d, step, 'succeeded', { output: { waitedMs: Math.max(0, Math.round(d.ctx.now - (step.startedAt ?? d.ctx.now))) } })
+  }
+}
+
+function tryAgain(d: Deciding, step: StepState): void {
+  emit(d, 'step.scheduled', step.path, { generation: step.generation, attempt: step.attempt + 1 })
+  sendWork(d, step)
+}
+
+function resumeRun(d: Deciding, by: string): void {
+  const { state } = d
+  emit(d, 'run.resumed', '', { by, from: 'paused', to: state.pausedFrom ?? 'running' })
+  if (state.plan.timeoutMs !== undefined) setRunTimer(d, state.header.createdAt + state.plan.timeoutMs)
+  for (const step of [...state.waiting, ...state.retrying]) {
+    if (step.dueAt !== undefined) setTimer(d, step, timerOf(step), step.dueAt)
+  }
+  if (d.state.status === 'queued') return startRun(d)
+  queueOpen(d, state.root)
+}
+
+function timerOf(step: StepState): TimerKind {
+  if (step.status === 'retrying') return 'retry'
+  if (step.waitingFor?.kind === 'approval') return 'approval'
+  return step.waitingFor && Date.parse(step.waitingFor.until) > step.dueAt! ? 'timeout' : 'wait'
+}
+
+function queueOpen(d: Deciding, scope: ScopeState): void {
+  for (const step of scope.steps) {
+    if (step.status === 'pending') d.queue.push(step)
+    else if (step.inner && !hasEnded(step)) {
+      if (step.step.timeoutMs !== undefined) setTimer(d, step, 'timeout', step.scheduledAt! + step.step.timeoutMs)
+      queueOpen(d, step.inner)
+    }
+  }
+}
+
+function drain(d: Deciding): void {
+  for (let i = 0; i < d.queue.length; i++) {
+    const step = d.queue[i]!
+    if (d.state.status === 'paused' || d.state.status === 'queued' || isTerminal(d.state.status)) continue
+    if (isLive(d, step.scope)) startIfReady(d, step)
+  }
+  d.queue.length = 0
+}
+
+/** Sends again what is scheduled and not ended. When the run is ending, a call that was lost is over. */
+function sendAgain(d: Deciding, calls: Set<string> | 'all'): void {
+  for (const step of [...d.state.inFlight]) {
+    if (d.sent.has(step)) continue
+    const id = callIdOf({ runId: d.state.header.runId, path: step.path, generation: step.generation, attempt: step.attempt })
+    if (calls !== 'all' && !calls.has(id)) continue
+    if (calls !== 'all' && d.state.ending) cancelStep(d, step)
+    else sendWork(d, step, true)
+  }
+}
+
+/** `waiting` when nothing is in flight or in backoff and something waits; `running` otherwise. */
+function settleStatus(d: Deciding): void {
+  const { state } = d
+  if (state.ending || (state.status !== 'running' && state.status !== 'waiting')) return
+  const active = state.inFlight.size > 0 || state.retrying.size > 0
+  if (state.status === 'running' && !active && state.waiting.size > 0) emit(d, 'run.waiting', '', {})
+  else if (state.status === 'waiting' && active) emit(d, 'run.resumed', '', { from: 'waiting' })
+}

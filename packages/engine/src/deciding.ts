@@ -1,0 +1,161 @@
+/** The workbench of one decision: its state, what it has decided so far, and how events are put down. */
+
+import { createHash } from 'node:crypto'
+import type { BatonError, BlobRef, EventType, Json, StoredEvent } from '@baton/contracts'
+import { isBlobRef } from '@baton/contracts'
+import { BlobsNeeded, type DecideContext, type Decision, type TimerKind, type TimerSetting } from './decision.ts'
+import type { Env } from './plan.ts'
+import { applyEvent, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
+
+export interface Deciding {
+  state: RunState
+  ctx: DecideContext
+  decision: Decision
+  /** Steps that may have become ready. */
+  queue: StepState[]
+  /** Calls that were sent by this decision: not sent again by a resend. */
+  sent: Set<StepState>
+  /** What becomes of each timer, the last word only: null clears it. */
+  timers: Map<string, TimerSetting | { path: string; timer: TimerKind; dueAt: null }>
+}
+
+/** Puts down the next event of the run and folds it into the state. */
+export function emit(d: Deciding, type: EventType, path: string, data: Record<string, Json>): void {
+  const event: StoredEvent = { runId: d.state.header.runId, seq: d.state.seq + 1, type, path, at: d.ctx.now, data }
+  applyEvent(d.state, event)
+  d.decision.events.push(event)
+}
+
+/** Sets a timer of a step, by the clock of Postgres. */
+export function setTimer(d: Deciding, step: StepState, timer: TimerKind, dueAt: number): void {
+  const { path, generation, attempt } = step
+  d.timers.set(`${timer} ${path}`, { path, timer, generation, attempt, dueAt })
+}
+
+/** Sets the timeout of the run itself. */
+export function setRunTimer(d: Deciding, dueAt: number): void {
+  d.timers.set('run ', { path: '', timer: 'run', generation: 0, attempt: 1, dueAt })
+}
+
+/** Clears a timer, whether it is set or not. */
+export function clearTimer(d: Deciding, path: string, timer: TimerKind): void {
+  d.timers.set(`${timer} ${path}`, { path, timer, dueAt: null })
+}
+
+/** A rendered value as text. */
+export function textOf(value: Json): string {
+  return typeof value === 'string' ? value : value === null ? '' : JSON.stringify(value)
+}
+
+/** RFC 3339 UTC with milliseconds. */
+export function timeText(ms: number): string {
+  return new Date(ms).toISOString()
+}
+
+/** Rough JSON size in bytes of a value, counted only until it is known to be over `bytesMax`. */
+export function isOver(value: Json, bytesMax: number): boolean {
+  let left = bytesMax
+  const count = (v: Json): void => {
+    if (left < 0) return
+    if (typeof v === 'string') left -= v.length + 2
+    else if (typeof v !== 'object' || v === null) left -= 8
+    else if (Array.isArray(v)) for (const item of v) count(item)
+    else
+      for (const key in v) {
+        left -= key.length + 4
+        count(v[key]!)
+      }
+  }
+  count(value)
+  return left < 0
+}
+
+/** The value itself, or a reference to it when it is large; the payload then joins the decision's blobs. Undefined when over the output limit. */
+export function packed(d: Deciding, value: Json): Json | BlobRef | undefined {
+  if (!isOver(value, d.ctx.inlineBytesMax / 4) || isBlobRef(value)) return value
+  const text = JSON.stringify(value)
+  const bytes = Buffer.byteLength(text)
+  if (bytes <= d.ctx.inlineBytesMax) return value
+  if (bytes > d.ctx.outputBytesMax) return undefined
+  const $blob = `sha256:${createHash('sha256').update(text).digest('hex')}`
+  d.decision.blobs.set($blob, text)
+  return { $blob, bytes }
+}
+
+/** The payload behind a value that may be a reference. Throws BlobsNeeded when it has to be loaded first. */
+export function unpacked(d: Deciding, value: Json | BlobRef): Json {
+  if (!isBlobRef(value)) return value
+  const own = d.decision.blobs.get(value.$blob)
+  if (own !== undefined) return JSON.parse(own) as Json
+  const loaded = d.ctx.blobs.get(value.$blob)
+  if (loaded === undefined) throw new BlobsNeeded([value.$blob])
+  return loaded
+}
+
+/** What a step gave, whole; outputs of the steps inside a switch too. */
+function outputOf(d: Deciding, step: StepState): Json {
+  const output = unpacked(d, step.output)
+  if (step.step.kind !== 'switch' || typeof output !== 'object' || output === null || Array.isArray(output)) return output
+  const outputs = output.outputs as Record<string, Json>
+  return { ...output, outputs: Object.fromEntries(Object.entries(outputs).map(([id, value]) => [id, unpacked(d, value)])) }
+}
+
+/** Values for the expressions of one step, looked up in its scope and every scope around it. */
+export function envOf(d: Deciding, scope: ScopeState, step?: StepState, extra?: Record<string, Json>): Env {
+  const { header, plan } = d.state
+  return {
+    step(id) {
+      for (let at: ScopeState | undefined = scope; at; at = at.owner?.scope) {
+        const index = at.scope.byId.get(id)
+        if (index === undefined) continue
+        const found = at.steps[index]!
+        return { output: outputOf(d, found), status: found.status, error: found.error as Json }
+      }
+      return { output: null, status: 'pending', error: null }
+    },
+    variable(name) {
+      if (extra && name in extra) return extra[name]
+      switch (name) {
+        case 'input':
+          return unpacked(d, header.input)
+        case 'run':
+          return { id: `run_${header.runId}`, startedAt: new Date(d.state.startedAt ?? d.ctx.now) }
+        case 'workflow':
+          return { name: header.workflow, version: header.version }
+        case 'now':
+          return new Date(step?.now ?? d.ctx.now)
+        case 'vars':
+          return step?.vars ?? d.ctx.vars
+      }
+      return undefined
+    },
+  }
+}
+
+/** An error as steps and runs carry it. */
+export function errorOf(code: string, message: string, more: Partial<BatonError> = {}): BatonError {
+  return { code, message, ...more }
+}
+
+/** True when the step's scope, and all around it, still start new steps. */
+export function isLive(d: Deciding, scope: ScopeState): boolean {
+  if (d.state.ending !== undefined) return false
+  for (let at: ScopeState | undefined = scope; at; at = at.owner?.scope) if (at.failing) return false
+  return true
+}
+
+/** True when all that the step depends on has ended and lets it go on; 'skip' when it never will. */
+export function readiness(step: StepState): 'ready' | 'blocked' | 'skip' {
+  const needs = step.step.needs
+  if (step.step.join === 'any' && needs.length > 0) {
+    if (needs.some((need) => step.scope.steps[need.index]!.status === 'succeeded')) return 'ready'
+    return step.blocked === 0 ? 'skip' : 'blocked'
+  }
+  if (step.blocked > 0) return 'blocked'
+  for (const need of needs) {
+    const dependency = step.scope.steps[need.index]!
+    if (!isSatisfied(dependency)) return 'blocked'
+    if (need.require === 'succeeded' && dependency.status !== 'succeeded') return 'skip'
+  }
+  return 'ready'
+}

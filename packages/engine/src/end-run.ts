@@ -1,0 +1,38 @@
+/** The last event of a run. */
+import type { BatonError, Json } from '@baton/contracts'
+import { isTerminal } from '@baton/contracts'
+import { clearTimer, type Deciding, emit, envOf, errorOf, packed } from './deciding.ts'
+import { cancelWaiting } from './end-step.ts'
+import { ExpressionError, renderTemplate } from './expressions.ts'
+
+/** Ends the run when nothing is left to do. */
+export function finishRun(d: Deciding): void {
+  const { state } = d
+  if (isTerminal(state.status)) return
+  if (state.ending) {
+    if (state.inFlight.size > 0) return
+    cancelWaiting(d, state.root)
+    const { ending, error } = state
+    emit(d, `run.${ending}`, '', error ? { error: error as unknown as Json } : {})
+  } else {
+    if (state.root.open > 0 || state.startedAt === null || state.status === 'paused') return
+    const result = outputOf(d)
+    if ('error' in result) emit(d, 'run.failed', '', { error: result.error as unknown as Json })
+    else emit(d, 'run.succeeded', '', { output: result.output })
+  }
+  if (state.plan.timeoutMs !== undefined) clearTimer(d, '', 'run')
+}
+
+function outputOf(d: Deciding): { output: Json } | { error: BatonError } {
+  const template = d.state.plan.output
+  if (!template) return { output: null }
+  try {
+    const output = packed(d, renderTemplate(template, envOf(d, d.state.root)))
+    return output === undefined
+      ? { error: errorOf('BTN_OUTPUT_TOO_LARGE', 'the output of the run is over the limit') }
+      : { output: output as Json }
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error
+    return { error: errorOf(error.code, `output: ${error.message}`) }
+  }
+}
