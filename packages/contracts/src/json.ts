@@ -26,3 +26,19 @@ export const BatonError: z.ZodType<BatonError> = z.lazy(() =>
     cause: BatonError.optional(),
   }),
 )
+
+/** The value with NUL characters and lone surrogates, which Postgres refuses in jsonb, replaced by U+FFFD. Untouched values keep their identity. */
+export function storable(value: Json): Json {
+  if (typeof value === 'string') return storableText(value)
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) {
+    const items = value.map(storable)
+    return items.some((item, index) => item !== value[index]) ? items : value
+  }
+  const entries = Object.entries(value).map(([key, inner]) => [storableText(key), storable(inner)] as const)
+  return entries.some(([key, inner]) => inner !== value[key]) ? Object.fromEntries(entries) : value
+}
+
+function storableText(text: string): string {
+  return (text.isWellFormed() ? text : text.toWellFormed()).replaceAll('\u0000', '\ufffd')
+}
