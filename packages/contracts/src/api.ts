@@ -25,7 +25,9 @@ export function listOf<T extends z.ZodType>(item: T) {
 
 // --- workflows
 export const Finding = ProblemError.extend({ code: z.string().optional() })
+export type Finding = z.infer<typeof Finding>
 export const WorkflowSaved = z.object({ name: Name, version: z.int(), checksum: z.string(), warnings: z.array(Finding) })
+export type WorkflowSaved = z.infer<typeof WorkflowSaved>
 export const WorkflowSummary = z.object({
   name: Name,
   description: z.string().nullable(),
@@ -35,9 +37,13 @@ export const WorkflowSummary = z.object({
   createdAt: Time,
   updatedAt: Time,
 })
+export type WorkflowSummary = z.infer<typeof WorkflowSummary>
 export const WorkflowVersion = z.object({ name: Name, version: z.int(), checksum: z.string(), createdAt: Time, createdBy: z.string() })
+export type WorkflowVersion = z.infer<typeof WorkflowVersion>
 export const WorkflowVersionDetail = WorkflowVersion.extend({ definition: Json })
+export type WorkflowVersionDetail = z.infer<typeof WorkflowVersionDetail>
 export const WorkflowDetail = WorkflowSummary.extend({ checksum: z.string(), definition: Json })
+export type WorkflowDetail = z.infer<typeof WorkflowDetail>
 export const Graph = z.object({
   nodes: z.array(
     z.object({
@@ -53,6 +59,7 @@ export const Graph = z.object({
 })
 export type Graph = z.infer<typeof Graph>
 export const Validation = z.object({ valid: z.boolean(), errors: z.array(Finding), warnings: z.array(Finding), graph: Graph.nullable() })
+export type Validation = z.infer<typeof Validation>
 export const TagBody = z.strictObject({ version: z.int().positive() })
 
 // --- runs
@@ -148,6 +155,7 @@ export const Why = z.object({
 })
 export type Why = z.infer<typeof Why>
 export const RunDefinition = z.object({ definitionVersion: z.int(), checksum: z.string(), definition: Json })
+export type RunDefinition = z.infer<typeof RunDefinition>
 
 // --- approvals
 export const ApprovalOption = z.object({
@@ -196,6 +204,7 @@ export const NewApiKey = z.strictObject({
   groups: z.array(z.string().min(1).max(63)).max(50).default([]),
   namespace: Name.optional().describe('admin only; default: that of the caller'),
 })
+export type NewApiKey = z.input<typeof NewApiKey>
 export const ApiKey = z.object({
   id: z.string(),
   name: z.string(),
@@ -207,11 +216,14 @@ export const ApiKey = z.object({
 })
 export type ApiKey = z.infer<typeof ApiKey>
 export const ApiKeyCreated = ApiKey.extend({ key: z.string().describe('shown once') })
+export type ApiKeyCreated = z.infer<typeof ApiKeyCreated>
 export const VariableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,62}$/, 'must match ^[A-Za-z_][A-Za-z0-9_]{0,62}$')
 export const SecretBody = z.strictObject({ value: z.string().min(1).max(65_536) })
 export const SecretInfo = z.object({ name: z.string(), updatedAt: Time })
+export type SecretInfo = z.infer<typeof SecretInfo>
 export const VarBody = z.strictObject({ value: Json })
 export const VarInfo = z.object({ name: z.string(), value: Json, updatedAt: Time })
+export type VarInfo = z.infer<typeof VarInfo>
 
 // --- status
 export const Status = z.object({
