@@ -6,5 +6,5 @@
  */
 export { findFreePort } from './ports.ts'
 export { type PostgresOptions, type RunningPostgres, startPostgres } from './postgres.ts'
-export { bringRedisServer, findRedisServer, type RedisBinary } from './redis-binary.ts'
+export { bringRedisServer, findRedisServer } from './redis-binary.ts'
 export { StackProblem } from './stack-problem.ts'

@@ -1,49 +1,37 @@
 import { execFile, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { StackProblem } from './stack-problem.ts'
 
 const run = promisify(execFile)
 
-/** A redis-server and what it needs in its environment (the libraries it was unpacked with). */
-export type RedisBinary = { command: string; env: Record<string, string> }
-
-/** The redis-server on PATH, or one unpacked earlier into the folder; undefined when there is neither. */
-export function findRedisServer(unpackedFolder: string): RedisBinary | undefined {
-  for (const folder of [...(process.env['PATH'] ?? '').split(':'), '/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']) {
-    const command = join(folder, 'redis-server')
-    if (folder && works(command, {})) return { command, env: {} }
-  }
-  const unpacked = join(unpackedFolder, 'usr', 'bin')
-  const env = { LD_LIBRARY_PATH: libraryFolders(unpackedFolder).join(':') }
-  // Debian's redis-server is a link to redis-check-rdb, and which of them it is depends on its name
-  const command = join(unpacked, 'redis-server')
-  return works(command, env) ? { command, env } : undefined
+/** The path of a redis-server that runs here: on PATH, or one unpacked earlier into the folder; undefined when there is neither. */
+export function findRedisServer(unpackedFolder: string): string | undefined {
+  const folders = [...(process.env['PATH'] ?? '').split(':').filter(Boolean), '/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
+  const candidates = [...folders.map((folder) => join(folder, 'redis-server')), wrapperIn(unpackedFolder)]
+  return candidates.find(works)
 }
 
-function works(command: string, env: Record<string, string>): boolean {
-  return existsSync(command) && spawnSync(command, ['--version'], { stdio: 'ignore', env: { ...process.env, ...env } }).status === 0
+function works(command: string): boolean {
+  return existsSync(command) && spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
 }
 
-function libraryFolders(root: string): string[] {
-  return ['usr/lib', 'lib'].flatMap((base) => {
-    const folder = join(root, base)
-    if (!existsSync(folder)) return []
-    return [
-      folder,
-      ...readdirSync(folder)
-        .filter((name) => name.includes('-linux-'))
-        .map((name) => join(folder, name)),
-    ]
-  })
-}
+const wrapperIn = (folder: string) => join(folder, 'redis-server')
+
+/** What apt unpacked finds its libraries through this script, whoever starts it and wherever the checkout has moved to. */
+const WRAPPER = `#!/bin/sh
+here=$(dirname -- "$(readlink -f -- "$0")")
+for lib in "$here"/usr/lib/*-linux-* "$here"/lib/*-linux-*; do [ -d "$lib" ] && LD_LIBRARY_PATH="$lib:$LD_LIBRARY_PATH"; done
+export LD_LIBRARY_PATH
+exec "$here/usr/bin/redis-server" "$@"
+`
 
 /**
  * Finds redis-server or brings it with apt: installed when root, else downloaded and unpacked into the folder.
  * Throws StackProblem that says what to do when there is no apt or no network.
  */
-export async function bringRedisServer(unpackedFolder: string, say: (sentence: string) => void): Promise<RedisBinary> {
+export async function bringRedisServer(unpackedFolder: string, say: (sentence: string) => void): Promise<string> {
   const found = findRedisServer(unpackedFolder)
   if (found) return found
   if (spawnSync('apt-get', ['--version'], { stdio: 'ignore' }).status !== 0) throw missing('there is no apt-get here to bring it')
@@ -101,6 +89,7 @@ async function unpack(folder: string): Promise<void> {
     for (const file of readdirSync(work).filter((name) => name.endsWith('.deb')))
       await run('dpkg-deb', ['-x', join(work, file), join(work, 'tree')])
     cpSync(join(work, 'tree'), folder, { recursive: true, verbatimSymlinks: true })
+    writeFileSync(wrapperIn(folder), WRAPPER, { mode: 0o755 })
   } finally {
     rmSync(work, { recursive: true, force: true })
   }

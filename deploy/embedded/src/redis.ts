@@ -2,19 +2,18 @@ import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { Program } from './program.ts'
-import type { RedisBinary } from './redis-binary.ts'
 
 /** How an embedded Redis is to run. */
-export type RedisOptions = { binary: RedisBinary; dataDir: string; port: number; password: string }
+export type RedisOptions = { command: string; dataDir: string; port: number; password: string }
 
 /** The embedded Redis as a program for the supervisor: append-only file each second, noeviction, password, loopback alone. */
-export function redisProgram({ binary, dataDir, port, password }: RedisOptions): Program {
+export function redisProgram({ command, dataDir, port, password }: RedisOptions): Program {
   const configFile = join(dataDir, 'redis.conf')
   return {
     name: 'redis',
-    command: binary.command,
+    command,
     args: [configFile], // not as arguments: everybody on the machine can read those
-    env: { ...process.env, ...binary.env },
+    env: { PATH: process.env['PATH'] },
     cwd: dataDir,
     stopSignal: 'SIGTERM',
     prepare: async () => {

@@ -1,0 +1,66 @@
+# Everything a user or a contributor types. Needs Node 20 or newer with npm, make and git; the rest is brought by the first command.
+.DEFAULT_GOAL := help
+SERVICES := orchestrator workflow-runner http-worker hitl-worker agent-runner fanout
+STAMP := node_modules/.baton-installed
+MANIFESTS := pnpm-lock.yaml pnpm-workspace.yaml package.json $(wildcard packages/*/package.json services/*/package.json) \
+	deploy/embedded/package.json examples/package.json bench/package.json
+
+export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
+ifneq ($(wildcard node_modules/.baton-lib),)
+export LD_LIBRARY_PATH := $(CURDIR)/node_modules/.baton-lib:$(LD_LIBRARY_PATH)
+endif
+export TURBO_TELEMETRY_DISABLED := 1
+# by path: make looks commands up on the PATH it was started with, where an older Node may stand
+NODE := node_modules/.bin/node --conditions=@baton/source
+EMBEDDED := $(NODE) deploy/embedded/src
+
+.PHONY: help install up down dev test check bench demo logs health clean $(addprefix start-,$(SERVICES))
+
+help: ## List the targets
+	@echo 'Usage: make <target>'
+	@echo
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)$$/  \1|\2/p' Makefile | while IFS='|' read -r name text; do printf '  %-24s%s\n' $$name "$$text"; done
+	@for service in $(SERVICES); do printf '  %-24s%s\n' start-$$service "Start $$service, with the database and Redis if they do not run yet"; done
+	@echo
+	@echo 'Settings come from the environment, then from .env (see .env.example). BATON_MODE=local|docker, BATON_PORT_OFFSET=100'
+
+install: $(STAMP) ## Install the dependencies (done by every target that needs them)
+
+$(STAMP): $(MANIFESTS)
+	@sh deploy/install.sh $(STAMP)
+
+up: $(STAMP) ## Start the whole stack, or find it running
+	@$(EMBEDDED)/up.ts
+
+down: $(STAMP) ## Stop the stack; the data stay
+	@$(EMBEDDED)/down.ts
+
+dev: $(STAMP) ## Start the stack in this terminal, restarting what changes
+	@$(EMBEDDED)/up.ts --watch
+
+test: $(STAMP) ## Run all tests (with a PostgreSQL and Redis of their own)
+	@$(NODE) packages/testing/src/run-tests.ts $(ARGS)
+
+check: $(STAMP) ## Lint, types, import rules, generated files
+	@npm run --silent lint
+	@npm run --silent typecheck
+	@npm run --silent boundaries
+	@npm run --silent generated
+
+bench: $(STAMP) ## Measure the running stack (ARGS=… for the bench)
+	@$(NODE) bench/src/main.ts $(ARGS)
+
+demo: $(STAMP) ## Run a refund from end to end (ARGS=--yes approves by itself)
+	@$(NODE) examples/src/demo.ts $(ARGS)
+
+logs: $(STAMP) ## Follow the logs (S=<service> for one)
+	@$(EMBEDDED)/logs.ts $(S)
+
+health: $(STAMP) ## Ask every service how it is
+	@$(EMBEDDED)/health.ts
+
+clean: $(STAMP) ## Stop the stack and remove its data (CONFIRM=yes does not ask)
+	@$(EMBEDDED)/clean.ts
+
+$(addprefix start-,$(SERVICES)): start-%: $(STAMP)
+	@$(EMBEDDED)/up.ts $*

@@ -1,0 +1,61 @@
+#!/bin/sh
+# Installs the dependencies when the lockfile or a package.json is newer than the stamp file $1. Needs Node 20 or newer with npm.
+set -eu
+cd "$(dirname "$0")/.."
+STAMP=$1
+PNPM=pnpm@12.21.0
+export npm_config_update_notifier=false
+
+fail() { printf '\n%s\n' "$*" >&2; exit 1; }
+
+command -v node >/dev/null 2>&1 || fail 'Node.js is not on PATH: install Node 20 or newer, then run the command again.'
+command -v npx >/dev/null 2>&1 || fail 'npm (with npx) is not on PATH: install it (Debian: apt-get install npm), then run the command again.'
+
+# one installation at a time; whoever waited finds the work done
+mkdir -p node_modules 2>/dev/null || fail "The folder $(pwd) cannot be written: run as the user that owns it."
+if command -v flock >/dev/null 2>&1; then
+  exec 9>node_modules/.baton-lock
+  flock -n 9 || { echo 'Another installation is under way; waiting for it …'; flock 9; }
+fi
+newer=$(find pnpm-lock.yaml pnpm-workspace.yaml package.json packages/*/package.json services/*/package.json deploy/embedded/package.json \
+  examples/package.json bench/package.json -newer "$STAMP" 2>/dev/null || true)
+if [ -f "$STAMP" ] && [ -z "$newer" ]; then exit 0; fi
+
+explain() { # $1: what could not be done; looks for the usual reasons
+  free_kb=$(df -Pk . | awk 'NR == 2 { print $4 }')
+  if [ "${free_kb:-0}" -lt 100000 ] || grep -q ENOSPC "$log"; then
+    fail "$1: the disk that holds $(pwd) is full ($((free_kb / 1024)) MB free, about 1 GB is needed). Make room, then run the command again."
+  fi
+  if grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT|fetch failed|META_FETCH_FAIL' "$log"; then
+    fail "$1: the npm registry cannot be reached (is there no network, or a proxy to set?). Run the command again when it can."
+  fi
+  fail "$1 (see the lines above)."
+}
+
+log=$(mktemp "${TMPDIR:-/tmp}/baton-install.XXXXXX")
+trap 'rm -f "$log"' EXIT
+echo "Installing the dependencies into node_modules (the first time takes a minute) …"
+rm -f "$STAMP"
+status="$log.status"
+{ npx --yes "$PNPM" install --frozen-lockfile --config.confirmModulesPurge=false --config.minimumReleaseAge=0 2>&1 9>&- || echo $? >"$status"; } | tee "$log"
+if [ -f "$status" ]; then rm -f "$status"; explain 'The dependencies could not be installed'; fi
+
+# Node 26 links libatomic, which a minimal Debian lacks
+if ! node_modules/.bin/node --version >/dev/null 2>"$log"; then
+  if grep -q libatomic "$log" && command -v apt-get >/dev/null 2>&1; then
+    echo 'Node 26 needs libatomic1; apt-get brings it …'
+    if [ "$(id -u)" = 0 ]; then
+      { apt-get install -y -qq libatomic1 || { apt-get update -qq && apt-get install -y -qq libatomic1; }; } >"$log" 2>&1 || { cat "$log"; explain 'libatomic1 could not be installed'; }
+    else
+      work=$(mktemp -d)
+      { cd "$work" && apt-get download libatomic1 && dpkg-deb -x libatomic1*.deb .; } >"$log" 2>&1 || { cat "$log"; explain 'libatomic1 could not be brought'; }
+      cd - >/dev/null
+      mkdir -p node_modules/.baton-lib
+      find "$work" -name 'libatomic.so*' -exec cp -P {} node_modules/.baton-lib/ \;
+      rm -rf "$work"
+      LD_LIBRARY_PATH="$(pwd)/node_modules/.baton-lib"; export LD_LIBRARY_PATH
+    fi
+  fi
+  node_modules/.bin/node --version >/dev/null 2>"$log" || { cat "$log"; fail 'Node 26 from npm does not run on this machine (see the lines above).'; }
+fi
+touch "$STAMP"
