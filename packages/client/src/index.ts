@@ -1,0 +1,28 @@
+/**
+ * The TypeScript SDK of Baton, for Node 20 and later and for browsers. It takes only types from the contracts, so nothing of the platform
+ * comes with it. Promises: reads and starts are tried again after a cut, nothing else is; watching a run gives every event once.
+ */
+export type {
+  ApiKey,
+  ApiKeyCreated,
+  Approval,
+  CloudEvent,
+  DecisionBody,
+  Json,
+  ProblemError,
+  Run,
+  Step,
+  Validation,
+  VarInfo,
+  Why,
+  WorkflowDetail,
+  WorkflowSaved,
+  WorkflowSummary,
+} from '@baton/contracts'
+export type { ApprovalQuery } from './approvals.ts'
+export { type BatonClient, type ClientOptions, createClient } from './client.ts'
+export type { CallOptions } from './http.ts'
+export { BatonProblem, BatonUnreachable, BatonWaitTimeout } from './problem.ts'
+export type { RunQuery, StartItem, StartOptions } from './runs.ts'
+export type { WatchOptions } from './watch-options.ts'
+export type { DefinitionSource } from './workflows.ts'
