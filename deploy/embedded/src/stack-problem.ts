@@ -21,6 +21,7 @@ export function diskFullSentence(path: string): string {
 
 /** Runs a command's main function: its number is the exit code, a StackProblem is one line on stderr, anything else is a bug with its stack. */
 export async function runCommand(main: () => Promise<number | undefined>): Promise<void> {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {}) // whoever read it has gone: the work goes on
   try {
     process.exitCode = (await main()) ?? 0
   } catch (error) {

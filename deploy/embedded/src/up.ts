@@ -25,6 +25,8 @@ async function up(): Promise<number | undefined> {
   prepareLocal()
   const unlock = await takeLock(paths.lock, (pid) => say(`Another command on this stack is under way (pid ${pid}); waiting for it …`))
   process.once('exit', unlock)
+  if (existsSync(paths.postgres) && !process.env['BATON_MASTER_KEY'] && !readDotEnv(paths.dotEnv)['BATON_MASTER_KEY'])
+    say('There is no BATON_MASTER_KEY in .env, so a new one is made: secrets that were saved under the former one cannot be read with it.')
   const settings = loadStackSettings(paths)
   const mode = watch ? 'local' : chooseMode(process.env['BATON_MODE'] || readDotEnv(paths.dotEnv)['BATON_MODE'])
   const begin = performance.now()

@@ -29,8 +29,8 @@ export async function waitForHealth(paths: StackPaths, settings: StackSettings, 
   }
   const allWell = await waitUntil(
     async () => {
-      refuseDeath(paths, supervisor)
       await Promise.all([...missing.keys()].map(ask))
+      if (missing.size > 0) refuseDeath(paths, supervisor, [...missing.keys()])
       return missing.size === 0
     },
     timeoutMs,
@@ -41,12 +41,12 @@ export async function waitForHealth(paths: StackPaths, settings: StackSettings, 
   throw new StackProblem(`After ${timeoutMs / 1000} s these are not well: ${list}. Their logs are in ${paths.logs}.`)
 }
 
-function refuseDeath(paths: StackPaths, supervisor: ProcessIdentity): void {
+function refuseDeath(paths: StackPaths, supervisor: ProcessIdentity, missing: ServiceName[]): void {
   if (!isAlive(supervisor)) {
     const log = join(paths.logs, 'supervisor.log')
     throw new StackProblem(`The supervisor has ended: ${lastWords(log)}\nSee ${log}`)
   }
-  const lost = readState(paths)?.programs.find(({ status }) => status === 'crashing')
+  const lost = readState(paths)?.programs.find(({ status, service }) => status === 'crashing' && (!service || missing.includes(service)))
   if (!lost) return
   const log = join(paths.logs, `${lost.name}.log`)
   throw new StackProblem(`${lost.name} does not stay up (${lost.note}): ${lastWords(log)}\nSee ${log}`)
