@@ -4,12 +4,12 @@ import { join } from 'node:path'
 
 const SHOP_PORT = 8090
 const ORCHESTRATOR_PORT = 8081
-const FANOUT_PORT = 8085
 
 /** How the examples reach the stack; `apiKey` is undefined when none was ever made here. */
 export interface StackSettings {
   url: string
-  liveUrl: string
+  /** Of fanout; undefined = where the client looks for it by itself. */
+  liveUrl: string | undefined
   apiKey: string | undefined
 }
 
@@ -19,7 +19,7 @@ export function stackSettings(env: NodeJS.ProcessEnv = process.env): StackSettin
   const offset = Number(local.BATON_PORT_OFFSET ?? 0)
   return {
     url: local.BATON_URL ?? `http://127.0.0.1:${ORCHESTRATOR_PORT + offset}`,
-    liveUrl: local.BATON_LIVE_URL ?? `ws://127.0.0.1:${FANOUT_PORT + offset}`,
+    liveUrl: local.BATON_LIVE_URL,
     apiKey: local.BATON_API_KEY ?? local.BATON_ADMIN_KEY,
   }
 }
