@@ -3,6 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { connectionOptions, type Sql } from './connect.ts'
+import { ensurePartitionsIn } from './partitions.ts'
 
 const FOLDER = fileURLToPath(new URL('../migrations/', import.meta.url))
 /** Any number that nobody else uses: the advisory lock under which one process migrates. */
@@ -27,7 +28,7 @@ export class SchemaMissing extends Error {}
 /** Applies what is missing, each migration in its own transaction, all under one advisory lock. Safe from many processes at once. */
 export async function migrate(databaseUrl: string): Promise<{ applied: string[] }> {
   const migrations = await readMigrations()
-  const sql = postgres(databaseUrl, { ...connectionOptions('baton-migrate'), max: 1 }) as unknown as Sql
+  const sql = postgres(databaseUrl, { ...connectionOptions({ applicationName: 'baton-migrate' }), max: 1 }) as unknown as Sql
   try {
     await sql`select pg_advisory_lock(${LOCK})`
     await sql`
@@ -40,24 +41,28 @@ export async function migrate(databaseUrl: string): Promise<{ applied: string[] 
       const checksum = known.get(migration.name)
       if (checksum !== undefined && checksum !== migration.checksum) throw new MigrationChanged(migration.name)
       if (checksum !== undefined) continue
-      await apply(sql, migration)
+      await inTransaction(sql, migration.name, async () => {
+        await sql.unsafe(migration.text)
+        await sql`insert into migrations (name, checksum) values (${migration.name}, ${migration.checksum})`
+      })
       applied.push(migration.name)
     }
+    await inTransaction(sql, 'partitions', () => ensurePartitionsIn(sql))
     return { applied }
   } finally {
     await sql.end({ timeout: 5 }) // the end of the session frees the lock
   }
 }
 
-async function apply(sql: Sql, migration: Migration): Promise<void> {
+/** This client has one connection, so plain statements stay together. */
+async function inTransaction(sql: Sql, name: string, action: () => Promise<unknown>): Promise<void> {
   await sql.unsafe('begin')
   try {
-    await sql.unsafe(migration.text)
-    await sql`insert into migrations (name, checksum) values (${migration.name}, ${migration.checksum})`
+    await action()
     await sql.unsafe('commit')
   } catch (error) {
     await sql.unsafe('rollback').catch(() => {})
-    throw new Error(`migration ${migration.name} failed`, { cause: error })
+    throw new Error(`migration ${name} failed`, { cause: error })
   }
 }
 

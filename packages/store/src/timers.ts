@@ -1,0 +1,35 @@
+/** Timers, due by the clock of Postgres alone. They are set, and deleted, by the commits of their runs. */
+import type { TimerKind } from '@baton/engine'
+import type { Db } from './connect.ts'
+
+export interface DueTimer {
+  runId: string
+  path: string
+  timer: TimerKind
+  generation: number
+  attempt: number
+  dueAt: number
+}
+
+/** Timers of these partitions that are due, oldest first, and the clock. Those of paused runs wait for the resume. */
+export async function dueTimers(db: Db, partitions: readonly number[], limit: number): Promise<{ now: number; timers: DueTimer[] }> {
+  const rows = await db<(DueTimer & { now: number })[]>`
+    select t.run_id, t.path, t.timer, t.generation, t.attempt, t.due_at, clock.now
+      from (select clock_timestamp() as now) as clock
+      left join lateral (
+        select t.* from timers t join runs r on r.id = t.run_id and r.status in ('queued', 'running', 'waiting')
+         where t.partition = any(${[...partitions]}::smallint[]) and t.due_at <= clock.now
+         order by t.due_at limit ${limit}
+      ) as t on true`
+  return { now: rows[0]!.now, timers: rows.filter((row) => row.runId !== null).map(({ now: _, ...timer }) => timer) }
+}
+
+/** When the next timer of these partitions is due, paused runs aside; null when there is none. */
+export async function nextDue(db: Db, partitions: readonly number[]): Promise<{ now: number; dueAt: number | null }> {
+  const [row] = await db<{ now: number; dueAt: number | null }[]>`
+    select clock_timestamp() as now, (
+      select t.due_at from timers t join runs r on r.id = t.run_id and r.status in ('queued', 'running', 'waiting')
+       where t.partition = any(${[...partitions]}::smallint[]) order by t.due_at limit 1
+    ) as due_at`
+  return row!
+}
