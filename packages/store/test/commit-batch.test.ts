@@ -276,7 +276,9 @@ test('a lost connection is told from a refused value', async (t) => {
   await sql`select pg_terminate_backend(${backend!.pid}, 5000)`
   t.ok(isUnknownOutcome(await attempt))
   await blocker.unsafe('rollback')
-  t.ok((await commitBatch(pool, [commitOf(id, 1, 2)])).won.has(id), 'the pool connects again')
+  // postgres.js may answer the first statement of the new connection with the old error.
+  const again = await until(() => commitBatch(pool, [commitOf(id, 1, 2)]))
+  t.ok(again.won.has(id), 'the pool connects again')
 })
 
 test('a reader of the key does not block a commit', async (t) => {
