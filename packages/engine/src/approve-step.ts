@@ -1,12 +1,13 @@
 /** Approvals: how the question is put, and what its decision or its silence means. */
 import type { InboxFact, Json } from '@baton/contracts'
 import { idOf, parseDuration } from '@baton/contracts'
-import { clearTimer, type Deciding, emit, errorOf, setTimer, textOf, timeText } from './deciding.ts'
+import { clearTimer, type Deciding, emit, errorOf, setTimer, timeText } from './deciding.ts'
 import type { ApprovalOpening } from './decision.ts'
 import { approvalIdOf, endStep, failStep } from './end-step.ts'
-import { ExpressionError, renderTemplate, renderWithSecrets } from './expressions.ts'
+import { ExpressionError } from './expression-error.ts'
 import type { ApprovalPlan, Env } from './plan.ts'
 import type { StepState } from './state.ts'
+import { renderTemplate, renderWithSecrets, textOf } from './templates.ts'
 
 const ASSIGNEE = /^(user|group|role):.+$/
 

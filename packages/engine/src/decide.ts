@@ -2,7 +2,7 @@
  * decide: what a run does next. Deterministic: the same state, facts and context give the same decision; no I/O, no clock. It moves `state` on
  * in place, so a caller whose commit did not succeed must forget the state and load it again.
  */
-import type { InboxFact } from '@baton/contracts'
+import type { BatonError, InboxFact } from '@baton/contracts'
 import { callIdOf, isTerminal } from '@baton/contracts'
 import { expireApproval, takeDecision } from './approve-step.ts'
 import { clearTimer, type Deciding, emit, errorOf, isLive, setRunTimer, setTimer } from './deciding.ts'
@@ -60,6 +60,8 @@ function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): v
       return takeTimer(d, fact)
     case 'approval-decided':
       return takeApproval(d, fact)
+    case 'abort':
+      return abortRun(d, fact.error)
     case 'cancel':
       return endRun(d, 'cancelled', null)
     case 'pause':
@@ -75,6 +77,11 @@ function startRun(d: Deciding): void {
   if (d.state.status !== 'queued' || d.state.ending) return
   emit(d, 'run.started', '', {})
   startScope(d, d.state.root)
+}
+
+function abortRun(d: Deciding, error: BatonError): void {
+  endRun(d, 'failed', error)
+  for (const step of [...d.state.inFlight]) cancelStep(d, step)
 }
 
 type Result = Extract<EngineFact, { kind: 'result' } | { kind: 'turn' }>

@@ -42,11 +42,6 @@ export function clearTimer(d: Deciding, path: string, timer: TimerKind): void {
   d.timers.set(`${timer} ${path}`, { path, timer, dueAt: null })
 }
 
-/** A rendered value as text. */
-export function textOf(value: Json): string {
-  return typeof value === 'string' ? value : value === null ? '' : JSON.stringify(value)
-}
-
 /** RFC 3339 UTC with milliseconds. */
 export function timeText(ms: number): string {
   return new Date(ms).toISOString()

@@ -13,6 +13,8 @@ export type EngineFact =
   | { kind: 'timer'; path: string; timer: TimerKind; generation: number; attempt: number }
   /** Send again the commands of these calls (ids as callIdOf gives them), if they are still scheduled and not ended. `all` = every one. */
   | { kind: 'resend'; calls: readonly string[] | 'all' }
+  /** The run cannot go on as it is (Postgres refuses a value, a fact crashes us): it fails at once, also what is in flight. */
+  | { kind: 'abort'; error: BatonError }
   | InboxFact
 
 /** What every run is born with; the rest of its state is folded from its events. */

@@ -3,7 +3,8 @@ import type { BatonError, Json } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
 import { clearTimer, type Deciding, emit, envOf, errorOf, packed } from './deciding.ts'
 import { cancelWaiting } from './end-step.ts'
-import { ExpressionError, renderTemplate } from './expressions.ts'
+import { ExpressionError } from './expression-error.ts'
+import { renderTemplate } from './templates.ts'
 
 /** Ends the run when nothing is left to do. */
 export function finishRun(d: Deciding): void {

@@ -2,8 +2,10 @@
 import type { BatonError, Ending, EventType, Json } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
 import { clearTimer, type Deciding, emit, envOf, errorOf, isLive, packed, setTimer, timeText } from './deciding.ts'
-import { ExpressionError, evaluateCondition, renderTemplate } from './expressions.ts'
+import { ExpressionError } from './expression-error.ts'
+import { evaluateCondition } from './expressions.ts'
 import { hasEnded, isOutside, type ScopeState, type StepState } from './state.ts'
+import { renderTemplate } from './templates.ts'
 
 type End = 'succeeded' | 'failed' | 'skipped' | 'cancelled'
 

@@ -2,12 +2,14 @@
 import type { Json, SecretSlot } from '@baton/contracts'
 import { parseDuration } from '@baton/contracts'
 import { openApproval } from './approve-step.ts'
-import { type Deciding, emit, envOf, errorOf, packed, readiness, setTimer, textOf, timeText } from './deciding.ts'
+import { type Deciding, emit, envOf, errorOf, packed, readiness, setTimer, timeText } from './deciding.ts'
 import { endStep, failStep } from './end-step.ts'
-import { ExpressionError, evaluateCondition, renderTemplate, renderWithSecrets } from './expressions.ts'
+import { ExpressionError } from './expression-error.ts'
+import { evaluateCondition } from './expressions.ts'
 import type { AgentPlan, Env, HttpPlan, SetPlan, SwitchPlan, WaitPlan } from './plan.ts'
 import { sendCall, sendTurn } from './send-work.ts'
 import type { ScopeState, StepState } from './state.ts'
+import { renderTemplate, renderWithSecrets, textOf } from './templates.ts'
 
 /** Starts the step when everything it depends on lets it. */
 export function startIfReady(d: Deciding, step: StepState): void {

@@ -1,0 +1,97 @@
+/** Drives `decide` by hand in tests: a clock that stands still, numbers that are not random, facts in short words. */
+import type { BatonError, Json } from '@baton/contracts'
+import { applyEvent, compile, createState, type Decision, decide, type EngineFact, type RunState } from '@baton/engine'
+
+export interface Harness {
+  state: RunState
+  /** All events so far, as `type path`. */
+  log: string[]
+  last: Decision
+  now: number
+  take(...facts: EngineFact[]): Decision
+  succeed(path: string, output?: Json): Decision
+  fail(path: string, error?: Partial<BatonError>, retryable?: boolean): Decision
+  timer(path: string, timer: 'wait' | 'retry' | 'approval' | 'timeout' | 'run'): Decision
+  decide(path: string, decision: string, rejects?: boolean): Decision
+  /** The state that a reader would fold from the events alone. */
+  refold(): RunState
+}
+
+let runs = 0
+
+/** A started run of the definition. */
+export function start(definition: object, input: Json = null, options: { started?: boolean; vars?: Record<string, Json> } = {}): Harness {
+  const compiled = compile(definition as Json, { name: 'test' })
+  if (!compiled.plan) throw new Error(JSON.stringify(compiled.errors))
+  const plan = compiled.plan
+  const runId = `01920000-0000-7000-8000-${String(++runs).padStart(12, '0')}`
+  const header = {
+    runId,
+    namespace: 'default',
+    workflow: 'test',
+    version: 1,
+    checksum: 'x',
+    input,
+    labels: {},
+    priority: 5,
+    startedBy: 'key_1',
+    createdAt: 1_000,
+  }
+  const created = { runId, seq: 1, type: 'run.created' as const, path: '', at: 1_000, data: {} }
+  const events = [created]
+  const state = createState(plan, header)
+  applyEvent(state, created)
+  const h: Harness = {
+    state,
+    log: [],
+    last: undefined as never,
+    now: 1_000,
+    take(...facts) {
+      let ids = 0
+      const newUuid = () => `01920000-0000-7000-9000-${String(++ids).padStart(12, '0')}`
+      h.last = decide(state, facts, {
+        now: h.now,
+        random: () => 1,
+        newUuid,
+        vars: options.vars ?? {},
+        blobs: new Map(),
+        inlineBytesMax: 65_536,
+        outputBytesMax: 1_000_000,
+      })
+      events.push(...(h.last.events as (typeof created)[]))
+      h.log.push(...h.last.events.map((event) => `${event.type} ${event.path}`.trim()))
+      return h.last
+    },
+    succeed: (path, output = null) => h.take({ ...of(path), outcome: { status: 'succeeded', output } }),
+    fail: (path, error = {}, retryable = false) =>
+      h.take({ ...of(path), outcome: { status: 'failed', error: { code: 'BTN_HTTP_STATUS', message: 'no', ...error }, retryable } }),
+    timer(path, timer) {
+      const step = state.steps.get(path)
+      return h.take({ kind: 'timer', path, timer, generation: step?.generation ?? 0, attempt: step?.attempt ?? 1 })
+    },
+    decide: (path, decision, rejects = false) =>
+      h.take({
+        kind: 'approval-decided',
+        path,
+        generation: 0,
+        approvalId: '01920000-0000-7000-9000-000000000001',
+        decision,
+        rejects,
+        comment: null,
+        data: null,
+        decidedBy: ['user:ann'],
+        decidedAt: h.now,
+      }),
+    refold() {
+      const folded = createState(plan, header)
+      for (const event of events) applyEvent(folded, event)
+      return folded
+    },
+  }
+  function of(path: string) {
+    const step = state.steps.get(path)!
+    return { kind: 'result' as const, path, generation: step.generation, attempt: step.attempt, startedAt: h.now }
+  }
+  if (options.started !== false) h.take({ kind: 'start' })
+  return h
+}

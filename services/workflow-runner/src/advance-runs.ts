@@ -1,0 +1,285 @@
+/**
+ * The hot path: a batch of facts becomes one commit, then commands, then acknowledgements, in that order. Takes its store and its queues as
+ * arguments, so that a simulator drives this very code. Invariants:
+ * - a state in the cache is what Postgres holds, or the fence of the commit finds out; a state whose commit did not win is forgotten;
+ * - nothing is sent before its commit, and no fact is acknowledged before everything that follows from it was sent;
+ * - a fact that changed nothing still goes through the fence, so that a stale cache acknowledges nothing away.
+ */
+import type { AgentTurn, BatonError, Fact, HttpCall, InboxFact, Json, LiveEvent, Notification } from '@baton/contracts'
+import { isTerminal } from '@baton/contracts'
+import {
+  BlobsNeeded,
+  createState,
+  type DecideContext,
+  type Decision,
+  decide,
+  type EngineFact,
+  type Plan,
+  type RunState,
+  summaryOf,
+} from '@baton/engine'
+import type { InboxRow, LoadedRun, RunCommit } from '@baton/store'
+import { stateOf } from './load-run.ts'
+
+/** What the hot path needs of Postgres. */
+export interface AdvanceStore {
+  loadRuns(runIds: string[]): Promise<Map<string, LoadedRun>>
+  loadInbox(runIds: string[]): Promise<InboxRow[]>
+  /** One statement; throws when its outcome is unknown. `refused` are runs whose values Postgres does not take. */
+  commit(batch: RunCommit[]): Promise<{ won: ReadonlySet<string>; refused: ReadonlyMap<string, Error>; at: number }>
+  plan(namespace: string, checksum: string): Promise<Plan>
+  getBlobs(namespace: string, blobs: readonly string[]): Promise<Map<string, Json>>
+  putBlobs(namespace: string, blobs: ReadonlyMap<string, string>): Promise<void>
+  vars(namespace: string): Promise<Record<string, Json>>
+}
+
+/** What follows from a commit. */
+export interface Outgoing {
+  calls: HttpCall[]
+  turns: AgentTurn[]
+  notifications: Notification[]
+  events: LiveEvent[]
+  /** Bare ids of runs that have ended. */
+  ended: string[]
+}
+
+export interface Advance {
+  store: AdvanceStore
+  /** Resolves when every command was answered by its queue. */
+  send(outgoing: Outgoing): Promise<void>
+  cache: { get(runId: string): RunState | undefined; set(runId: string, state: RunState): unknown; delete(runId: string): unknown }
+  /** Postgres' clock in ms, as well as it is known. */
+  now(): number
+  random(): number
+  newUuid(): string
+  limits: { inlineBytesMax: number; outputBytesMax: number }
+  log: { warn(object: object, message: string): void; error(object: object, message: string): void }
+  observe?: (batch: { facts: number; runs: number; conflicts: number; events: number; nextTimerAt: number | null }) => void
+}
+
+/** Timers of a run that fell due. */
+export type TimersFact = { kind: 'timers'; runId: string; facts: Extract<EngineFact, { kind: 'timer' }>[] }
+/** Ends a run that cannot go on; the other facts of the run in the same batch are dropped. */
+export type AbortFact = { kind: 'abort'; runId: string; error: BatonError }
+
+/** A fact as a queue, a timer or a sweep hands it over. */
+export interface Delivery {
+  fact: Fact | TimersFact | AbortFact
+  /** It may have been applied before. */
+  redelivered: boolean
+}
+
+interface Turn {
+  runId: string
+  deliveries: Delivery[]
+  state: RunState
+  fromSeq: number
+  decision: Decision
+  inboxIds: string[]
+}
+
+const ROUNDS_MAX = 20
+
+/** Advances the runs of a batch. Returns the runs that could not be advanced; their facts must not be acknowledged. Throws when nothing is known. */
+export async function advanceRuns(a: Advance, deliveries: readonly Delivery[]): Promise<Set<string>> {
+  let open = groupByRun(deliveries)
+  const stuck = new Set<string>()
+  for (let round = 0; open.size > 0 && round < ROUNDS_MAX; round++) {
+    const turns = await decideAll(a, open, stuck)
+    open = await settleTurns(a, turns)
+  }
+  for (const runId of open.keys()) stuck.add(runId)
+  return stuck
+}
+
+function groupByRun(deliveries: readonly Delivery[]): Map<string, Delivery[]> {
+  const runs = new Map<string, Delivery[]>()
+  for (const delivery of deliveries) {
+    const { runId } = delivery.fact
+    const known = runs.get(runId)
+    if (known) known.push(delivery)
+    else runs.set(runId, [delivery])
+  }
+  return runs
+}
+
+async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<string>): Promise<Turn[]> {
+  const [states, inbox] = await Promise.all([loadStates(a, runs, stuck), loadInbox(a, runs)])
+  const turns: Turn[] = []
+  for (const [runId, deliveries] of runs) {
+    const state = states.get(runId)
+    if (!state) continue // no such run: nothing to advance, the fact goes
+    const rows = inbox.get(runId) ?? []
+    try {
+      turns.push(await decideRun(a, state, deliveries, rows))
+    } catch (error) {
+      a.cache.delete(runId)
+      stuck.add(runId)
+      a.log.error({ runId, err: error }, 'run could not be decided')
+    }
+  }
+  return turns
+}
+
+async function loadStates(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<string>): Promise<Map<string, RunState>> {
+  const states = new Map<string, RunState>()
+  const cold: string[] = []
+  for (const [runId, deliveries] of runs) {
+    const known = a.cache.get(runId) ?? (await newborn(a, deliveries))
+    if (known) states.set(runId, known)
+    else cold.push(runId)
+  }
+  if (cold.length === 0) return states
+  for (const [runId, loaded] of await a.store.loadRuns(cold)) {
+    try {
+      states.set(runId, stateOf(await a.store.plan(loaded.header.namespace, loaded.header.checksum), loaded))
+    } catch (error) {
+      stuck.add(runId)
+      a.log.error({ runId, err: error }, 'run could not be loaded')
+    }
+  }
+  return states
+}
+
+/** A run that comes with its own header needs no query: the fence finds out if it has moved since. */
+async function newborn(a: Advance, deliveries: readonly Delivery[]): Promise<RunState | undefined> {
+  for (const { fact, redelivered } of deliveries) {
+    if (fact.kind !== 'start' || !fact.run || redelivered) continue
+    const header = fact.run as unknown as LoadedRun['header']
+    const state = createState(await a.store.plan(header.namespace, header.checksum), header)
+    state.seq = 1
+    return state
+  }
+  return undefined
+}
+
+async function loadInbox(a: Advance, runs: Map<string, Delivery[]>): Promise<Map<string, InboxRow[]>> {
+  const ids = [...runs].filter(([, deliveries]) => deliveries.some(({ fact }) => fact.kind === 'inbox')).map(([runId]) => runId)
+  const byRun = new Map<string, InboxRow[]>()
+  if (ids.length === 0) return byRun
+  for (const row of await a.store.loadInbox(ids)) {
+    const rows = byRun.get(row.runId)
+    if (rows) rows.push(row)
+    else byRun.set(row.runId, [row])
+  }
+  return byRun
+}
+
+async function decideRun(a: Advance, first: RunState, deliveries: Delivery[], rows: readonly InboxRow[]): Promise<Turn> {
+  const { runId, namespace } = first.header
+  const facts = factsOf(deliveries, rows)
+  const vars = first.plan.usesVars ? await a.store.vars(namespace) : {}
+  const blobs = new Map<string, Json>()
+  let state = first
+  for (;;) {
+    const fromSeq = state.seq
+    const ctx: DecideContext = { now: a.now(), random: a.random, newUuid: a.newUuid, vars, blobs, ...a.limits }
+    try {
+      const decision = decide(state, facts, ctx)
+      return { runId, deliveries, state, fromSeq, decision, inboxIds: rows.map((row) => row.id) }
+    } catch (error) {
+      if (!(error instanceof BlobsNeeded)) throw error
+      a.cache.delete(runId)
+      for (const [id, value] of await a.store.getBlobs(namespace, error.blobs)) blobs.set(id, value)
+      for (const id of error.blobs) if (!blobs.has(id)) throw new Error(`payload ${id} is gone`, { cause: error })
+      const loaded = (await a.store.loadRuns([runId])).get(runId)
+      if (!loaded) throw new Error('the run is gone', { cause: error })
+      state = stateOf(first.plan, loaded)
+    }
+  }
+}
+
+function factsOf(deliveries: readonly Delivery[], rows: readonly InboxRow[]): EngineFact[] {
+  for (const { fact } of deliveries) if (fact.kind === 'abort') return [{ kind: 'abort', error: fact.error }]
+  const facts: EngineFact[] = rows.map((row) => row.fact as InboxFact)
+  for (const { fact, redelivered } of deliveries) {
+    if (fact.kind === 'result') facts.push({ ...fact, redelivered })
+    else if (fact.kind === 'start') facts.push({ kind: 'start' })
+    else if (fact.kind === 'timers') facts.push(...fact.facts)
+    else if (fact.kind === 'sweep') facts.push({ kind: 'start' }, { kind: 'resend', calls: fact.lost })
+    if (redelivered && fact.kind !== 'result') facts.push({ kind: 'resend', calls: 'all' })
+  }
+  return facts
+}
+
+/** Commits the turns as one, sends what follows, and returns those that lost the race. */
+async function settleTurns(a: Advance, turns: Turn[]): Promise<Map<string, Delivery[]>> {
+  const again = new Map<string, Delivery[]>()
+  if (turns.length === 0) return again
+  let outcome: Awaited<ReturnType<AdvanceStore['commit']>>
+  try {
+    await putBlobs(a, turns)
+    outcome = await a.store.commit(turns.map(commitOf))
+  } catch (error) {
+    for (const turn of turns) a.cache.delete(turn.runId)
+    throw error
+  }
+  const won: Turn[] = []
+  for (const turn of turns) {
+    const refusal = outcome.refused.get(turn.runId)
+    if (outcome.won.has(turn.runId)) won.push(turn)
+    else {
+      a.cache.delete(turn.runId)
+      again.set(turn.runId, refusal ? [...turn.deliveries, abortOf(turn.runId, refusal)] : turn.deliveries)
+      if (refusal) a.log.error({ runId: turn.runId, err: refusal }, 'postgres refused a value of the run')
+    }
+  }
+  for (const { runId, state } of won) {
+    if (isTerminal(state.status)) a.cache.delete(runId)
+    else a.cache.set(runId, state)
+  }
+  const outgoing = outgoingOf(won, outcome.at)
+  a.observe?.({
+    facts: turns.reduce((sum, turn) => sum + turn.deliveries.length, 0),
+    runs: turns.length,
+    conflicts: again.size,
+    events: outgoing.events.length,
+    nextTimerAt: nextTimerOf(won),
+  })
+  await a.send(outgoing)
+  return again
+}
+
+function nextTimerOf(turns: readonly Turn[]): number | null {
+  const dueAts = turns.flatMap((turn) => turn.decision.timersSet.map((timer) => timer.dueAt))
+  return dueAts.length === 0 ? null : Math.min(...dueAts)
+}
+
+function abortOf(runId: string, refusal: Error): Delivery {
+  return { fact: { kind: 'abort', runId, error: { code: 'BTN_EVENT_REFUSED', message: refusal.message } }, redelivered: false }
+}
+
+async function putBlobs(a: Advance, turns: readonly Turn[]): Promise<void> {
+  for (const { state, decision } of turns) {
+    if (decision.blobs.size > 0) await a.store.putBlobs(state.header.namespace, decision.blobs)
+  }
+}
+
+function commitOf(turn: Turn): RunCommit {
+  const { runId, state, fromSeq, decision, inboxIds } = turn
+  return {
+    runId,
+    namespace: state.header.namespace,
+    workflow: state.header.workflow,
+    fromSeq,
+    toSeq: state.seq,
+    summary: state.seq > fromSeq ? summaryOf(state) : null,
+    decision,
+    inboxIds,
+  }
+}
+
+function outgoingOf(turns: readonly Turn[], at: number): Outgoing {
+  const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ended: [] }
+  for (const { runId, state, decision, fromSeq } of turns) {
+    const { namespace, workflow, trace } = state.header
+    for (const call of decision.calls) outgoing.calls.push({ ...call, at })
+    for (const turn of decision.turns) outgoing.turns.push({ ...turn, at })
+    for (const event of decision.events) outgoing.events.push({ ...event, namespace, workflow })
+    for (const opening of decision.approvalsOpened) {
+      if (opening.notify !== null) outgoing.notifications.push({ approvalId: opening.id, namespace, ...(trace ? { trace } : {}) })
+    }
+    if (isTerminal(state.status) && state.seq > fromSeq) outgoing.ended.push(runId)
+  }
+  return outgoing
+}

@@ -1,0 +1,39 @@
+/** Postgres as the hot path sees it. */
+import type { RunState } from '@baton/engine'
+import { commitBatchBisecting, getBlobs, getDefinition, listAllVars, loadInbox, loadRuns, putBlobs, type Sql } from '@baton/store'
+import type { AdvanceStore } from './advance-runs.ts'
+import type { ServerClock } from './clock.ts'
+import { stateOf } from './load-run.ts'
+import type { Metrics } from './metrics.ts'
+import { createPlans } from './plans.ts'
+
+/** The store behind `advanceRuns`, measured; each commit also sets the clock. */
+export function createAdvanceStore(
+  sql: Sql,
+  clock: ServerClock,
+  metrics: Metrics,
+): AdvanceStore & { states(ids: string[]): Promise<RunState[]> } {
+  const plan = createPlans((namespace, checksum) => getDefinition(sql, namespace, checksum))
+  return {
+    plan,
+    loadRuns: (runIds) => loadRuns(sql, runIds),
+    loadInbox: (runIds) => loadInbox(sql, runIds),
+    async commit(batch) {
+      const startedAt = performance.now()
+      const outcome = await commitBatchBisecting(sql, batch)
+      clock.observe(outcome.at)
+      metrics.commitSeconds.observe((performance.now() - startedAt) / 1_000)
+      return outcome
+    },
+    getBlobs: (namespace, blobs) => getBlobs(sql, namespace, blobs),
+    putBlobs: (namespace, blobs) => putBlobs(sql, namespace, blobs),
+    vars: (namespace) => listAllVars(sql, namespace),
+    async states(runIds) {
+      const states: RunState[] = []
+      for (const loaded of (await loadRuns(sql, runIds)).values()) {
+        states.push(stateOf(await plan(loaded.header.namespace, loaded.header.checksum), loaded))
+      }
+      return states
+    },
+  }
+}

@@ -1,0 +1,22 @@
+/** Settings of the workflow-runner; README.md explains them. */
+import { LIMITS } from '@baton/contracts'
+import { commonSettings, wholeNumber } from '@baton/runtime'
+import { z } from 'zod'
+
+export const Settings = z.object({
+  DATABASE_URL: commonSettings.DATABASE_URL,
+  REDIS_URL: commonSettings.REDIS_URL,
+  HOST: commonSettings.HOST,
+  PORT: commonSettings.PORT.default(8082),
+  LOG_LEVEL: commonSettings.LOG_LEVEL,
+  RUNNER_BATCH_FACTS_MAX: wholeNumber(1, 100_000).default(400).describe('facts in one batch and commit'),
+  RUNNER_CACHE_RUNS_MAX: wholeNumber(1, 10_000_000).default(20_000).describe('states of runs kept in memory'),
+  RUNNER_LEASE_MS: wholeNumber(500, 600_000).default(3_000).describe('how long a partition stays with a runner that does not renew it'),
+  RUNNER_SWEEP_MS: wholeNumber(100, 600_000).default(5_000).describe('how often the reconciler looks'),
+  RUNNER_LOST_AFTER_MS: wholeNumber(100, 600_000).default(10_000).describe('age at which a call without a trace in Redis counts as lost'),
+  RUNNER_EVENTS_MAX: wholeNumber(1, 10_000_000).default(10_000).describe('entries kept in the stream of live events'),
+  RUNNER_DATABASE_CONNECTIONS_MAX: wholeNumber(1, 1_000).default(4),
+  BATON_INLINE_PAYLOAD_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.inlinePayloadBytesMax),
+  BATON_STEP_OUTPUT_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.stepOutputBytesMax),
+})
+export type Settings = z.infer<typeof Settings>

@@ -1,0 +1,116 @@
+/** Timers: due by Postgres' clock alone, deleted in the commit that applies them. Sleeps until the next one is due. */
+import type { TimerKind } from '@baton/engine'
+import type { Item } from './advance-loop.ts'
+import type { TimersFact } from './advance-runs.ts'
+
+export interface DueTimer {
+  runId: string
+  path: string
+  timer: TimerKind
+  generation: number
+  attempt: number
+  lateMs: number
+}
+
+export interface TimerSource {
+  /** Timers of these partitions that are due, oldest first. */
+  due(partitions: number[], limit: number): Promise<DueTimer[]>
+  /** Milliseconds until the next one is due, or null when there is none. */
+  nextInMs(partitions: number[]): Promise<number | null>
+}
+
+export interface TimerPump {
+  /** A timer was set that is due in this many milliseconds. */
+  expect(inMs: number): void
+  stop(): void
+}
+
+const LIMIT = 500
+/** What is due and still there is being committed: look again soon, not at once. */
+const UNDER_WAY_MS = 20
+
+/** Starts the pump. It asks Postgres when a timer is due, and once per `pollMs` in case another runner set one. */
+export function pumpTimers(options: {
+  source: TimerSource
+  partitions(): number[]
+  offer(items: Item[]): Promise<void>
+  pollMs: number
+  onLate(lateMs: number): void
+  onError(error: unknown): void
+}): TimerPump {
+  const { source, partitions, offer, pollMs } = options
+  const underWay = new Set<string>()
+  let stopped = false
+  let handle: NodeJS.Timeout | undefined
+  let dueAt = Number.POSITIVE_INFINITY
+  let firing = false
+
+  function schedule(inMs: number): void {
+    const at = Date.now() + Math.max(0, inMs)
+    if (stopped || (handle && dueAt <= at)) return
+    clearTimeout(handle)
+    dueAt = at
+    handle = setTimeout(fire, Math.max(0, inMs))
+  }
+
+  async function fire(): Promise<void> {
+    handle = undefined
+    if (firing || stopped) return
+    firing = true
+    let inMs = pollMs
+    try {
+      inMs = await pump()
+    } catch (error) {
+      options.onError(error)
+    }
+    firing = false
+    schedule(inMs)
+  }
+
+  async function pump(): Promise<number> {
+    const held = partitions()
+    if (held.length === 0) return pollMs
+    const due = await source.due(held, LIMIT)
+    const items = itemsOf(
+      due.filter((timer) => !underWay.has(keyOf(timer))),
+      underWay,
+    )
+    if (items.length > 0) await offer(items)
+    if (due.length === LIMIT) return 0
+    const next = await source.nextInMs(held)
+    if (next === null) return pollMs
+    return next <= 0 ? UNDER_WAY_MS : Math.min(pollMs, Math.ceil(next))
+  }
+
+  function itemsOf(due: DueTimer[], pending: Set<string>): Item[] {
+    const byRun = new Map<string, { fact: TimersFact; keys: string[] }>()
+    for (const { runId, lateMs, ...timer } of due) {
+      const entry = byRun.get(runId) ?? { fact: { kind: 'timers', runId, facts: [] }, keys: [] }
+      entry.fact.facts.push({ kind: 'timer', ...timer })
+      const key = keyOf({ runId, ...timer })
+      entry.keys.push(key)
+      pending.add(key)
+      byRun.set(runId, entry)
+      options.onLate(lateMs)
+    }
+    return [...byRun.values()].map(({ fact, keys }) => {
+      const forget = () => {
+        for (const key of keys) pending.delete(key)
+      }
+      return { deliveries: [{ fact, redelivered: false }], done: forget, failed: forget }
+    })
+  }
+
+  schedule(0)
+  return {
+    expect: schedule,
+    stop() {
+      stopped = true
+      clearTimeout(handle)
+    },
+  }
+}
+
+function keyOf(timer: { runId: string; path: string; timer: string; generation: number; attempt: number }): string {
+  return `${timer.runId}/${timer.path}/${timer.timer}/${timer.generation}/${timer.attempt}`
+}

@@ -1,0 +1,60 @@
+/**
+ * Leases on partitions, in Redis: for warmth of caches and to spare double work, never for safety (the fence of the commit is that). Partitions
+ * are shared evenly over the runners that live; a runner that dies loses its leases after `leaseMs`, one that comes back under the same name has
+ * them at once.
+ */
+import { keys, PARTITION_COUNT } from '@baton/contracts'
+import type { Redis } from '@baton/runtime'
+
+const RENEW = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) else return 0 end`
+const RELEASE = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end`
+
+export interface PartitionHolder {
+  held(): number[]
+  /** Renews what is held, takes what is free, gives up what is over the fair share. Tells whether anything changed. */
+  tend(runners: number): Promise<boolean>
+  release(): Promise<void>
+}
+
+/** A holder of leases under the name of this replica. */
+export function holdPartitions(redis: Redis, replica: string, leaseMs: number): PartitionHolder {
+  let held: number[] = []
+
+  async function tend(runners: number): Promise<boolean> {
+    const before = held.join()
+    const share = Math.ceil(PARTITION_COUNT / Math.max(1, runners))
+    await renew()
+    for (const partition of held.slice(share)) await redis.eval(RELEASE, 1, keys.lease(partition), replica)
+    held = held.slice(0, share)
+    if (held.length < share) await takeFree(share)
+    return held.join() !== before
+  }
+
+  async function renew(): Promise<void> {
+    if (held.length === 0) return
+    const pipeline = redis.pipeline()
+    for (const partition of held) pipeline.eval(RENEW, 1, keys.lease(partition), replica, leaseMs)
+    const replies = await pipeline.exec()
+    held = held.filter((_, i) => replies?.[i]?.[1] === 1)
+  }
+
+  async function takeFree(share: number): Promise<void> {
+    const others = Array.from({ length: PARTITION_COUNT }, (_, partition) => partition).filter((partition) => !held.includes(partition))
+    const owners = await Promise.all(others.map((partition) => redis.get(keys.lease(partition))))
+    for (const [i, partition] of others.entries()) {
+      if (held.length >= share) break
+      const mine = owners[i] === replica
+      if (!mine && owners[i] !== null) continue
+      const taken = mine || (await redis.set(keys.lease(partition), replica, 'PX', leaseMs, 'NX')) === 'OK'
+      if (taken) held.push(partition)
+    }
+    held.sort((a, b) => a - b)
+  }
+
+  async function release(): Promise<void> {
+    for (const partition of held) await redis.eval(RELEASE, 1, keys.lease(partition), replica)
+    held = []
+  }
+
+  return { held: () => held, tend, release }
+}

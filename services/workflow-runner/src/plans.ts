@@ -1,0 +1,23 @@
+/** Plans, compiled once per checksum and kept. */
+
+import type { Json } from '@baton/contracts'
+import { compile, type Plan } from '@baton/engine'
+import { LRUCache } from 'lru-cache'
+
+const PLANS_MAX = 1_000
+
+/** A look-up of plans; `read` gives the frozen definition. Throws when there is none or it no longer compiles. */
+export function createPlans(read: (namespace: string, checksum: string) => Promise<Json | undefined>) {
+  const plans = new LRUCache<string, Plan>({ max: PLANS_MAX })
+  return async (namespace: string, checksum: string): Promise<Plan> => {
+    const key = `${namespace} ${checksum}`
+    const known = plans.get(key)
+    if (known) return known
+    const definition = await read(namespace, checksum)
+    if (definition === undefined) throw new Error(`definition ${checksum} is not stored`)
+    const { plan, errors } = compile(definition)
+    if (!plan) throw new Error(`definition ${checksum} does not compile: ${errors[0]?.message}`)
+    plans.set(key, plan)
+    return plan
+  }
+}

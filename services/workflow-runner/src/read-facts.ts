@@ -1,0 +1,113 @@
+/**
+ * Reads facts of the partitions that this runner holds. An entry is acknowledged (XACK, then XDEL: nothing else trims the stream) only when the
+ * loop is done with it. What was delivered before and not acknowledged comes again: our own when a partition is taken, that of silent runners
+ * after a while.
+ */
+import { Fact, GROUPS, keys } from '@baton/contracts'
+import { ackEntries, claimStale, ensureGroups, type Logger, parseEntries, type Redis, readGroup, type StreamEntry } from '@baton/runtime'
+import { z } from 'zod'
+import type { Item } from './advance-loop.ts'
+
+export interface FactReader {
+  /** The partitions that are held have changed: takes up what was left in the new ones. */
+  takeOver(partitions: readonly number[]): Promise<void>
+  /** Takes over entries that other runners hold in silence. */
+  claim(): Promise<void>
+  /** Stops reading; what was read before is still acknowledged when it is done. */
+  stop(): Promise<void>
+}
+
+const BLOCK_MS = 1_000
+const TAKEOVER_MAX = 10_000
+const schema = z.array(Fact)
+
+export function readFacts(options: {
+  redis: Redis
+  consumer: string
+  partitions(): readonly number[]
+  /** Entries per partition and read. */
+  entriesMax: number
+  /** Entries of another runner are taken over after this silence. */
+  claimAfterMs: number
+  offer(items: Item[]): Promise<void>
+  /** The groups were gone: Redis was emptied. */
+  onLost(): void
+  log: Logger
+}): FactReader {
+  const { redis, consumer, partitions, entriesMax, offer, log } = options
+  const group = GROUPS.facts
+  const grouped = { redis, group, consumer, schema, log }
+  const streams = () => partitions().map(keys.facts)
+  /** Entries that the loop has now, by stream and id: not to be taken twice. */
+  const held = new Set<string>()
+  const stopping = new AbortController()
+
+  async function read(): Promise<void> {
+    const { onLost } = options
+    for await (const entries of readGroup({ ...grouped, streams, count: entriesMax, blockMs: BLOCK_MS, signal: stopping.signal, onLost })) {
+      await offer(itemsOf(entries, false))
+    }
+  }
+
+  function itemsOf(entries: readonly StreamEntry<Fact[]>[], redelivered: boolean): Item[] {
+    return entries.flatMap(({ stream, id, value }) => {
+      const key = `${stream} ${id}`
+      if (held.has(key)) return []
+      held.add(key)
+      const deliveries = value.map((fact) => ({ fact, redelivered }))
+      return [{ deliveries, done: () => acknowledge(stream, id), failed: () => void held.delete(key) }]
+    })
+  }
+
+  let done: [stream: string, id: string][] = []
+  /** Gathers what the loop finished in one go, so that a batch costs one pipeline. */
+  function acknowledge(stream: string, id: string): void {
+    if (done.length === 0) queueMicrotask(flush)
+    done.push([stream, id])
+  }
+
+  function flush(): void {
+    const batch = done
+    done = []
+    const pipeline = redis.pipeline()
+    for (const [stream, entries] of Map.groupBy(batch, ([name]) => name)) {
+      ackEntries(
+        pipeline,
+        stream,
+        group,
+        entries.map(([, id]) => id),
+      )
+    }
+    pipeline
+      .exec()
+      .catch((error: unknown) => log.warn({ err: error }, 'facts could not be acknowledged, they will come again'))
+      .finally(() => {
+        for (const [stream, id] of batch) held.delete(`${stream} ${id}`)
+      })
+  }
+
+  const reading = read()
+  return {
+    async takeOver(taken) {
+      const names = taken.map(keys.facts)
+      if (names.length === 0) return
+      await ensureGroups(redis, names, group)
+      const own = await redis.xreadgroup('GROUP', group, consumer, 'COUNT', TAKEOVER_MAX, 'STREAMS', ...names, ...names.map(() => '0'))
+      for (const [stream, raw] of (own as [string, [string, string[]][]][] | null) ?? []) {
+        const entries = await parseEntries(grouped, stream, raw)
+        if (entries.length > 0) await offer(itemsOf(entries, true))
+      }
+    },
+    async claim() {
+      const names = streams()
+      if (names.length === 0) return
+      const entries = await claimStale({ ...grouped, streams: names, minIdleMs: options.claimAfterMs, count: entriesMax })
+      const others = entries.filter(({ stream, id }) => !held.has(`${stream} ${id}`))
+      if (others.length > 0) await offer(itemsOf(others, true))
+    },
+    async stop() {
+      stopping.abort()
+      await reading
+    },
+  }
+}

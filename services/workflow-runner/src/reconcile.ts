@@ -1,0 +1,136 @@
+/**
+ * What Redis lost is found here and sent again. Inbox rows nobody was woken for, queued runs nobody started, and calls that are scheduled in
+ * Postgres but stand in no stream and are held by no worker. A call is judged by itself, not with its run; one that is still in a stream (an
+ * entry stays there until it is acknowledged) or whose worker keeps its `inflight:` key alive is not lost.
+ */
+import { callIdOf, ENTRY_FIELD, keys, PARTITION_COUNT, partitionOf } from '@baton/contracts'
+import type { RunState, StepState } from '@baton/engine'
+import type { Redis } from '@baton/runtime'
+import type { Item } from './advance-loop.ts'
+
+export interface ReconcileSource {
+  /** Runs with inbox rows older than this. */
+  staleInbox(olderThanMs: number, limit: number): Promise<string[]>
+  /** Runs that are queued for longer than this. */
+  unstarted(olderThanMs: number, limit: number): Promise<string[]>
+  /** Running runs created before this many ms, by id, after that id. */
+  active(olderThanMs: number, afterId: string | null, limit: number): Promise<string[]>
+  /** Folded states of these runs. */
+  states(runIds: string[]): Promise<RunState[]>
+}
+
+export interface Reconciler {
+  /** Wakes what nobody was woken for, and judges the calls of running runs that are older than this. Returns what it found. */
+  sweep(partitions: readonly number[], minAgeMs: number): Promise<{ woken: number; resent: number }>
+}
+
+const LIMIT = 1_000
+const CLOCK_SLACK_MS = 2_000
+
+/** A reconciler that offers what it finds to the loop. `now` is Postgres' clock. */
+export function createReconciler(options: {
+  source: ReconcileSource
+  redis: Redis
+  offer(items: Item[]): Promise<void>
+  now(): number
+  staleMs: number
+}): Reconciler {
+  const { source, redis, offer, now, staleMs } = options
+
+  async function wake(partitions: ReadonlySet<number>, ageMs: number): Promise<number> {
+    const [inbox, unstarted] = await Promise.all([source.staleInbox(ageMs, LIMIT), source.unstarted(ageMs, LIMIT)])
+    const items: Item[] = []
+    for (const runId of inbox)
+      if (partitions.has(partitionOf(runId))) items.push({ deliveries: [{ fact: { kind: 'inbox', runId }, redelivered: false }] })
+    for (const runId of unstarted) {
+      if (partitions.has(partitionOf(runId))) items.push({ deliveries: [{ fact: { kind: 'sweep', runId, lost: [] }, redelivered: false }] })
+    }
+    if (items.length > 0) await offer(items)
+    return items.length
+  }
+
+  async function judge(partitions: ReadonlySet<number>, minAgeMs: number): Promise<number> {
+    const judged = await withoutBacklog(redis, partitions, now())
+    let resent = 0
+    for (let after: string | null = null; ; ) {
+      const ids: string[] = await source.active(minAgeMs, after, LIMIT)
+      const mine = ids.filter((runId) => judged.has(partitionOf(runId)))
+      const suspects = suspectsOf(await source.states(mine), now() - minAgeMs)
+      const lost = suspects.length === 0 ? [] : await withoutTrace(redis, suspects)
+      if (lost.length > 0) await offer(itemsOf(lost))
+      resent += lost.length
+      if (ids.length < LIMIT) return resent
+      after = ids.at(-1)!
+    }
+  }
+
+  return {
+    async sweep(partitions, minAgeMs) {
+      const set = new Set(partitions)
+      const woken = await wake(set, Math.min(staleMs, minAgeMs))
+      return { woken, resent: await judge(set, minAgeMs) }
+    },
+  }
+}
+
+interface Suspect {
+  runId: string
+  callId: string
+  scheduledAt: number
+  agent: boolean
+}
+
+function suspectsOf(states: RunState[], scheduledBefore: number): Suspect[] {
+  return states.flatMap((state) => {
+    const { runId } = state.header
+    const old = (step: StepState) => (step.scheduledAt ?? 0) <= scheduledBefore
+    return [...state.inFlight].filter(old).map((step) => ({
+      runId,
+      callId: callIdOf({ runId, path: step.path, generation: step.generation, attempt: step.attempt }),
+      scheduledAt: step.scheduledAt ?? 0,
+      agent: step.step.kind === 'agent',
+    }))
+  })
+}
+
+/** Partitions whose facts are read up to date: in the others a result may simply not have been read yet. */
+async function withoutBacklog(redis: Redis, partitions: ReadonlySet<number>, now: number): Promise<Set<number>> {
+  const list = [...partitions]
+  const oldest = await Promise.all(list.map((partition) => redis.xrange(keys.facts(partition), '-', '+', 'COUNT', 1)))
+  return new Set(list.filter((_, i) => oldest[i]!.length === 0 || timeOfEntry(oldest[i]![0]![0]) > now - CLOCK_SLACK_MS))
+}
+
+/** Those that stand in no stream and are held by no worker. Agent turns are left to BullMQ, which takes a job id only once. */
+async function withoutTrace(redis: Redis, suspects: Suspect[]): Promise<Suspect[]> {
+  const inStreams = await callsInStreams(redis, Math.max(...suspects.map((suspect) => suspect.scheduledAt)))
+  const unseen = suspects.filter((suspect) => suspect.agent || !inStreams.has(suspect.callId))
+  const held = await Promise.all(unseen.map((suspect) => redis.exists(keys.inflight(suspect.callId))))
+  return unseen.filter((_, i) => held[i] === 0)
+}
+
+async function callsInStreams(redis: Redis, scheduledUntil: number): Promise<Set<string>> {
+  const found = new Set<string>()
+  const until = String(scheduledUntil + CLOCK_SLACK_MS)
+  for (let lane = 0; lane < PARTITION_COUNT; lane++) {
+    for (let from = '-'; ; ) {
+      const entries = await redis.xrange(keys.calls(lane), from, until, 'COUNT', LIMIT)
+      for (const [, fields] of entries) {
+        const text = fields[fields.indexOf(ENTRY_FIELD) + 1]
+        for (const call of JSON.parse(text ?? '[]') as Parameters<typeof callIdOf>[0][]) found.add(callIdOf(call))
+      }
+      if (entries.length < LIMIT) break
+      from = `(${entries.at(-1)![0]}`
+    }
+  }
+  return found
+}
+
+function itemsOf(lost: Suspect[]): Item[] {
+  const byRun = new Map<string, string[]>()
+  for (const { runId, callId } of lost) byRun.set(runId, [...(byRun.get(runId) ?? []), callId])
+  return [...byRun].map(([runId, calls]) => ({ deliveries: [{ fact: { kind: 'sweep', runId, lost: calls }, redelivered: false }] }))
+}
+
+function timeOfEntry(id: string): number {
+  return Number(id.slice(0, id.indexOf('-')))
+}

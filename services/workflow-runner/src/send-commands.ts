@@ -1,0 +1,53 @@
+/** The way out after a commit: calls in packs, one entry of events and the ended runs in one pipeline; slow work by BullMQ. */
+import { type AgentTurn, ENTRY_FIELD, type HttpCall, keys, type LiveEvent, type Notification } from '@baton/contracts'
+import type { Redis } from '@baton/runtime'
+import type { Outgoing } from './advance-runs.ts'
+
+const PACK_MAX = 32
+const EVENTS_PER_ENTRY = 500
+
+/** Puts jobs into a queue; resolves when Redis has them. */
+export interface Producer<T> {
+  addMany(jobs: readonly T[]): Promise<void>
+}
+
+/**
+ * A sender for one runner. It always uses the same lane, so that the events of a run keep their order. `workers` is how many http-workers
+ * live: when many calls are ready they travel in packs of min(32, ready / (4 × workers)).
+ */
+export function createSender(options: {
+  redis: Redis
+  lane: number
+  workers(): number
+  agentTurns: Producer<AgentTurn>
+  notifications: Producer<Notification>
+  eventsMax: number
+}): (outgoing: Outgoing) => Promise<void> {
+  const { redis, lane, workers, agentTurns, notifications, eventsMax } = options
+  return async (outgoing) => {
+    const pipeline = redis.pipeline()
+    for (const pack of packsOf(outgoing.calls, workers())) pipeline.xadd(keys.calls(lane), '*', ENTRY_FIELD, JSON.stringify(pack))
+    for (const events of chunksOf(outgoing.events, EVENTS_PER_ENTRY)) {
+      pipeline.xadd(keys.events(lane), 'MAXLEN', '~', eventsMax, '*', ENTRY_FIELD, JSON.stringify(events))
+    }
+    if (outgoing.ended.length > 0) pipeline.publish(keys.ended, outgoing.ended.join(','))
+    const slow = [
+      ...(outgoing.turns.length > 0 ? [agentTurns.addMany(outgoing.turns)] : []),
+      ...(outgoing.notifications.length > 0 ? [notifications.addMany(outgoing.notifications)] : []),
+    ]
+    const replies = pipeline.length > 0 ? await pipeline.exec() : []
+    for (const [error] of replies ?? []) if (error) throw error
+    await Promise.all(slow)
+  }
+}
+
+/** Ready calls in packs: one each when idle, larger ones when many are ready at once. */
+export function packsOf(calls: readonly HttpCall[], workers: number): HttpCall[][] {
+  return chunksOf(calls, Math.min(PACK_MAX, Math.ceil(calls.length / (4 * Math.max(1, workers)))))
+}
+
+function chunksOf<T extends HttpCall | LiveEvent>(items: readonly T[], size: number): T[][] {
+  const chunks: T[][] = []
+  for (let at = 0; at < items.length; at += size) chunks.push(items.slice(at, at + size))
+  return chunks
+}

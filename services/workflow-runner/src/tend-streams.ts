@@ -1,0 +1,102 @@
+/**
+ * Once a second: renew leases, take over what silent runners hold. Every few seconds: reconcile. When Redis was emptied, wait until the workers
+ * have said what they still hold, then sweep every open run.
+ */
+import { keys } from '@baton/contracts'
+import type { Logger, Redis } from '@baton/runtime'
+import type { Settings } from './config.ts'
+import type { PartitionHolder } from './hold-partitions.ts'
+import type { Metrics } from './metrics.ts'
+import type { FactReader } from './read-facts.ts'
+import type { Reconciler } from './reconcile.ts'
+import type { Replicas } from './watch-replicas.ts'
+
+const TICK_MS = 1_000
+/** Workers rewrite their `inflight:` keys every second: two heartbeats and some slack. */
+const AFTER_LOSS_MS = 3_000
+/** A partition that changes hands may have lost what stood between a commit and its commands: look closer, and sooner. */
+const AFTER_TAKEOVER_MS = 1_000
+const REPLICAS_EVERY_TICKS = 5
+
+export interface StreamTender {
+  /** Redis was emptied. */
+  lost(): void
+  stop(): Promise<void>
+}
+
+/** Starts tending; the first tick takes partitions at once. */
+export function tendStreams(options: {
+  redis: Redis
+  holder: PartitionHolder
+  reader: FactReader
+  reconciler: Reconciler
+  replicas: Replicas
+  settings: Pick<Settings, 'RUNNER_SWEEP_MS' | 'RUNNER_LOST_AFTER_MS'>
+  metrics: Metrics
+  log: Logger
+}): StreamTender {
+  const { redis, holder, reader, reconciler, replicas, settings, metrics, log } = options
+  let stopped = false
+  let handle: NodeJS.Timeout | undefined
+  let ticks = 0
+  let nextSweepAt = 0
+  let deepSweepAt: number | null = null
+
+  async function tick(): Promise<void> {
+    if (ticks++ % REPLICAS_EVERY_TICKS === 0) await replicas.look()
+    await watchSentinel()
+    const before = new Set(holder.held())
+    if (await holder.tend(replicas.count('workflow-runner'))) {
+      const taken = holder.held().filter((partition) => !before.has(partition))
+      log.info({ partitions: holder.held().length, taken: taken.length }, 'partitions changed')
+      await reader.takeOver(taken)
+      if (taken.length > 0) deepSweepAt ??= Date.now() + AFTER_TAKEOVER_MS
+    }
+    await reader.claim()
+    await reconcile()
+  }
+
+  /** The sentinel is set once; when it is missing, Redis lost its data. */
+  async function watchSentinel(): Promise<void> {
+    const made = await redis.set(keys.sentinel, String(Date.now()), 'NX')
+    if (made === 'OK') lost()
+  }
+
+  function lost(): void {
+    log.warn({}, 'redis was emptied, open runs will be swept')
+    deepSweepAt = Date.now() + AFTER_LOSS_MS
+  }
+
+  async function reconcile(): Promise<void> {
+    const now = Date.now()
+    const deep = deepSweepAt !== null && now >= deepSweepAt
+    if (!deep && now < nextSweepAt) return
+    if (deep) deepSweepAt = null
+    nextSweepAt = now + settings.RUNNER_SWEEP_MS
+    const found = await reconciler.sweep(holder.held(), deep ? AFTER_TAKEOVER_MS : settings.RUNNER_LOST_AFTER_MS)
+    if (found.woken + found.resent === 0) return
+    metrics.woken.inc(found.woken)
+    metrics.resent.inc(found.resent)
+    log.warn({ ...found, deep }, 'reconciler found lost work')
+  }
+
+  let ticking: Promise<void> = Promise.resolve()
+  function schedule(inMs: number): void {
+    if (stopped) return
+    handle = setTimeout(() => {
+      ticking = tick()
+        .catch((error: unknown) => log.warn({ err: error }, 'tending streams failed, trying again'))
+        .finally(() => schedule(TICK_MS))
+    }, inMs)
+  }
+  schedule(0)
+
+  return {
+    lost,
+    async stop() {
+      stopped = true
+      clearTimeout(handle)
+      await ticking
+    },
+  }
+}
