@@ -22,8 +22,10 @@ export function createClaims(options: { redis: Redis; replica: string; ttlMs: nu
   return {
     async take(callId) {
       const key = keys.inflight(callId)
-      const taken = await redis.set(key, replica, 'PX', ttlMs, 'NX')
-      if (taken === null && (await redis.get(key)) !== replica) return undefined
+      const holder = await redis
+        .set(key, replica, 'PX', ttlMs, 'NX', 'GET')
+        .catch((error: Error) => log.debug({ err: error }, 'claim not asked for') as undefined)
+      if (holder && holder !== replica) return undefined
       const renewal = setInterval(() => {
         redis.set(key, replica, 'PX', ttlMs).catch((error: Error) => log.debug({ err: error }, 'claim not renewed'))
       }, ttlMs / 3)

@@ -34,7 +34,7 @@ export function createTurnRecord(options: RecordOptions): TurnRecord {
   return {
     async isSettled(turn) {
       // In this order: a turn that leaves the inbox between the two queries is no longer wanted by the time of the second.
-      const rows = (await loadInbox(sql, [turn.runId])).get(turn.runId) ?? []
+      const rows = await loadInbox(sql, [turn.runId])
       if (rows.some(({ fact }) => fact.kind === 'turn' && isSameCall(fact, turn))) return true
       return !(await isCallWanted(sql, turn))
     },
