@@ -6,10 +6,11 @@ import { StackProblem } from './stack-problem.ts'
 
 const run = promisify(execFile)
 
-/** The path of a redis-server that runs here: on PATH, or one unpacked earlier into the folder; undefined when there is neither. */
+/** The path of a redis-server that runs here: the one of BATON_REDIS_SERVER, one on PATH, or one unpacked earlier into the folder; undefined when there is neither. */
 export function findRedisServer(unpackedFolder: string): string | undefined {
   const folders = [...(process.env['PATH'] ?? '').split(':').filter(Boolean), '/usr/bin', '/usr/local/bin', '/opt/homebrew/bin']
-  const candidates = [...folders.map((folder) => join(folder, 'redis-server')), wrapperIn(unpackedFolder)]
+  const named = process.env['BATON_REDIS_SERVER']
+  const candidates = [...(named ? [named] : []), ...folders.map((folder) => join(folder, 'redis-server')), wrapperIn(unpackedFolder)]
   return candidates.find(works)
 }
 
