@@ -1,0 +1,49 @@
+/**
+ * The kit that every service is made of. Invariants: only problem.ts builds error bodies; consumer groups are made at `0` wherever they are
+ * read; nothing is acknowledged here that the caller has not asked for; every outgoing call passes the guard of guarded-connect.ts.
+ */
+export { type AllowList, parseAllowList } from './addresses.ts'
+export { type Check, type CheckResult, checkPostgres, checkRedis, runChecks } from './checks.ts'
+export { type ClaimStaleOptions, claimStale } from './claim-stale.ts'
+export { createFactSender, type FactSender, type FactSenderOptions } from './facts.ts'
+export { malformedJson, parseJsonBodies } from './json-body.ts'
+export { createLogger, type Logger, urlForLog } from './logger.ts'
+export { counter, gauge, histogram, metricsText } from './metrics.ts'
+export {
+  createOutbound,
+  type Lookup,
+  type Outbound,
+  type OutboundAnswer,
+  type OutboundOptions,
+  type OutboundRequest,
+} from './outbound.ts'
+export { AddressRefused, BodyTooLarge, BodyUnreadable, OutboundTimeout, RedirectRefused } from './outbound-errors.ts'
+export { explainIssues, ProblemException, type ProblemExtra, pointerOf, problem, problemBody } from './problem.ts'
+export {
+  type AddOptions,
+  type ConsumeOptions,
+  type Consumer,
+  consume,
+  createProducer,
+  defineQueue,
+  type JobContext,
+  type Producer,
+  type QueueDefinition,
+} from './queues.ts'
+export { type ReadGroupOptions, readGroup } from './read-group.ts'
+export { connectRedis, type Redis, type RedisConnectOptions } from './redis.ts'
+export { type RunnableService, runService } from './run-service.ts'
+export { createService, type ServiceOptions } from './service.ts'
+export { commonSettings, loadSettings, parseSettings, SettingsError, wholeNumber } from './settings.ts'
+export {
+  ackEntries,
+  type EntrySchema,
+  ensureGroup,
+  ensureGroups,
+  type GroupOptions,
+  isGroupLost,
+  type StaleEntry,
+  type StreamEntry,
+} from './streams.ts'
+export { toProblem } from './to-problem.ts'
+export { REPLICA, VERSION } from './version.ts'

@@ -1,0 +1,148 @@
+import type { Redis } from 'ioredis'
+import { ensureGroups, type GroupOptions, healGroups, isGroupLost, parseEntries, type StreamEntry } from './streams.ts'
+
+export interface ReadGroupOptions<T> extends GroupOptions<T> {
+  /** Streams to read; a function is asked before each read. None: the read waits `blockMs`. */
+  streams: readonly string[] | (() => readonly string[])
+  /** Entries per stream and read at most; a function is asked before each read. Zero or less is read as 1: ask for the next batch only when there is room. */
+  count: number | (() => number)
+  /** How long one read blocks, in ms (5 000): how soon a change of `streams` is seen. */
+  blockMs?: number
+  /** Ends the iteration within a round trip; what was delivered before is still yielded. */
+  signal: AbortSignal
+  /** A group was gone and has been made again: what stood in Redis is lost. */
+  onLost?(): void | Promise<void>
+}
+
+type RawReply = [stream: string, entries: [id: string, fields: string[] | null][]][] | null
+
+/** A silent Redis is given up this long after a read should have come back. */
+const GRACE_MS = 5_000
+
+/**
+ * Reads new entries of all streams, one blocking XREADGROUP at a time on a connection of its own. Yields the entries of one read, never
+ * none. Goes on through restarts and flushes of Redis until `signal` is aborted. The consumer decides the pace: nothing is read ahead.
+ */
+export async function* readGroup<T>(options: ReadGroupOptions<T>): AsyncGenerator<StreamEntry<T>[], void, void> {
+  const { signal } = options
+  if (signal.aborted) return
+  const reader = options.redis.duplicate({
+    connectionName: `${options.redis.options.connectionName ?? 'baton'}-read`,
+    socketTimeout: undefined,
+    enableOfflineQueue: true,
+    maxRetriesPerRequest: null,
+  })
+  reader.on('error', () => {})
+  const unblock = createUnblock(options.redis, reader)
+  signal.addEventListener('abort', unblock.now, { once: true })
+  let known = new Set<string>()
+  try {
+    while (!signal.aborted) {
+      const streams = typeof options.streams === 'function' ? options.streams() : options.streams
+      try {
+        if (streams.some((stream) => !known.has(stream))) {
+          await ensureGroups(options.redis, streams, options.group)
+          known = new Set(streams)
+        }
+        const entries = await readOnce(options, reader, streams, unblock)
+        if (entries.length > 0) yield entries
+      } catch (error) {
+        known = new Set()
+        await recover(options, error, streams)
+      }
+    }
+  } finally {
+    signal.removeEventListener('abort', unblock.now)
+    reader.disconnect()
+  }
+}
+
+async function readOnce<T>(
+  options: ReadGroupOptions<T>,
+  reader: Redis,
+  streams: readonly string[],
+  unblock: { reading: boolean },
+): Promise<StreamEntry<T>[]> {
+  const blockMs = options.blockMs ?? 5_000
+  if (streams.length === 0) {
+    await pause(blockMs, options.signal)
+    return []
+  }
+  const count = Math.max(1, Math.floor(typeof options.count === 'function' ? options.count() : options.count))
+  const watchdog = setTimeout(() => reader.disconnect(true), blockMs + GRACE_MS)
+  unblock.reading = true
+  const ids = streams.map(() => '>')
+  let reply: RawReply
+  try {
+    reply = (await reader.xreadgroup(
+      'GROUP',
+      options.group,
+      options.consumer,
+      'COUNT',
+      count,
+      'BLOCK',
+      blockMs,
+      'STREAMS',
+      ...streams,
+      ...ids,
+    )) as RawReply
+  } finally {
+    unblock.reading = false
+    clearTimeout(watchdog)
+  }
+  if (reply === null) return []
+  if (reply.length === 1) return parseEntries(options, reply[0]![0], reply[0]![1])
+  const parsed = await Promise.all(reply.map(([stream, raw]) => parseEntries(options, stream, raw)))
+  return parsed.flat()
+}
+
+async function recover<T>(options: ReadGroupOptions<T>, error: unknown, streams: readonly string[]): Promise<void> {
+  if (options.signal.aborted) return
+  if (isGroupLost(error)) {
+    try {
+      await healGroups(options, streams)
+      await options.onLost?.()
+      return
+    } catch (again) {
+      error = again
+    }
+  }
+  options.log.warn({ err: error, group: options.group }, 'reading failed, trying again')
+  await pause(200, options.signal)
+}
+
+/** Ends a blocking read from the outside: CLIENT UNBLOCK loses nothing, while closing the socket could lose what was just delivered. */
+function createUnblock(redis: Redis, reader: Redis): { reading: boolean; now(): void } {
+  let clientId: number | undefined
+  reader.on('ready', () => {
+    clientId = undefined
+    reader.client('ID').then(
+      (id) => {
+        clientId = id
+      },
+      () => {},
+    )
+  })
+  const unblock = {
+    reading: false,
+    now() {
+      if (!unblock.reading) return
+      if (reader.status !== 'ready' || redis.status !== 'ready' || clientId === undefined) return reader.disconnect()
+      redis.client('UNBLOCK', clientId).catch(() => reader.disconnect())
+    },
+  }
+  return unblock
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return
+  await new Promise<void>((resolve) => {
+    const end = () => {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', end)
+      resolve()
+    }
+    const timer = setTimeout(end, ms)
+    signal.addEventListener('abort', end, { once: true })
+  })
+}

@@ -1,0 +1,85 @@
+/** The life of a service: build, listen, beat, and on SIGTERM hand back what it holds and exit 0. */
+
+import type { AddressInfo } from 'node:net'
+import { performance } from 'node:perf_hooks'
+import closeWithGrace from 'close-with-grace'
+import type { FastifyInstance } from 'fastify'
+import { startHeartbeat } from './heartbeat.ts'
+import { createLogger } from './logger.ts'
+import type { Redis } from './redis.ts'
+import { SettingsError } from './settings.ts'
+
+/** What `build` gives: an app that listens where told. Everything it opened is closed by its hooks (`preClose` stops work, `onClose` closes). */
+export interface RunnableService {
+  app: FastifyInstance
+  host: string
+  port: number
+  /** Absent: no heartbeat. Closed by the app. */
+  redis?: Redis
+  /** Sockets held, shown in the heartbeat. */
+  clients?(): number
+  /** Called when the service listens: the moment to begin to take work. */
+  onListening?(url: string): void | Promise<void>
+}
+
+/** Promise 7: within 25 s of SIGTERM a service is gone. */
+const GRACE_MS = 25_000
+/** Ours, not those of close-with-grace, which exits 1 at the second one. */
+const SIGNALS: ('SIGTERM' | 'SIGINT')[] = ['SIGTERM', 'SIGINT']
+
+/** Runs until a signal. An error at the start, or one that nobody caught, is logged and ends the process with code 1. */
+export async function runService(name: string, build: () => Promise<RunnableService>): Promise<void> {
+  let service: RunnableService
+  const fallback = createLogger({ name })
+  const early = (signal: NodeJS.Signals) => process.exit(signal === 'SIGTERM' || signal === 'SIGINT' ? 0 : 1)
+  process.once('SIGTERM', early).once('SIGINT', early)
+  try {
+    service = await build()
+    await service.app.listen({ host: service.host, port: service.port })
+  } catch (error) {
+    if (error instanceof SettingsError) process.stderr.write(`${error.message}\n`)
+    else fallback.fatal({ err: error }, 'service could not start')
+    process.exit(1)
+  }
+  const { app } = service
+  process.removeListener('SIGTERM', early).removeListener('SIGINT', early)
+  const url = urlOf(app, service.host)
+  const heartbeat =
+    service.redis &&
+    startHeartbeat({ service: name, url, redis: service.redis, log: fallback, ...(service.clients ? { clients: service.clients } : {}) })
+  const grace = closeWithGrace({ delay: GRACE_MS, logger: false, skip: SIGNALS, ...reports(app) }, async ({ err }) => {
+    const startedAt = performance.now()
+    if (err) app.log.fatal({ err }, 'uncaught error, service stopping')
+    else app.log.info('service stopping')
+    await heartbeat?.stop()
+    await app.close()
+    app.log.info({ durationMs: Math.round(performance.now() - startedAt) }, 'service stopped')
+  })
+  stopOnSignal(grace.close)
+  app.log.info({ url }, 'service listening')
+  await service.onListening?.(url)
+}
+
+/** A second signal (Ctrl-C reaches a supervisor and its children, who then hear it again from the supervisor) does not cut the grace short. */
+function stopOnSignal(close: () => void): void {
+  let stopping = false
+  for (const signal of SIGNALS) {
+    process.on(signal, () => {
+      if (!stopping) close()
+      stopping = true
+    })
+  }
+}
+
+function reports(app: FastifyInstance) {
+  return {
+    onTimeout: () => app.log.error('the grace is over, work is left to others'),
+    onSecondError: (err: unknown) => app.log.fatal({ err }, 'another uncaught error while stopping'),
+  }
+}
+
+function urlOf(app: FastifyInstance, host: string): string {
+  const address = app.server.address() as AddressInfo
+  const name = host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host
+  return `http://${name.includes(':') ? `[${name}]` : name}:${address.port}`
+}

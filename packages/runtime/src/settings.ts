@@ -1,0 +1,108 @@
+/** Settings: environment variables, or files that `<NAME>_FILE` points to. Parsed once at the start; every problem is listed at once. */
+import { readFileSync } from 'node:fs'
+import { z } from 'zod'
+
+/** Thrown by parseSettings; `problems` has one line for each setting that is missing or wrong. */
+export class SettingsError extends Error {
+  readonly problems: readonly string[]
+  constructor(problems: readonly string[]) {
+    super(`these settings are missing or wrong:\n${problems.map((line) => `  ${line}`).join('\n')}`)
+    this.name = 'SettingsError'
+    this.problems = problems
+  }
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+
+/** A whole number within bounds, written in decimal. */
+export function wholeNumber(min: number, max: number): z.ZodType<number, string> {
+  return z
+    .string()
+    .regex(/^\d+$/, 'a whole number')
+    .transform(Number)
+    .refine((value) => value >= min && value <= max, `a whole number from ${min} to ${max}`)
+}
+
+function urlWith(protocols: readonly string[]): z.ZodType<string, string> {
+  return z
+    .string()
+    .refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), `a URL: ${protocols.join(' or ')}//…`)
+}
+
+/** The 32 bytes of a master key, written as 64 hex digits or in base64. */
+const masterKey = z.string().transform((text, ctx) => {
+  const bytes = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'base64')
+  if (bytes.length === 32) return bytes
+  ctx.addIssue({ code: 'custom', message: '32 bytes in hex or base64; `openssl rand -hex 32` makes one' })
+  return z.NEVER
+})
+
+const list = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((item) => item.trim())
+    .filter((item) => item !== ''),
+)
+
+/** Settings that several services share; a service picks the ones it reads into its own `z.object`. */
+export const commonSettings = {
+  DATABASE_URL: urlWith(['postgres:', 'postgresql:']).describe('PostgreSQL, as postgres://user:password@host:5432/database'),
+  REDIS_URL: urlWith(['redis:', 'rediss:']).describe('Redis, as redis://host:6379'),
+  HOST: z.string().min(1).default('0.0.0.0').describe('address to listen on'),
+  PORT: wholeNumber(0, 65_535).describe('port to listen on; 0 takes a free one'),
+  LOG_LEVEL: z
+    .enum(LOG_LEVELS)
+    .default('info')
+    .describe(`one of ${LOG_LEVELS.join(', ')}`),
+  BATON_ADMIN_KEY: z.string().min(16).describe('the key of the first admin, at least 16 characters'),
+  BATON_MASTER_KEY: masterKey.describe('encrypts secrets at rest'),
+  BATON_HTTP_ALLOW: list.default([]).describe('CIDRs and host names, comma-separated, that may be called beside public addresses'),
+} as const
+
+/** Reads the settings that `schema` names. Throws SettingsError with all problems. Empty values count as unset. */
+export function parseSettings<Schema extends z.ZodObject>(schema: Schema, env: NodeJS.ProcessEnv = process.env): z.output<Schema> {
+  const problems: string[] = []
+  const values: Record<string, string> = {}
+  for (const name of Object.keys(schema.shape)) {
+    const value = readSetting(name, env, problems)
+    if (value !== undefined) values[name] = value
+  }
+  const parsed = schema.safeParse(values)
+  if (parsed.success && problems.length === 0) return parsed.data
+  for (const issue of parsed.error?.issues ?? []) {
+    const name = String(issue.path[0] ?? '')
+    if (problems.some((line) => line.startsWith(`${name}_FILE`))) continue
+    problems.push(explain(name, values[name] === undefined, issue.message, schema.shape[name] as z.ZodType | undefined))
+  }
+  throw new SettingsError(problems)
+}
+
+function explain(name: string, missing: boolean, message: string, field: z.ZodType | undefined): string {
+  const meaning = field?.description ? ` (${field.description})` : ''
+  if (missing) return `${name} is not set${meaning}: set it, or ${name}_FILE to the path of a file that holds it`
+  return `${name} is wrong${meaning}: expected ${message}`
+}
+
+function readSetting(name: string, env: NodeJS.ProcessEnv, problems: string[]): string | undefined {
+  const direct = env[name]
+  if (direct !== undefined && direct !== '') return direct
+  const file = env[`${name}_FILE`]
+  if (file === undefined || file === '') return undefined
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    problems.push(`${name}_FILE cannot be read: ${(error as Error).message}`)
+    return undefined
+  }
+}
+
+/** As parseSettings, for the start of a program: prints the problems to stderr and exits 1. */
+export function loadSettings<Schema extends z.ZodObject>(schema: Schema, env: NodeJS.ProcessEnv = process.env): z.output<Schema> {
+  try {
+    return parseSettings(schema, env)
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error
+    process.stderr.write(`${error.message}\n`)
+    process.exit(1)
+  }
+}

@@ -1,0 +1,66 @@
+import type { ErrorCode, ProblemError } from '@baton/contracts'
+import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
+import type { z } from 'zod'
+import { ProblemException as Exception, explainIssues, type ProblemException, pointerOf, problem } from './problem.ts'
+
+/** Codes of fastify's own errors that are the caller's fault. */
+const FASTIFY_CODES: Readonly<Record<string, [ErrorCode, string]>> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: ['BTN_MEDIA_TYPE', 'this media type is not taken here; send application/json'],
+  FST_ERR_CTP_INVALID_CONTENT_TYPE: ['BTN_MEDIA_TYPE', 'the content-type header cannot be read'],
+  FST_ERR_CTP_EMPTY_TYPE: ['BTN_MEDIA_TYPE', 'a body needs a content-type'],
+  FST_ERR_CTP_BODY_TOO_LARGE: ['BTN_TOO_LARGE', 'the body is larger than this route takes'],
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: ['BTN_BAD_REQUEST', 'the body is not as long as content-length says'],
+  FST_ERR_CTP_EMPTY_JSON_BODY: ['BTN_MALFORMED_BODY', 'the body is empty'],
+  FST_ERR_CTP_INVALID_JSON_BODY: ['BTN_MALFORMED_BODY', 'the body is not well-formed JSON'],
+  FST_ERR_BAD_URL: ['BTN_BAD_REQUEST', 'the URL is not well-formed'],
+  FST_ERR_MAX_PARAM_LENGTH: ['BTN_NOT_FOUND', 'nothing at this address'],
+  FST_ERR_ROUTE_METHOD_NOT_SUPPORTED: ['BTN_METHOD_NOT_ALLOWED', 'this method is not taken here'],
+}
+
+const PLACES: Readonly<Record<string, string>> = { body: '', querystring: '/query', headers: '/headers', params: '/path' }
+
+/** Whatever was thrown, as a problem. What nobody foresaw is a 500 without detail: that goes to the log alone. */
+export function toProblem(error: unknown): ProblemException {
+  if (error instanceof Exception) return error
+  if (hasZodFastifySchemaValidationErrors(error)) return invalid(error as unknown as ZodFailure)
+  const { code, statusCode, message } = (error ?? {}) as { code?: string; statusCode?: number; message?: string }
+  const known = code === undefined ? undefined : FASTIFY_CODES[code]
+  if (known) return problem(known[0], known[1], { cause: error })
+  if (isDependencyAway(code, message))
+    return problem('BTN_UNAVAILABLE', 'something this needs is away', { headers: { 'retry-after': '1' }, cause: error })
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)
+    return problem('BTN_BAD_REQUEST', message ?? 'bad request', { cause: error })
+  return problem('BTN_INTERNAL', 'something went wrong on our side; the log has it under the request id', { cause: error })
+}
+
+interface ZodFailure {
+  validationContext?: string
+  validation: { params: { issue?: z.core.$ZodIssue }; instancePath: string; message?: string }[]
+}
+
+function invalid(error: ZodFailure): ProblemException {
+  const context = error.validationContext ?? 'body'
+  // A path parameter that cannot be is an address where nothing is.
+  if (context === 'params') return problem('BTN_NOT_FOUND', 'nothing at this address', { cause: error })
+  const at = PLACES[context] ?? ''
+  const errors: ProblemError[] = error.validation.flatMap((failure) =>
+    failure.params.issue
+      ? explainIssues([failure.params.issue], at)
+      : [{ pointer: at + pointerOf(failure.instancePath.split('/').filter(Boolean)), message: failure.message ?? 'invalid' }],
+  )
+  const [first] = errors
+  return problem('BTN_INVALID_REQUEST', first ? `${first.pointer || 'body'}: ${first.message}` : 'the request is invalid', {
+    errors,
+    cause: error,
+  })
+}
+
+/** Connection errors of Postgres (also `57P01` … of a server that goes down) and of Redis. */
+function isDependencyAway(code: string | undefined, message: string | undefined): boolean {
+  if (
+    code !== undefined &&
+    /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EPIPE|ETIMEDOUT|CONNECTION_\w+|CONNECT_TIMEOUT|57P0[123]|53300)$/.test(code)
+  )
+    return true
+  return message !== undefined && /^(Stream isn't writeable|Connection is closed|Reached the max retries per request)/.test(message)
+}
