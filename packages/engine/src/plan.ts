@@ -67,7 +67,7 @@ export interface ApprovalPlan {
   /** Renders to { title, description?, data?, assignees? (text or list), timeout? (duration text) }. */
   question: Template
   form?: Json
-  /** Normalised: one has `approves`, at most one `rejects`. */
+  /** Normalised: at most one has `approves`, at most one `rejects`. */
   options: ApprovalOption[]
   quorum: number | 'all'
   veto: boolean

@@ -1,0 +1,113 @@
+/** JSON Schema 2020-12: of inputs, forms, answers. Nothing is ever fetched; patterns are RE2. */
+import type { Json, ProblemError } from '@baton/contracts'
+import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
+import addFormats from 'ajv-formats'
+import { canonicalJson } from './checksum.ts'
+import { compilePattern } from './regular-expressions.ts'
+import { escapePointer } from './templates.ts'
+
+/** Problems that one validation tells. */
+const PROBLEMS_MAX = 50
+const CACHED_MAX = 500
+
+function createAjv(): Ajv2020 {
+  const ajv = new Ajv2020({
+    allErrors: true,
+    strict: false,
+    // Schemas of different definitions may have the same $id.
+    addUsedSchema: false,
+    logger: false,
+    code: { regExp: Object.assign((pattern: string) => createRegExp(pattern), { code: 're2' }) },
+  })
+  addFormats.default(ajv)
+  ajv.removeKeyword('uniqueItems')
+  ajv.addKeyword({
+    keyword: 'uniqueItems',
+    type: 'array',
+    schemaType: 'boolean',
+    validate: areUnique,
+    error: { message: 'must not have items that are equal' },
+  })
+  return ajv
+}
+
+function createRegExp(pattern: string): { test(text: string): boolean } {
+  const compiled = compilePattern(pattern)
+  return { test: (text) => compiled.test(text) }
+}
+
+/** In one pass; the library compares all pairs. */
+function areUnique(wanted: boolean, list: Json[]): boolean {
+  return !wanted || new Set(list.map(canonicalJson)).size === list.length
+}
+
+const ajv = createAjv()
+const byObject = new WeakMap<object, ValidateFunction>()
+const byText = new Map<string, ValidateFunction>()
+
+/** The compiled schema, from the cache when it was seen. Throws an Error that says what is wrong with it. */
+function compileSchema(schema: Json): ValidateFunction {
+  if (typeof schema === 'boolean') return ajv.compile(schema)
+  const known = byObject.get(schema as object)
+  if (known) return known
+  const text = canonicalJson(schema)
+  let validate = byText.get(text)
+  if (!validate) {
+    validate = ajv.compile(schema as object)
+    if (byText.size >= CACHED_MAX) byText.delete(byText.keys().next().value!)
+    byText.set(text, validate)
+  }
+  byObject.set(schema as object, validate)
+  return validate
+}
+
+/** What is wrong with a schema itself; pointers are relative to it. */
+export function checkSchema(schema: Json): ProblemError[] {
+  if (typeof schema === 'object' && schema !== null && '$async' in schema) return [{ pointer: '/$async', message: 'unknown key "$async"' }]
+  if (typeof schema !== 'boolean' && !ajv.validateSchema(schema as object)) return problemsOf(ajv.errors, '')
+  try {
+    compileSchema(schema)
+    return []
+  } catch (error) {
+    return [{ pointer: '', message: `not a usable JSON Schema: ${(error as Error).message}` }]
+  }
+}
+
+/** What keeps a value from matching a schema; `at` goes before the pointers. A schema that cannot be used is one problem. */
+export function validateAgainst(schema: Json, value: Json, at: string): ProblemError[] {
+  try {
+    const validate = compileSchema(schema)
+    return validate(value) ? [] : problemsOf(validate.errors, at)
+  } catch (error) {
+    return [{ pointer: at, message: `the schema cannot be used: ${(error as Error).message}` }]
+  }
+}
+
+function problemsOf(errors: ErrorObject[] | null | undefined, at: string): ProblemError[] {
+  return (errors ?? [])
+    .slice(0, PROBLEMS_MAX)
+    .map((error) => ({ pointer: at + error.instancePath + ownPlace(error), message: messageOf(error) }))
+}
+
+/** Missing and unknown properties are told at their own place. */
+function ownPlace(error: ErrorObject): string {
+  const { missingProperty, additionalProperty, unevaluatedProperty } = error.params as Record<string, string | undefined>
+  const name = missingProperty ?? additionalProperty ?? unevaluatedProperty
+  return name === undefined ? '' : `/${escapePointer(name)}`
+}
+
+function messageOf(error: ErrorObject): string {
+  switch (error.keyword) {
+    case 'required':
+      return 'is required'
+    case 'additionalProperties':
+    case 'unevaluatedProperties':
+      return 'is not a known property'
+    case 'enum':
+      return `must be one of ${JSON.stringify((error.params as { allowedValues: Json }).allowedValues).slice(0, 200)}`
+    case 'const':
+      return `must be ${JSON.stringify((error.params as { allowedValue: Json }).allowedValue).slice(0, 200)}`
+    default:
+      return error.message ?? 'is not valid'
+  }
+}
