@@ -70,7 +70,8 @@ export function createFactSender(redis: Redis, options: FactSenderOptions = {}):
     send(fact) {
       if (closed) return Promise.reject(new Error('the fact sender is closed'))
       const partition = partitionOf(fact.runId)
-      const batch = (partitions[partition] ??= { facts: [], settle: [] })
+      const batch = partitions[partition] ?? { facts: [], settle: [] }
+      partitions[partition] = batch
       batch.facts.push(fact)
       pending++
       if (!scheduled) {

@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify'
+import { jsonErrorOffset, placeOf } from './json-offset.ts'
 import { problem } from './problem.ts'
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json(?:\s*;|$)/i
@@ -19,26 +20,22 @@ export function parseJsonBodies(app: FastifyInstance): void {
 
 /** 400 with the line and column where parsing stopped. */
 export function malformedJson(text: string, cause: Error): Error {
-  const position = positionOf(text, cause)
-  const message = cause.message
-  if (!position) return problem('BTN_MALFORMED_BODY', message, { errors: [{ pointer: '', message }], cause })
-  const detail = `line ${position.line}, column ${position.column}: ${message}`
-  return problem('BTN_MALFORMED_BODY', detail, { errors: [{ pointer: '', message, ...position }], cause })
+  // A body that is well-formed but refused (`__proto__`) has no such place.
+  if (isWellFormed(text)) return problem('BTN_MALFORMED_BODY', cause.message, { errors: [{ pointer: '', message: cause.message }], cause })
+  const offset = jsonErrorOffset(text)
+  const place = placeOf(text, offset)
+  const message = offset >= text.length ? 'the JSON ends too soon' : `unexpected ${JSON.stringify(text[offset])} in JSON`
+  return problem('BTN_MALFORMED_BODY', `line ${place.line}, column ${place.column}: ${message}`, {
+    errors: [{ pointer: '', message, ...place }],
+    cause,
+  })
 }
 
-/** V8 says where in three ways: `at position n`, `(line l column c)`, or not at all when the text ends too soon. */
-function positionOf(text: string, error: Error): { line: number; column: number } | undefined {
-  let message = error.message
+function isWellFormed(text: string): boolean {
   try {
     JSON.parse(text)
-  } catch (again) {
-    message = (again as Error).message
+    return true
+  } catch {
+    return false
   }
-  const named = /\(line (\d+) column (\d+)\)/.exec(message)
-  if (named) return { line: Number(named[1]), column: Number(named[2]) }
-  const at = /at position (\d+)/.exec(message)
-  if (!at && !/end of JSON input|Unterminated/i.test(message)) return undefined
-  const before = text.slice(0, at ? Number(at[1]) : text.length)
-  const line = before.split('\n').length
-  return { line, column: before.length - before.lastIndexOf('\n') }
 }

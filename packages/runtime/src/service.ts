@@ -5,8 +5,8 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { ERRORS } from '@baton/contracts'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
-import { serializerCompiler, validatorCompiler } from 'fastify-type-provider-zod'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest, LogController } from 'fastify'
+import { serializerCompiler } from 'fastify-type-provider-zod'
 import { trackRoutes } from './allowed-methods.ts'
 import type { Check } from './checks.ts'
 import { parseJsonBodies } from './json-body.ts'
@@ -15,6 +15,7 @@ import { histogram } from './metrics.ts'
 import { addProbes } from './probes.ts'
 import { type ProblemException, problem, problemBody } from './problem.ts'
 import { toProblem } from './to-problem.ts'
+import { validateContent } from './validate-content.ts'
 
 export interface ServiceOptions {
   name: string
@@ -36,11 +37,10 @@ const durations = histogram('baton_http_request_seconds', 'Time to answer HTTP r
 export function createService(options: ServiceOptions): FastifyInstance {
   const app = Fastify({
     loggerInstance: options.logger as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: requestIdOf,
     requestIdHeader: false,
-    requestIdLogLabel: 'requestId',
-    bodyLimit: options.bodyLimit ?? ERRORS_BODY_BYTES,
+    bodyLimit: options.bodyLimit ?? BODY_BYTES_MAX,
     routerOptions: { maxParamLength: 2_048 },
     forceCloseConnections: 'idle',
     // While closing, routes still answer: a request that came in time is never refused (/ready tells the load balancer).
@@ -48,7 +48,7 @@ export function createService(options: ServiceOptions): FastifyInstance {
     frameworkErrors: (error, request, reply) => void answer(options, error, request, reply),
     clientErrorHandler: answerUnreadable,
   })
-  app.setValidatorCompiler(validatorCompiler)
+  app.setValidatorCompiler(validateContent)
   app.setSerializerCompiler(serializerCompiler)
   parseJsonBodies(app)
   const methodsOf = trackRoutes(app)
@@ -71,7 +71,7 @@ export function createService(options: ServiceOptions): FastifyInstance {
   return app
 }
 
-const ERRORS_BODY_BYTES = 1024 * 1024
+const BODY_BYTES_MAX = 1024 * 1024
 
 function requestIdOf(request: IncomingMessage): string {
   const given = request.headers['x-request-id']

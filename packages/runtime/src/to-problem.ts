@@ -1,7 +1,6 @@
-import type { ErrorCode, ProblemError } from '@baton/contracts'
-import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod'
-import type { z } from 'zod'
-import { ProblemException as Exception, explainIssues, type ProblemException, pointerOf, problem } from './problem.ts'
+import type { ErrorCode } from '@baton/contracts'
+import { ProblemException as Exception, explainIssues, type ProblemException, problem } from './problem.ts'
+import { InvalidContent } from './validate-content.ts'
 
 /** Codes of fastify's own errors that are the caller's fault. */
 const FASTIFY_CODES: Readonly<Record<string, [ErrorCode, string]>> = {
@@ -22,7 +21,7 @@ const PLACES: Readonly<Record<string, string>> = { body: '', querystring: '/quer
 /** Whatever was thrown, as a problem. What nobody foresaw is a 500 without detail: that goes to the log alone. */
 export function toProblem(error: unknown): ProblemException {
   if (error instanceof Exception) return error
-  if (hasZodFastifySchemaValidationErrors(error)) return invalid(error as unknown as ZodFailure)
+  if (error instanceof InvalidContent) return invalid(error)
   const { code, statusCode, message } = (error ?? {}) as { code?: string; statusCode?: number; message?: string }
   const known = code === undefined ? undefined : FASTIFY_CODES[code]
   if (known) return problem(known[0], known[1], { cause: error })
@@ -33,26 +32,13 @@ export function toProblem(error: unknown): ProblemException {
   return problem('BTN_INTERNAL', 'something went wrong on our side; the log has it under the request id', { cause: error })
 }
 
-interface ZodFailure {
-  validationContext?: string
-  validation: { params: { issue?: z.core.$ZodIssue }; instancePath: string; message?: string }[]
-}
-
-function invalid(error: ZodFailure): ProblemException {
-  const context = error.validationContext ?? 'body'
+function invalid(error: InvalidContent): ProblemException {
   // A path parameter that cannot be is an address where nothing is.
-  if (context === 'params') return problem('BTN_NOT_FOUND', 'nothing at this address', { cause: error })
-  const at = PLACES[context] ?? ''
-  const errors: ProblemError[] = error.validation.flatMap((failure) =>
-    failure.params.issue
-      ? explainIssues([failure.params.issue], at)
-      : [{ pointer: at + pointerOf(failure.instancePath.split('/').filter(Boolean)), message: failure.message ?? 'invalid' }],
-  )
+  if (error.validationContext === 'params') return problem('BTN_NOT_FOUND', 'nothing at this address', { cause: error })
+  const errors = explainIssues(error.issues, PLACES[error.validationContext] ?? '')
   const [first] = errors
-  return problem('BTN_INVALID_REQUEST', first ? `${first.pointer || 'body'}: ${first.message}` : 'the request is invalid', {
-    errors,
-    cause: error,
-  })
+  const detail = first ? `${first.pointer || 'body'}: ${first.message}` : 'the request is invalid'
+  return problem('BTN_INVALID_REQUEST', detail, { errors, cause: error })
 }
 
 /** Connection errors of Postgres (also `57P01` … of a server that goes down) and of Redis. */
