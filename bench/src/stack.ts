@@ -1,6 +1,7 @@
 /** The running stack as the benchmark sees it: its REST API, and the processes behind it. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseEnv } from 'node:util'
 import { Agent, request } from 'undici'
 import { cpuMsOf, findProcesses } from './processes.ts'
 
@@ -47,13 +48,10 @@ function portsOf(settings: NodeJS.ProcessEnv, offset: number): Record<string, nu
   return ports
 }
 
-function readDotEnv(): Record<string, string> {
-  let text = ''
+function readDotEnv(): NodeJS.Dict<string> {
   try {
-    text = readFileSync(join(import.meta.dirname, '../../.env'), 'utf8')
+    return parseEnv(readFileSync(join(import.meta.dirname, '../../.env'), 'utf8'))
   } catch {
     return {} // the environment says it all, or openStack says what is missing
   }
-  const lines = text.split('\n').map((line) => /^\s*([A-Z][A-Z0-9_]*)\s*=\s*["']?(.*?)["']?\s*$/.exec(line))
-  return Object.fromEntries(lines.flatMap((match) => (match ? [[match[1]!, match[2]!]] : [])))
 }

@@ -1,6 +1,7 @@
 /** Where things stand on this machine: the environment first, then the `.env` that `make up` wrote. */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { parseEnv } from 'node:util'
 
 const SHOP_PORT = 8090
 const ORCHESTRATOR_PORT = 8081
@@ -30,17 +31,10 @@ export function shopPort(env: NodeJS.ProcessEnv = process.env): number {
   return Number(local.SHOP_PORT ?? SHOP_PORT + Number(local.BATON_PORT_OFFSET ?? 0))
 }
 
-function readDotEnv(): Record<string, string> {
-  let text: string
+function readDotEnv(): NodeJS.Dict<string> {
   try {
-    text = readFileSync(join(import.meta.dirname, '../../.env'), 'utf8')
+    return parseEnv(readFileSync(join(import.meta.dirname, '../../.env'), 'utf8'))
   } catch {
-    return {}
+    return {} // the environment says it all, or the demo says what is missing
   }
-  const found: Record<string, string> = {}
-  for (const line of text.split('\n')) {
-    const match = /^\s*([A-Z][A-Z0-9_]*)\s*=\s*(?:"([^"]*)"|'([^']*)'|(.*?))\s*$/.exec(line)
-    if (match) found[match[1]!] = match[2] ?? match[3] ?? match[4] ?? ''
-  }
-  return found
 }

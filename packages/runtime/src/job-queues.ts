@@ -14,4 +14,6 @@ export const notifications = defineQueue({
   name: 'notifications',
   schema: Notification,
   id: (notification) => `approval.${notification.approvalId}`,
+  // Some seventeen minutes; an approval that is still pending then is queued afresh by the hitl-worker.
+  attempts: 10,
 })

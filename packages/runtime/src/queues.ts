@@ -14,6 +14,8 @@ export interface QueueDefinition<Job> {
   schema: z.ZodType<Job>
   /** Stable: adding a job whose id waits or runs does nothing. No colons, not a number. */
   id(job: Job): string
+  /** Deliveries of a job that fails, the first included (3); between them a second, two, four … */
+  attempts?: number
 }
 
 export interface AddOptions {
@@ -55,6 +57,7 @@ export interface Consumer {
 }
 
 const PREFIX = '{baton}'
+const ATTEMPTS = 3
 /** Deliveries of a job that fails: after a second, two, four … */
 const BACKOFF = { type: 'exponential', delay: 1_000 }
 
@@ -81,7 +84,7 @@ export function createProducer<Job>(queue: QueueDefinition<Job>, redisUrl: strin
       jobId: jobIdOf(queue, job),
       removeOnComplete: true,
       removeOnFail: true,
-      attempts: 3,
+      attempts: queue.attempts ?? ATTEMPTS,
       backoff: BACKOFF,
       ...(options.delayMs ? { delay: options.delayMs } : {}),
       ...(options.priority ? { priority: options.priority } : {}),

@@ -1,13 +1,13 @@
 /** The parts of the agent-runner, put together. */
-import { AGENT_TURNS } from '@baton/contracts'
 import {
+  agentTurns,
+  type Consumer,
   checkPostgres,
   checkRedis,
   connectRedis,
   consume,
   createFactSender,
   createService,
-  type Consumer,
   type Logger,
   REPLICA,
   type RunnableService,
@@ -57,8 +57,15 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
     redis.disconnect()
   })
   const onListening = () => {
-    consumer = consume(AGENT_TURNS, { redisUrl: settings.REDIS_URL, concurrency: settings.AGENT_CONCURRENCY, log }, (turn, context) =>
-      takeTurn(turn, { record, claims, metrics, log: context.log, signal: context.signal, ask: (job, signal) => askModel(job, models, signal) }),
+    consumer = consume(agentTurns, { redisUrl: settings.REDIS_URL, concurrency: settings.AGENT_CONCURRENCY, log }, (turn, context) =>
+      takeTurn(turn, {
+        record,
+        claims,
+        metrics,
+        log: context.log,
+        signal: context.signal,
+        ask: (job, signal) => askModel(job, models, signal),
+      }),
     )
     log.info({ providers: models.providers }, 'taking turns')
   }

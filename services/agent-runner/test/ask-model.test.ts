@@ -29,9 +29,16 @@ function completion(content: string, more: { finish?: string; usage?: object } =
 }
 
 /** An OpenAI-compatible endpoint that answers as told. */
-async function stubModels(t: Parameters<typeof stubServer>[0], answer: (request: StubRequest) => StubAnswer | Promise<StubAnswer>, more: Partial<Provider> = {}) {
+async function stubModels(
+  t: Parameters<typeof stubServer>[0],
+  answer: (request: StubRequest) => StubAnswer | Promise<StubAnswer>,
+  more: Partial<Provider> = {},
+) {
   const stub = await stubServer(t, answer)
-  const models = createModels({ stub: { baseUrl: `${stub.url}/v1`, apiKey: 'sk-secret', ...more } }, { 'stub/small': { input: 1, output: 10 } })
+  const models = createModels(
+    { stub: { baseUrl: `${stub.url}/v1`, apiKey: 'sk-secret', ...more } },
+    { 'stub/small': { input: 1, output: 10 } },
+  )
   return { stub, models }
 }
 
@@ -42,7 +49,11 @@ test('mock models answer offline and always the same', async (t) => {
   const json = await askModel(turnOf({ model: 'mock/json', output: schema }), models, never)
   t.match(json, { status: 'succeeded', output: { text: '{"total":1}', data: { total: 1 }, turns: 1 } })
   t.same(json, await askModel(turnOf({ model: 'mock/json', output: schema }), models, never))
-  t.match(await askModel(turnOf({ model: 'mock/fail' }), models, never), { status: 'failed', error: { code: 'BTN_AGENT' }, retryable: false })
+  t.match(await askModel(turnOf({ model: 'mock/fail' }), models, never), {
+    status: 'failed',
+    error: { code: 'BTN_AGENT' },
+    retryable: false,
+  })
   t.match(await askModel(turnOf({ model: 'mock/fail-503' }), models, never), { error: { code: 'BTN_AGENT', status: 503 }, retryable: true })
 })
 
@@ -69,7 +80,10 @@ test('structured output is asked for, parsed and validated', async (t) => {
   const { stub, models } = await stubModels(t, () => completion(answers.shift()!, answers.length === 0 ? { finish: 'length' } : {}))
   const ask = () => askModel(turnOf({ output: schema }), models, never)
   t.match(await ask(), { status: 'succeeded', output: { data: { total: 250 } } })
-  t.match((stub.requests[0]!.body as { response_format: unknown }).response_format, { type: 'json_schema', json_schema: { strict: false, schema } })
+  t.match((stub.requests[0]!.body as { response_format: unknown }).response_format, {
+    type: 'json_schema',
+    json_schema: { strict: false, schema },
+  })
   t.match(await ask(), { status: 'succeeded', output: { data: { total: 1 } } }, 'a code fence is taken off')
   t.match(await ask(), { status: 'failed', error: { code: 'BTN_AGENT', message: /\/total/ }, retryable: false })
   t.match(await ask(), { status: 'failed', error: { code: 'BTN_AGENT', message: /did not answer with JSON/ }, retryable: false })
@@ -111,9 +125,16 @@ test('a model that is not set up is named, with those that are', async (t) => {
 
 test('a turn over its budget is not asked for, or does not count', async (t) => {
   const { stub, models } = await stubModels(t, () => completion('x', { usage: { prompt_tokens: 50, completion_tokens: 60 } }))
-  t.match(await askModel(turnOf({ budget: { tokens: 3 } }), models, never), { status: 'failed', error: { code: 'BTN_AGENT_BUDGET' }, retryable: false })
+  t.match(await askModel(turnOf({ budget: { tokens: 3 } }), models, never), {
+    status: 'failed',
+    error: { code: 'BTN_AGENT_BUDGET' },
+    retryable: false,
+  })
   t.equal(stub.requests.length, 0)
-  t.match(await askModel(turnOf({ budget: { tokens: 100 } }), models, never), { status: 'failed', error: { code: 'BTN_AGENT_BUDGET', message: /110 tokens/ } })
+  t.match(await askModel(turnOf({ budget: { tokens: 100 } }), models, never), {
+    status: 'failed',
+    error: { code: 'BTN_AGENT_BUDGET', message: /110 tokens/ },
+  })
   t.equal((stub.requests[0]!.body as { max_tokens: number }).max_tokens, 96)
 })
 

@@ -1,3 +1,4 @@
+import type { Json } from '@baton/contracts'
 import { test } from 'tap'
 import { allowanceOf, overspendOf, usageOf } from '../src/budget.ts'
 import { createModels } from '../src/models.ts'
@@ -18,7 +19,7 @@ const price = { input: 1, output: 10 }
 const model = { ...createModels({}, {}).resolve('mock/echo')!, name: 'x/y', price }
 
 test('a sample fits its schema and is always the same', (t) => {
-  const schema = {
+  const schema: Json = {
     type: 'object',
     required: ['title', 'extra'],
     properties: {

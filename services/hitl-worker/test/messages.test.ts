@@ -1,4 +1,4 @@
-import type { Approval } from '@baton/contracts'
+import type { Approval, Json } from '@baton/contracts'
 import { test } from 'tap'
 import { readChannels, secretsIn } from '../src/read-channels.ts'
 import { linkTo, renderMessage } from '../src/render-message.ts'
@@ -25,7 +25,7 @@ const approval: Approval = {
 }
 
 test('secrets are put into their slots and nowhere else', (t) => {
-  const notify = [{ webhook: { url: '', headers: { authorization: '', 'x-a/b': '' } } }, { slack: { url: 'https://hooks.example/x' } }]
+  const notify: Json = [{ webhook: { url: '', headers: { authorization: '', 'x-a/b': '' } } }, { slack: { url: 'https://hooks.example/x' } }]
   const slots = [
     { pointer: '/0/webhook/url', parts: ['https://example.com/', { secret: 'HOOK' }] },
     { pointer: '/0/webhook/headers/authorization', parts: ['Bearer ', { secret: 'TOKEN' }] },
@@ -41,7 +41,7 @@ test('secrets are put into their slots and nowhere else', (t) => {
     ]),
   )
   t.same(channels[0], { kind: 'webhook', url: 'https://example.com/h1', headers: { authorization: 'Bearer t1', 'x-a/b': 't1' } })
-  t.equal(notify[0]!.webhook!.url, '', 'the row is not changed')
+  t.match(notify, [{ webhook: { url: '' } }, {}], 'the row is not changed')
   t.end()
 })
 

@@ -1,0 +1,62 @@
+/** The six services as processes of this test, on free ports, with a database and a Redis of its own; or the stack that BATON_URL names. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { endProcess, type Teardown, testDatabase, testRedis } from '@baton/testing'
+
+export interface Stack {
+  url: string
+  liveUrl: string
+  adminKey: string
+}
+
+const SERVICES = ['orchestrator', 'workflow-runner', 'http-worker', 'hitl-worker', 'agent-runner', 'fanout'] as const
+const ROOT = join(import.meta.dirname, '../..')
+const LOG_LINES_KEPT = 40
+
+/** Starts the stack; it ends with the test, with its processes. */
+export async function startStack(t: Teardown): Promise<Stack> {
+  const { BATON_URL: url, BATON_LIVE_URL: liveUrl, BATON_ADMIN_KEY: adminKey } = process.env
+  if (url && liveUrl && adminKey) return { url, liveUrl, adminKey }
+  const [database, redis] = await Promise.all([testDatabase(t), testRedis(t)])
+  const key = randomBytes(16).toString('hex')
+  const env = {
+    ...process.env,
+    DATABASE_URL: database.url,
+    REDIS_URL: redis.url,
+    HOST: '127.0.0.1',
+    PORT: '0',
+    LOG_LEVEL: 'info',
+    BATON_ADMIN_KEY: key,
+    BATON_MASTER_KEY: randomBytes(32).toString('hex'),
+    BATON_HTTP_ALLOW: '127.0.0.0/8',
+  }
+  const started = await Promise.all(SERVICES.map((service) => startService(t, service, env)))
+  const urls = Object.fromEntries(SERVICES.map((service, index) => [service, started[index]!]))
+  return { url: urls.orchestrator!, liveUrl: urls.fanout!, adminKey: key }
+}
+
+async function startService(t: Teardown, service: string, env: NodeJS.ProcessEnv): Promise<string> {
+  const main = join(ROOT, 'services', service, 'src/main.ts')
+  const child = spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  t.teardown(() => endProcess(child, 'SIGTERM'))
+  return untilListening(child, service)
+}
+
+function untilListening(child: ChildProcess, service: string): Promise<string> {
+  const last: string[] = []
+  return new Promise((resolve, reject) => {
+    const read = (line: string) => {
+      last.push(line)
+      if (last.length > LOG_LINES_KEPT) last.shift()
+      const url = /"url":"(http[^"]+)".*"msg":"service listening"/.exec(line)?.[1]
+      if (url) resolve(url)
+    }
+    createInterface({ input: child.stdout! }).on('line', read)
+    createInterface({ input: child.stderr! }).on('line', read)
+    child.once('exit', (code, signal) =>
+      reject(new Error(`${service} ended with ${code ?? signal} before it listened:\n${last.join('\n')}`)),
+    )
+  })
+}
