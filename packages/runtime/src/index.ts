@@ -6,7 +6,7 @@ export { type AllowList, parseAllowList } from './addresses.ts'
 export { type Check, type CheckResult, checkPostgres, checkRedis, runChecks } from './checks.ts'
 export { type ClaimStaleOptions, claimStale } from './claim-stale.ts'
 export { createFactSender, type FactSender, type FactSenderOptions } from './facts.ts'
-export { agentTurns, notifications } from './job-queues.ts'
+export { agentTurns, agentTurns, notifications, notifications } from './job-queues.ts'
 export { malformedJson, parseJsonBodies } from './json-body.ts'
 export { createLogger, type Logger, urlForLog } from './logger.ts'
 export { counter, gauge, histogram, metricsText } from './metrics.ts'
@@ -43,6 +43,7 @@ export {
   ensureGroups,
   type GroupOptions,
   isGroupLost,
+  parseEntries,
   type StaleEntry,
   type StreamEntry,
 } from './streams.ts'

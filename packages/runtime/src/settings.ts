@@ -29,10 +29,10 @@ function urlWith(protocols: readonly string[]): z.ZodType<string, string> {
     .refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), `a URL: ${protocols.join(' or ')}//…`)
 }
 
-/** The 32 bytes of a master key, written as 64 hex digits or in base64. */
+/** The 32 bytes of a master key, written as 64 hex digits or in base64; given as lower-case hex, however it was written. */
 const masterKey = z.string().transform((text, ctx) => {
   const bytes = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'base64')
-  if (bytes.length === 32) return bytes
+  if (bytes.length === 32) return bytes.toString('hex')
   ctx.addIssue({ code: 'custom', message: '32 bytes in hex or base64; `openssl rand -hex 32` makes one' })
   return z.NEVER
 })
