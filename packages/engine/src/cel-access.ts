@@ -3,7 +3,7 @@
  * can be read. Also the roots: `steps.<id>`, `vars.<NAME>`, `run`, `now` and the rest.
  */
 import { type Ast, type CelNode, type Compiling, type Frame, fail } from './cel-node.ts'
-import { CelOptional, keyOf, NONE, timestampOf, typeOf } from './cel-values.ts'
+import { aType, CelOptional, keyOf, NONE, timestampOf, typeOf } from './cel-values.ts'
 import { ExpressionError } from './expression-error.ts'
 
 const MISSING = Symbol('missing')
@@ -20,9 +20,9 @@ function lookUp(value: unknown, key: unknown): unknown {
     if (typeof index !== 'number' || !Number.isInteger(index)) throw new ExpressionError(`a list has no field ${describe(key)}`)
     return index >= 0 && index < value.length ? (value[index] ?? null) : MISSING
   }
-  if (typeOf(value) !== 'map') throw new ExpressionError(`a ${typeOf(value)} has no field ${describe(key)}`)
+  if (typeOf(value) !== 'map') throw new ExpressionError(`${aType(typeOf(value))} has no field ${describe(key)}`)
   const name = keyOf(key)
-  if (name === undefined) throw new ExpressionError(`a ${typeOf(key)} cannot be a key`)
+  if (name === undefined) throw new ExpressionError(`${aType(typeOf(key))} cannot be a key`)
   if (!Object.hasOwn(value as object, name)) return MISSING
   const field = (value as Record<string, unknown>)[name]
   return field === undefined ? MISSING : field
@@ -87,7 +87,7 @@ export function compileAccess(ast: Ast, scope: Compiling): CelNode {
 
 function accessNode(ast: Ast, base: CelNode, key: unknown, optional: boolean, scope: Compiling): CelNode {
   const scalar = base.type !== 'dyn' && base.type !== 'map' && base.type !== 'list' && base.type !== 'optional' && base.type !== 'null'
-  if (scalar && !optional) fail(ast, `a ${base.type} has no fields`)
+  if (scalar && !optional) fail(ast, `${aType(base.type)} has no fields`)
   const pick = optional ? selectOptional : select
   const type = optional || base.type === 'optional' ? 'optional' : 'dyn'
   if (key !== undefined)

@@ -3,11 +3,11 @@
  * computes across int and double, and treats null as CONTRACT §2 says.
  */
 import { compileAccess, compileHas, compileRoot } from './cel-access.ts'
-import { type CelFunction, FUNCTIONS, METHODS, NAMESPACED, NAMESPACES, TYPE_VALUES } from './cel-functions.ts'
+import { FUNCTIONS, METHODS, NAMESPACED, NAMESPACES, TYPE_VALUES } from './cel-functions.ts'
 import { compileBind, compileMacro, isDataError, isMacro } from './cel-macros.ts'
-import { type Ast, type CelNode, type Compiling, type Found, type Frame, fail } from './cel-node.ts'
+import { type Ast, type CelFunction, type CelNode, type Compiling, type Found, type Frame, fail } from './cel-node.ts'
 import { negate, OPERATORS, typeOfBinary } from './cel-operators.ts'
-import { CelOptional, type CelType, keyOf, put, typeOf } from './cel-values.ts'
+import { aType, CelOptional, type CelType, keyOf, put, typeOf } from './cel-values.ts'
 import { ExpressionError } from './expression-error.ts'
 
 /** Compiles a whole expression. Throws ExpressionSyntaxError when it can never work. */
@@ -139,7 +139,7 @@ function compileOr(ast: Ast, name: 'or' | 'orValue', receiver: Ast, args: readon
 
 function optionalOf(value: unknown, name: string): CelOptional {
   if (value instanceof CelOptional) return value
-  throw new ExpressionError(`${name}() stands after an optional, not a ${typeOf(value)}`)
+  throw new ExpressionError(`${name}() stands after an optional, not ${aType(typeOf(value))}`)
 }
 
 function compileList(ast: Ast, scope: Compiling): CelNode {
@@ -162,19 +162,19 @@ function compileMap(ast: Ast, scope: Compiling): CelNode {
 
 function compileKey(ast: Ast, scope: Compiling): CelNode {
   const key = compileNode(ast, scope)
-  if (!['dyn', 'string', 'int', 'double', 'bool'].includes(key.type)) fail(ast, `a ${key.type} cannot be a key`)
+  if (!['dyn', 'string', 'int', 'double', 'bool'].includes(key.type)) fail(ast, `${aType(key.type)} cannot be a key`)
   return key
 }
 
 function setEntry(map: Record<string, unknown>, key: unknown, value: unknown): void {
   const name = keyOf(key)
-  if (name === undefined) throw new ExpressionError(`a ${typeOf(key)} cannot be a key`)
+  if (name === undefined) throw new ExpressionError(`${aType(typeOf(key))} cannot be a key`)
   if (Object.hasOwn(map, name)) throw new ExpressionError(`the key ${JSON.stringify(name.slice(0, 60))} stands twice`)
   put(map, name, value)
 }
 
 function checkBool(ast: Ast, node: CelNode, what: string): void {
-  if (node.type !== 'bool' && node.type !== 'dyn') fail(ast, `${what} must be true or false, not a ${node.type}`)
+  if (node.type !== 'bool' && node.type !== 'dyn') fail(ast, `${what} must be true or false, not ${aType(node.type)}`)
 }
 
 function compileTernary(ast: Ast, scope: Compiling): CelNode {
@@ -184,7 +184,7 @@ function compileTernary(ast: Ast, scope: Compiling): CelNode {
   return {
     run(frame) {
       const test = condition.run(frame)
-      if (typeof test !== 'boolean') throw new ExpressionError(`the condition before ? must be true or false, not a ${typeOf(test)}`)
+      if (typeof test !== 'boolean') throw new ExpressionError(`the condition before ? must be true or false, not ${aType(typeOf(test))}`)
       return test ? then.run(frame) : otherwise.run(frame)
     },
     type: then.type === otherwise.type ? then.type : 'dyn',
@@ -196,7 +196,7 @@ function compileTernary(ast: Ast, scope: Compiling): CelNode {
 function attempt(node: CelNode, frame: Frame, operator: string): boolean | ExpressionError {
   try {
     const value = node.run(frame)
-    return typeof value === 'boolean' ? value : new ExpressionError(`${operator} takes true or false, not a ${typeOf(value)}`)
+    return typeof value === 'boolean' ? value : new ExpressionError(`${operator} takes true or false, not ${aType(typeOf(value))}`)
   } catch (error) {
     if (isDataError(error)) return error
     throw error

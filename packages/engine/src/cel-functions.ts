@@ -4,14 +4,12 @@
  */
 
 import { LIST_METHODS } from './cel-lists.ts'
+import type { CelFunction } from './cel-node.ts'
 import { checkInt } from './cel-operators.ts'
 import { STRING_METHODS } from './cel-strings.ts'
 import { parseCelDuration, parseTimestamp, TIME_FIELDS, timeField, timestampFromMs } from './cel-time.ts'
-import { CelDuration, CelOptional, type CelType, CelTypeValue, charge, chargeChars, isMap, NONE, typeOf, type Work } from './cel-values.ts'
+import { CelDuration, CelOptional, CelTypeValue, charge, chargeChars, isMap, NONE, typeOf, type Work } from './cel-values.ts'
 import { ExpressionError } from './expression-error.ts'
-
-/** `args` begin with the receiver of a method. */
-export type CelFunction = { takes: readonly number[]; gives: CelType; call(args: readonly unknown[], work: Work): unknown }
 
 /** The error of a function that cannot take these values. */
 export function noFunction(name: string, args: readonly unknown[]): ExpressionError {

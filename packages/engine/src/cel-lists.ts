@@ -1,7 +1,7 @@
 /** Methods of lists (`reverse` is one of strings too). */
-import type { CelFunction } from './cel-functions.ts'
+import type { CelFunction } from './cel-node.ts'
 import { OPERATORS } from './cel-operators.ts'
-import { charge, chargeChars, isEqual, typeOf, type Work } from './cel-values.ts'
+import { aType, charge, chargeChars, isEqual, typeOf, type Work } from './cel-values.ts'
 import { ExpressionError } from './expression-error.ts'
 
 function listOf(name: string, args: readonly unknown[], work: Work): readonly unknown[] {
@@ -16,7 +16,7 @@ function join(args: readonly unknown[], work: Work): string {
   if (typeof separator !== 'string') throw new ExpressionError(`no such function: list.join(${typeOf(separator)})`)
   let chars = list.length * separator.length
   for (const item of list) {
-    if (typeof item !== 'string') throw new ExpressionError(`join takes a list of strings; it has a ${typeOf(item)}`)
+    if (typeof item !== 'string') throw new ExpressionError(`join takes a list of strings; it has ${aType(typeOf(item))}`)
     chars += item.length
   }
   chargeChars(work, chars)

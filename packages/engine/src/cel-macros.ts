@@ -1,6 +1,6 @@
 /** Comprehensions. Every round pays for what it evaluates, so nested ones pay the product of their lists. */
 import { type Ast, type CelNode, type Compiling, type Frame, fail, withLocal } from './cel-node.ts'
-import { charge, isMap, typeOf } from './cel-values.ts'
+import { aType, charge, isMap, typeOf } from './cel-values.ts'
 import { ExpressionError } from './expression-error.ts'
 
 type Round = (frame: Frame) => unknown
@@ -11,12 +11,12 @@ const ERROR_UNITS = 50
 function itemsOf(value: unknown): readonly unknown[] {
   if (Array.isArray(value)) return value
   if (isMap(value)) return Object.keys(value)
-  throw new ExpressionError(`a ${typeOf(value)} has no items`)
+  throw new ExpressionError(`${aType(typeOf(value))} has no items`)
 }
 
 function asBool(value: unknown, what: string): boolean {
   if (typeof value === 'boolean') return value
-  throw new ExpressionError(`${what} must be true or false, not a ${typeOf(value)}`)
+  throw new ExpressionError(`${what} must be true or false, not ${aType(typeOf(value))}`)
 }
 
 /** True when an error may be outweighed by another operand: bad data, never a limit or what is not ours. */
@@ -127,12 +127,12 @@ function variableOf(ast: Ast, name: string): string {
 /** Compiles `list.map(x, …)` and the like; over a map they run over its keys. */
 export function compileMacro(ast: Ast, name: string, receiver: Ast, args: readonly Ast[], scope: Compiling): CelNode {
   const list = scope.compile(receiver, scope)
-  if (!['dyn', 'list', 'map'].includes(list.type)) fail(ast, `a ${list.type} has no items`)
+  if (!['dyn', 'list', 'map'].includes(list.type)) fail(ast, `${aType(list.type)} has no items`)
   const { inner, slot } = withLocal(scope, variableOf(args[0]!, name))
   const bodies = args.slice(1).map((arg) => scope.compile(arg, inner))
   const conditions = name === 'map' ? bodies.slice(0, -1) : bodies
   const wrong = conditions.findIndex((body) => body.type !== 'dyn' && body.type !== 'bool')
-  if (wrong !== -1) fail(args[wrong + 1]!, `the condition must be true or false, not a ${conditions[wrong]!.type}`)
+  if (wrong !== -1) fail(args[wrong + 1]!, `the condition must be true or false, not ${aType(conditions[wrong]!.type)}`)
   return { ...MACROS[name]!.make(list, slot, bodies), cost: list.cost + 1 }
 }
 

@@ -21,6 +21,13 @@ export interface CelNode {
   step?: string
 }
 
+/** A function or method; `takes` are the numbers of arguments, and `args` begin with the receiver of a method. */
+export interface CelFunction {
+  takes: readonly number[]
+  gives: CelType
+  call(args: readonly unknown[], work: Work): unknown
+}
+
 /** A node of the parser's tree, as far as we read it. */
 export interface Ast {
   op: string

@@ -1,5 +1,5 @@
 /** Methods of strings. Positions count UTF-16 units; `size` counts code points. */
-import type { CelFunction } from './cel-functions.ts'
+import type { CelFunction } from './cel-node.ts'
 import { type CelType, CHARS_PER_UNIT, charge, chargeChars, typeOf, type Work } from './cel-values.ts'
 import { ExpressionError } from './expression-error.ts'
 import { compilePattern } from './regular-expressions.ts'

@@ -222,3 +222,9 @@ export function timestampOf(value: unknown): Date | undefined {
   const date = value instanceof Date ? value : typeof value === 'number' || typeof value === 'string' ? new Date(value) : undefined
   return date && !Number.isNaN(date.getTime()) ? date : undefined
 }
+
+/** A type with its article, for messages. */
+export function aType(type: string): string {
+  if (type === 'null') return type
+  return /^[aeio]/.test(type) ? `an ${type}` : `a ${type}`
+}

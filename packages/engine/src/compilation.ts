@@ -2,6 +2,7 @@
 import type { ErrorCode, Json, LIMITS, ProblemError, StepKind } from '@baton/contracts'
 import type { ParsedExpression } from './expressions.ts'
 import type { Locate } from './parse-definition.ts'
+import type { Scope } from './plan.ts'
 import type { Feature } from './supported.ts'
 
 /** An error or a warning at a place of a definition. */
@@ -24,6 +25,8 @@ export interface Compilation {
   /** Ids of all steps of the definition with the path of their container ('' at the top); made when a message needs it. */
   places: Map<string, string> | undefined
   definition: Json
+  /** Compiles the steps inside a step: handed on, so that files import one way. */
+  compileScope(c: Compilation, steps: Json | undefined, pointer: string, outer: OpenScope | undefined, variables: readonly string[]): Scope
 }
 
 /** The steps of one list or map, while they compile. */

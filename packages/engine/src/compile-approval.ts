@@ -1,8 +1,8 @@
 /** `approval` to its plan: options normalised, quorum and timeouts checked for sense. */
 import { type ApprovalBody, type ApprovalOption, type Json, ROLES } from '@baton/contracts'
 import { checkSupported, isObject, report } from './compilation.ts'
-import { checkSchemaAt, textEntries } from './compile-kinds.ts'
-import { compileText, compileValue, foldObject, type Place } from './compile-texts.ts'
+import { checkSchemaAt } from './compile-shape.ts'
+import { compileText, compileValue, foldObject, type Place, textEntries } from './compile-texts.ts'
 import type { ApprovalPlan, Template } from './plan.ts'
 
 type Body = ReturnType<typeof ApprovalBody.parse>

@@ -1,11 +1,10 @@
 /** Kinds with steps inside: `switch`, `forEach`, `loop`. */
 import { type Json, KIND_BODIES } from '@baton/contracts'
 import { isObject, report, typeName } from './compilation.ts'
-import { compileScope } from './compile-scope.ts'
 import { checkShape } from './compile-shape.ts'
 import { compileCondition, compileText, compileValue, type Place } from './compile-texts.ts'
+import { escapePointer } from './json-pointers.ts'
 import type { ForEachPlan, LoopPlan, Scope, SwitchPlan } from './plan.ts'
-import { escapePointer } from './templates.ts'
 
 const ForEachShape = KIND_BODIES.forEach.omit({ steps: true })
 const LoopShape = KIND_BODIES.loop.omit({ steps: true })
@@ -22,7 +21,7 @@ function asObject(place: Place, raw: Json, pointer: string): Record<string, Json
 }
 
 function inside(place: Place, steps: Json | undefined, pointer: string, variables: readonly string[]): Scope {
-  return compileScope(place.c, steps, pointer, place.scope, variables)
+  return place.c.compileScope(place.c, steps, pointer, place.scope, variables)
 }
 
 function checkKeys(place: Place, raw: Record<string, Json>, known: readonly string[], pointer: string): void {

@@ -1,10 +1,10 @@
 /** `http` to its plan: one template that renders to the request of the wire. */
 import type { HttpBody, Json } from '@baton/contracts'
 import { checkSupported, report } from './compilation.ts'
-import { checkSchemaAt } from './compile-kinds.ts'
+import { checkSchemaAt } from './compile-shape.ts'
 import { compileText, compileValue, foldList, foldObject, type Place } from './compile-texts.ts'
+import { escapePointer } from './json-pointers.ts'
 import type { HttpPlan, Template } from './plan.ts'
-import { escapePointer } from './templates.ts'
 
 type Body = ReturnType<typeof HttpBody.parse>
 type Entry = readonly [string, Template]

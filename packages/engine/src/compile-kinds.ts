@@ -1,36 +1,16 @@
 /** The body of each kind to its plan. */
 import { type Json, KIND_BODIES, parseDuration, type StepKind } from '@baton/contracts'
 import { isTimestampText } from './cel-time.ts'
-import { type Compilation, checkSupported, report } from './compilation.ts'
+import { checkSupported, report } from './compilation.ts'
 import { compileApproval } from './compile-approval.ts'
 import { compileForEach, compileLoop, compileSwitch } from './compile-containers.ts'
 import { compileHttp } from './compile-http.ts'
-import { checkShape } from './compile-shape.ts'
-import { compileCondition, compileText, compileValue, foldObject, type Place } from './compile-texts.ts'
-import type { KindPlan, Template } from './plan.ts'
-import { checkSchema } from './validate-schema.ts'
+import { checkSchemaAt, checkShape } from './compile-shape.ts'
+import { compileCondition, compileText, compileValue, foldObject, type Place, textEntries } from './compile-texts.ts'
+import type { KindPlan } from './plan.ts'
 
 type Body<K extends StepKind> = ReturnType<(typeof KIND_BODIES)[K]['parse']>
 type Compiler<K extends StepKind> = (place: Place, body: Body<K>, pointer: string, raw: Record<string, Json>) => KindPlan
-
-/** The entries of an object template from texts that may be left out. */
-export function textEntries(
-  place: Place,
-  body: Record<string, unknown>,
-  keys: readonly string[],
-  pointer: string,
-): (readonly [string, Template])[] {
-  return keys.flatMap((key) => {
-    const value = body[key]
-    return typeof value === 'string' ? [[key, compileText(place, value, `${pointer}/${key}`)] as const] : []
-  })
-}
-
-/** Reports what is wrong with a JSON Schema of the definition. */
-export function checkSchemaAt(c: Compilation, schema: Json | undefined, pointer: string): void {
-  if (schema === undefined) return
-  for (const problem of checkSchema(schema)) report(c, pointer + problem.pointer, problem.message)
-}
 
 /** A literal model is `provider/model`. */
 const MODEL = /^[a-zA-Z0-9_.-]+\/\S+$/

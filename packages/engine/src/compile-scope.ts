@@ -2,8 +2,8 @@
 import { type Json, RESERVED_STEP_IDS, STEP_ID } from '@baton/contracts'
 import { type Compilation, isObject, type OpenScope, report, type StepDraft, typeName, warn } from './compilation.ts'
 import { compileStep, type DraftedStep } from './compile-step.ts'
+import { escapePointer } from './json-pointers.ts'
 import type { Need, PlanStep, Scope } from './plan.ts'
-import { escapePointer } from './templates.ts'
 
 interface StepEntry {
   id: string

@@ -1,7 +1,8 @@
 /** Checks one layer of a definition with the schemas of contracts; every problem at its own place, in words of users. */
 import type { Json } from '@baton/contracts'
 import { type Compilation, report, typeName } from './compilation.ts'
-import { escapePointer } from './templates.ts'
+import { escapePointer } from './json-pointers.ts'
+import { checkSchema } from './validate-schema.ts'
 
 interface Issue {
   code?: string
@@ -86,4 +87,10 @@ function valueAt(value: unknown, path: PropertyKey[]): Json | undefined {
   let at = value
   for (const key of path) at = typeof at === 'object' && at !== null ? (at as Record<PropertyKey, unknown>)[key] : undefined
   return at as Json | undefined
+}
+
+/** Reports what is wrong with a JSON Schema of the definition. */
+export function checkSchemaAt(c: Compilation, schema: Json | undefined, pointer: string): void {
+  if (schema === undefined) return
+  for (const problem of checkSchema(schema)) report(c, pointer + problem.pointer, problem.message)
 }

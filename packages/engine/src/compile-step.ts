@@ -4,8 +4,8 @@ import { type Compilation, checkSupported, isObject, type OpenScope, report, typ
 import { compileKind } from './compile-kinds.ts'
 import { checkShape } from './compile-shape.ts'
 import { compileCondition, compileValue, type Place } from './compile-texts.ts'
+import { escapePointer } from './json-pointers.ts'
 import type { KindPlan, Need, OnErrorPlan, PlanStep, RetryPlan } from './plan.ts'
-import { escapePointer } from './templates.ts'
 
 /** A dependency as it was written. */
 interface WrittenNeed {

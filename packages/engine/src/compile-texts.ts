@@ -4,8 +4,9 @@ import { type Compilation, isObject, type OpenScope, report, type StepDraft } fr
 import { findPlaces } from './compile-places.ts'
 import { ExpressionSyntaxError } from './expression-error.ts'
 import type { ParsedExpression } from './expressions.ts'
+import { escapePointer } from './json-pointers.ts'
 import type { Template } from './plan.ts'
-import { conditionSource, escapePointer, parseText, type TextOptions } from './templates.ts'
+import { conditionSource, parseText, type TextOptions } from './templates.ts'
 
 /** What the expressions at a place may mention. */
 export interface Place {
@@ -63,6 +64,19 @@ export function compileText(place: Place, text: string, pointer: string, asText 
   }
 }
 
+/** The entries of an object template from texts that may be left out. */
+export function textEntries(
+  place: Place,
+  body: Record<string, unknown>,
+  keys: readonly string[],
+  pointer: string,
+): (readonly [string, Template])[] {
+  return keys.flatMap((key) => {
+    const value = body[key]
+    return typeof value === 'string' ? [[key, compileText(place, value, `${pointer}/${key}`)] as const] : []
+  })
+}
+
 /** The expression of a condition. */
 export function compileCondition(place: Place, value: string | boolean, pointer: string): ParsedExpression {
   try {
@@ -70,7 +84,7 @@ export function compileCondition(place: Place, value: string | boolean, pointer:
     const expression = checkedParse({ ...place, secrets: false }, source, pointer)
     if (expression.secrets.length > 0) report(place.c, pointer, 'secrets may not stand in a condition')
     else if (expression.type !== 'bool' && expression.type !== 'dyn') {
-      report(place.c, pointer, `the condition must be true or false, not a ${expression.type}`)
+      report(place.c, pointer, `the condition must be true or false, not ${aType(expression.type)}`)
     }
     return expression
   } catch (error) {

@@ -5,9 +5,8 @@
 import { Definition, type Graph, type Json, LIMITS, NAME, parseDuration } from '@baton/contracts'
 import { canonicalJson, checksumOfText, jsonBytes } from './checksum.ts'
 import { type Compilation, checkSupported, type Finding, isObject, type Limits, report, typeName } from './compilation.ts'
-import { checkSchemaAt } from './compile-kinds.ts'
 import { compileScope } from './compile-scope.ts'
-import { checkShape } from './compile-shape.ts'
+import { checkSchemaAt, checkShape } from './compile-shape.ts'
 import { compileText, compileValue, type Place } from './compile-texts.ts'
 import { createExpressionCache } from './expressions.ts'
 import { graphOf } from './graph.ts'
@@ -62,6 +61,7 @@ function createCompilation(definition: Json, options: CompileOptions): Compilati
     usesVars: false,
     places: undefined,
     definition,
+    compileScope,
   }
 }
 

@@ -8,7 +8,7 @@ import { LIMITS } from '@baton/contracts'
 import { Environment, ParseError } from '@marcbachmann/cel-js'
 import { compileAst } from './cel-compile.ts'
 import type { Ast, CelNode, Found, Frame } from './cel-node.ts'
-import { type CelType, toJson, typeOf } from './cel-values.ts'
+import { aType, type CelType, toJson, typeOf } from './cel-values.ts'
 import { ExpressionError, ExpressionSyntaxError, limitError } from './expression-error.ts'
 import type { Env, Expression } from './plan.ts'
 
@@ -97,7 +97,7 @@ function located(error: ExpressionError, source: string): ExpressionError {
 export function evaluateCondition(expression: Expression, env: Env): boolean {
   const value = expression.evaluate(env)
   if (typeof value === 'boolean') return value
-  throw located(new ExpressionError(`a condition must give true or false, not a ${typeOf(value)}`), expression.source)
+  throw located(new ExpressionError(`a condition must give true or false, not ${aType(typeOf(value))}`), expression.source)
 }
 
 /** A function that parses each source once: for the time of one compilation. */

@@ -1,5 +1,5 @@
 /** A strict JSON reader that knows where everything stands: for the place of syntax errors, duplicate keys and JSON Pointers. */
-import { escapePointer } from './templates.ts'
+import { escapePointer } from './json-pointers.ts'
 
 /** JSON text that cannot be read; `offset` is the index of the character where reading stopped. */
 export class JsonSyntaxError extends Error {

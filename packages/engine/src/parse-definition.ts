@@ -1,5 +1,6 @@
 /** The text of a definition to JSON, with the line and column of errors and of every JSON Pointer. */
 import type { Json } from '@baton/contracts'
+import { segmentsOf } from './json-pointers.ts'
 import { JsonSyntaxError, scanJson } from './json-source.ts'
 import { readYaml, YamlSyntaxError } from './yaml-source.ts'
 
@@ -76,15 +77,6 @@ function parseYaml(source: string, positionOf: Positions): { value: Json; locate
 
 function pick(place: { key: number | undefined; value: number }, isCollection: boolean, of?: 'key'): number {
   return of === 'key' || isCollection ? (place.key ?? place.value) : place.value
-}
-
-/** The segments of a JSON Pointer (RFC 6901). */
-export function segmentsOf(pointer: string): string[] {
-  if (pointer === '') return []
-  return pointer
-    .slice(1)
-    .split('/')
-    .map((segment) => segment.replaceAll('~1', '/').replaceAll('~0', '~'))
 }
 
 function createPositions(source: string): Positions {

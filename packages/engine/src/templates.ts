@@ -3,6 +3,7 @@ import type { Json, SecretSlot } from '@baton/contracts'
 import { put } from './cel-values.ts'
 import { ExpressionError, ExpressionSyntaxError, limitError } from './expression-error.ts'
 import type { ParsedExpression } from './expressions.ts'
+import { escapePointer } from './json-pointers.ts'
 import type { Env, Expression, Template } from './plan.ts'
 
 /** Where an expression stands in a text: `source` between `start` (of `${{`) and `end` (behind `}}`). */
@@ -192,11 +193,6 @@ function renderSecret(parts: readonly SecretPart[], rendering: Rendering, pointe
   }
   rendering.secrets.push({ pointer, parts: rendered })
   return rendered.map((part) => (typeof part === 'string' ? part : `\${{ secrets.${part.secret} }}`)).join('')
-}
-
-/** One segment of a JSON Pointer (RFC 6901). */
-export function escapePointer(segment: string): string {
-  return segment.includes('~') || segment.includes('/') ? segment.replaceAll('~', '~0').replaceAll('/', '~1') : segment
 }
 
 /** How a text is read: `parse` gives its expressions (and checks what they mention), `secrets` whether those may stand in it. */

@@ -3,8 +3,8 @@ import type { Json, ProblemError } from '@baton/contracts'
 import { Ajv2020, type ErrorObject, type ValidateFunction } from 'ajv/dist/2020.js'
 import addFormats from 'ajv-formats'
 import { canonicalJson } from './checksum.ts'
+import { escapePointer } from './json-pointers.ts'
 import { compilePattern } from './regular-expressions.ts'
-import { escapePointer } from './templates.ts'
 
 /** Problems that one validation tells. */
 const PROBLEMS_MAX = 50
@@ -64,12 +64,42 @@ function compileSchema(schema: Json): ValidateFunction {
 /** What is wrong with a schema itself; pointers are relative to it. */
 export function checkSchema(schema: Json): ProblemError[] {
   if (typeof schema === 'object' && schema !== null && '$async' in schema) return [{ pointer: '/$async', message: 'unknown key "$async"' }]
-  if (typeof schema !== 'boolean' && !ajv.validateSchema(schema as object)) return problemsOf(ajv.errors, '')
+  if (typeof schema !== 'boolean' && !ajv.validateSchema(schema as object)) return firstOfEachPlace(problemsOf(ajv.errors, ''))
   try {
     compileSchema(schema)
     return []
   } catch (error) {
-    return [{ pointer: '', message: `not a usable JSON Schema: ${(error as Error).message}` }]
+    const patterns = badPatterns(schema, '')
+    return patterns.length > 0 ? patterns : [{ pointer: '', message: `not a usable JSON Schema: ${(error as Error).message}` }]
+  }
+}
+
+/** The first complaint about a place says it; the others are of branches of the meta schema. */
+function firstOfEachPlace(problems: ProblemError[]): ProblemError[] {
+  return problems.filter((problem, i) => problems.findIndex((other) => other.pointer === problem.pointer) === i)
+}
+
+/** Keywords whose value is data, not schemas. */
+const DATA_KEYWORDS: ReadonlySet<string> = new Set(['enum', 'const', 'default', 'examples'])
+
+/** Patterns that RE2 does not take, each at its own place. */
+function badPatterns(schema: Json, pointer: string): ProblemError[] {
+  if (typeof schema !== 'object' || schema === null) return []
+  return Object.entries(schema).flatMap(([key, value]): ProblemError[] => {
+    const at = `${pointer}/${escapePointer(key)}`
+    if (key === 'pattern' && typeof value === 'string') return patternProblem(value, at)
+    const names = key === 'patternProperties' && typeof value === 'object' && value !== null ? Object.keys(value) : []
+    const own = names.flatMap((name) => patternProblem(name, `${at}/${escapePointer(name)}`))
+    return DATA_KEYWORDS.has(key) ? [] : [...own, ...badPatterns(value, at)]
+  })
+}
+
+function patternProblem(pattern: string, pointer: string): ProblemError[] {
+  try {
+    compilePattern(pattern)
+    return []
+  } catch (error) {
+    return [{ pointer, message: `not an RE2 pattern: ${(error as Error).message}` }]
   }
 }
 
