@@ -1,5 +1,6 @@
 /** Texts, values and conditions of a definition to templates and expressions, with every reference checked where it stands. */
 import type { Json } from '@baton/contracts'
+import { aType } from './cel-values.ts'
 import { type Compilation, isObject, type OpenScope, report, type StepDraft } from './compilation.ts'
 import { findPlaces } from './compile-places.ts'
 import { ExpressionSyntaxError } from './expression-error.ts'
