@@ -88,18 +88,13 @@ type Result = Extract<EngineFact, { kind: 'result' } | { kind: 'turn' }>
 
 function takeResult(d: Deciding, fact: Result): void {
   const step = d.state.steps.get(fact.path)
-  if (
-    !step ||
-    step.status !== 'running' ||
-    step.generation !== fact.generation ||
-    step.attempt !== fact.attempt ||
-    !d.state.inFlight.has(step)
-  )
+  if (step?.status !== 'running' || step.generation !== fact.generation || step.attempt !== fact.attempt || !d.state.inFlight.has(step))
     return
-  step.startedAt = fact.startedAt
   const { outcome } = fact
+  const withdrawn = outcome.status === 'failed' && outcome.error.code === 'BTN_WITHDRAWN'
+  if (withdrawn) return d.state.ending ? cancelStep(d, step) : undefined
+  step.startedAt = fact.startedAt
   if (outcome.status === 'succeeded') return endStep(d, step, 'succeeded', { output: outcome.output })
-  if (outcome.error.code === 'BTN_WITHDRAWN') return endStep(d, step, 'cancelled', {})
   failStep(d, step, outcome.error, outcome.retryable)
 }
 
