@@ -58,4 +58,6 @@ if ! node_modules/.bin/node --version >/dev/null 2>"$log"; then
   fi
   node_modules/.bin/node --version >/dev/null 2>"$log" || { cat "$log"; fail 'Node 26 from npm does not run on this machine (see the lines above).'; }
 fi
+# the command on the PATH of the workspace: as a dependency of the root it would count as one of every package
+ln -sf ../../packages/cli/bin/baton.js node_modules/.bin/baton
 touch "$STAMP"

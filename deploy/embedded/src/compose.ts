@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
+import { readDotEnv } from './dot-env.ts'
 import { SERVICE_NAMES, SERVICES, type ServiceName } from './services.ts'
 import type { StackPaths } from './stack-paths.ts'
 import { StackProblem } from './stack-problem.ts'
@@ -18,7 +19,7 @@ export async function composeUp(
   say: (sentence: string) => void,
 ): Promise<void> {
   say('Starting Baton in containers; the first time builds its images …')
-  const env = composeEnvironment(settings)
+  const env = composeEnvironment(paths, settings)
   const given = [...(settings.ownPostgres ? [] : ['--scale', 'postgres=0']), ...(settings.ownRedis ? [] : ['--scale', 'redis=0'])]
   const replicas = SERVICE_NAMES.flatMap((service) =>
     settings.replicas[service] === 1 ? [] : ['--scale', `${service}=${settings.replicas[service]}`],
@@ -43,12 +44,12 @@ export async function composeUp(
 }
 
 /** What compose.yaml takes from the environment. Servers given by URL are passed on; those of the stack have the passwords of .env. */
-function composeEnvironment(settings: StackSettings): Record<string, string> {
+function composeEnvironment(paths: StackPaths, settings: StackSettings): Record<string, string> {
   const { values, databaseUrl, redisUrl, ownPostgres, ownRedis } = settings
   const password = (url: string) => decodeURIComponent(new URL(url).password)
   return {
     ...values,
-    BATON_HTTP_ALLOW: process.env['BATON_HTTP_ALLOW'] ?? '',
+    BATON_HTTP_ALLOW: process.env['BATON_HTTP_ALLOW'] ?? readDotEnv(paths.dotEnv)['BATON_HTTP_ALLOW'] ?? '', // loopback is a default of the embedded stack alone
     BATON_COMPOSE_DATABASE_URL: ownPostgres ? `postgres://baton:${password(databaseUrl)}@postgres:5432/baton` : databaseUrl,
     BATON_COMPOSE_REDIS_URL: ownRedis ? `redis://:${password(redisUrl)}@redis:6379/0` : redisUrl,
     BATON_POSTGRES_PASSWORD: ownPostgres ? password(databaseUrl) : 'unused',

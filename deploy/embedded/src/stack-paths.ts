@@ -3,8 +3,8 @@ import { resolve } from 'node:path'
 /** Where the embedded stack keeps its things below a checkout. */
 export type StackPaths = ReturnType<typeof stackPaths>
 
-/** The paths of the stack of the checkout at `root`; this checkout by default. */
-export function stackPaths(root: string = resolve(import.meta.dirname, '../../..')) {
+/** The paths of the stack of the checkout at `root`; by default BATON_STACK_ROOT, which tests set, or this checkout. */
+export function stackPaths(root: string = process.env['BATON_STACK_ROOT'] ?? resolve(import.meta.dirname, '../../..')) {
   const local = resolve(root, '.local')
   return {
     root,

@@ -4,7 +4,7 @@ import { stackPaths } from './stack-paths.ts'
 import { loadStackSettings } from './stack-settings.ts'
 
 const log = (sentence: string) => console.log(`${new Date().toISOString()} ${sentence}`)
-const paths = stackPaths(process.env['BATON_STACK_ROOT'])
+const paths = stackPaths()
 const fingerprint = process.env['BATON_STACK_FINGERPRINT'] ?? ''
 for (const name of ['BATON_STACK_ROOT', 'BATON_STACK_FINGERPRINT']) delete process.env[name]
 
