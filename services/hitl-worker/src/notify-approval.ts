@@ -9,7 +9,7 @@ import { linkTo, type Message, renderMessage } from './render-message.ts'
 export interface Unnotified {
   approval: Approval
   notify: Json
-  notifySecrets: Json
+  notifySecrets: Json | null
 }
 
 export interface NotifyDeps {
@@ -18,12 +18,13 @@ export interface NotifyDeps {
   /** Decrypted values of those that exist. */
   secrets(namespace: string, names: string[]): Promise<ReadonlyMap<string, string>>
   /** The status that came back. Throws Refused when the address may not be called, anything else when it could not be reached. */
-  post(message: Message): Promise<number>
+  post(message: Message, signal: AbortSignal): Promise<number>
   markNotified(approvalId: string): Promise<void>
   progress: Progress
   publicUrl: string
   metrics: NotifyMetrics
   log: Logger
+  signal: AbortSignal
 }
 
 /** Which channels of an approval are done. May be forgotten: then they are told again, under the same Idempotency-Key. */
@@ -72,7 +73,9 @@ async function tell(approval: Approval, channel: Channel, index: number, job: No
   const where = { approvalId: job.approvalId, runId: approval.run, channel: channel.kind, index, outcome, status, reason }
   if (outcome === 'delivered') deps.log.debug(where, 'channel told')
   else deps.log.warn(where, outcome === 'failed' ? 'channel not told yet' : 'channel cannot be told')
-  if (outcome !== 'failed') await deps.progress.add(job.approvalId, index)
+  if (outcome !== 'failed') {
+    await deps.progress.add(job.approvalId, index).catch((err: unknown) => deps.log.warn({ err }, 'progress not remembered'))
+  }
   return outcome
 }
 
@@ -89,7 +92,7 @@ function withIdentity(message: Message, approval: Approval, index: number, job: 
 
 async function post(message: Message, deps: NotifyDeps): Promise<{ outcome: ChannelOutcome; status?: number; reason?: string }> {
   try {
-    const status = await deps.post(message)
+    const status = await deps.post(message, deps.signal)
     if (status >= 200 && status < 300) return { outcome: 'delivered', status }
     const again = status >= 500 || RETRYABLE.has(status)
     return { outcome: again ? 'failed' : 'refused', status, reason: `it answered ${status}` }

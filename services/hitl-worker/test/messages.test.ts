@@ -25,7 +25,10 @@ const approval: Approval = {
 }
 
 test('secrets are put into their slots and nowhere else', (t) => {
-  const notify: Json = [{ webhook: { url: '', headers: { authorization: '', 'x-a/b': '' } } }, { slack: { url: 'https://hooks.example/x' } }]
+  const notify: Json = [
+    { webhook: { url: '', headers: { authorization: '', 'x-a/b': '' } } },
+    { slack: { url: 'https://hooks.example/x' } },
+  ]
   const slots = [
     { pointer: '/0/webhook/url', parts: ['https://example.com/', { secret: 'HOOK' }] },
     { pointer: '/0/webhook/headers/authorization', parts: ['Bearer ', { secret: 'TOKEN' }] },
