@@ -97,7 +97,7 @@ create table run_events_default partition of run_events default;
 
 -- The smallest UUIDv7 of a moment.
 create function uuid_floor(moment timestamptz) returns uuid language sql immutable strict parallel safe as $$
-  select (lpad(to_hex(floor(extract(epoch from moment) * 1000)::bigint), 12, '0') || '00000000000000000000')::uuid
+  select (lpad(to_hex(greatest(floor(extract(epoch from moment) * 1000), 0)::bigint), 12, '0') || '00000000000000000000')::uuid
 $$;
 
 -- Makes the partition of the month that holds `moment`; returns its name, or null when it was there. Rows that fell into the default
@@ -165,8 +165,8 @@ create table approvals (
   veto boolean not null,
   allow_self boolean not null,
   require_comment json not null,
-  notify json not null,
-  notify_secrets json not null,
+  notify json,
+  notify_secrets json,
   notified_at timestamptz(3),
   decision text,
   deadline timestamptz(3),
@@ -177,7 +177,8 @@ create table approvals (
 );
 create index approvals_newest on approvals (namespace, id desc);
 create index approvals_pending on approvals (namespace, id desc) where status = 'pending';
-create index approvals_unnotified on approvals (id) where status = 'pending' and notified_at is null;
+create index approvals_unnotified on approvals (id) where status = 'pending' and notify is not null and notified_at is null;
+create index approvals_due on approvals (deadline) where status = 'pending';
 
 -- Votes are final. `voter` is an identity, `name` what people know it by; role and groups as they were when it voted.
 create table approval_votes (
@@ -202,17 +203,21 @@ create table secrets (
   nonce bytea not null,
   ciphertext bytea not null,
   tag bytea not null,
+  created_at timestamptz(3) not null default now(),
   updated_at timestamptz(3) not null default now(),
   primary key (namespace, name)
 );
+create index secrets_newest on secrets (namespace, created_at desc, name desc);
 
 create table vars (
   namespace text not null,
   name text not null,
   value json not null,
+  created_at timestamptz(3) not null default now(),
   updated_at timestamptz(3) not null default now(),
   primary key (namespace, name)
 );
+create index vars_newest on vars (namespace, created_at desc, name desc);
 
 create table api_keys (
   id uuid primary key,

@@ -3,10 +3,12 @@
  * on (the fence) and every approval it closes is still pending; otherwise nothing of it is written. Rows are locked in the order of their
  * keys, or two runners would deadlock; `for no key update` lets readers of the key pass.
  */
-import type { Decision, RunSummary } from '@baton/engine'
+import type { Decision, summaryOf } from '@baton/engine'
 import { coreParameters, FULL_STATEMENT, fullParameters, LEAN_STATEMENT } from './commit-statements.ts'
 import type { Sql } from './connect.ts'
 import { isValueRefused } from './errors.ts'
+
+type RunSummary = ReturnType<typeof summaryOf>
 
 /** What one run's decision changes. */
 export interface RunCommit {

@@ -86,8 +86,9 @@ const OPENED = `
     insert into approvals (id, namespace, run_id, path, generation, workflow, started_by, title, description, data, form, options,
                            assignees, quorum, veto, allow_self, require_comment, notify, notify_secrets, deadline)
     select o.id, w.namespace, w.id, o.path, o.generation, w.workflow, w.started_by, o.title, o.description, o.json -> 0, o.json -> 1,
-           o.json -> 2, array(select json_array_elements_text(o.json -> 3)), o.quorum, o.veto, o.allow_self, o.json -> 4, o.json -> 5,
-           o.json -> 6, to_timestamp(o.deadline / 1000)
+           o.json -> 2, array(select json_array_elements_text(o.json -> 3)), o.quorum, o.veto, o.allow_self, o.json -> 4,
+           case when json_typeof(o.json -> 5) <> 'null' then o.json -> 5 end,
+           case when json_typeof(o.json -> 6) <> 'null' then o.json -> 6 end, to_timestamp(o.deadline / 1000)
       from rows from (
         unnest($32::int[], $33::uuid[], $34::text[], $35::int[], $36::text[], $37::text[], $38::int[], $39::bool[], $40::bool[], $41::float8[]),
         json_array_elements($42::text::json)

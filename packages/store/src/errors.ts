@@ -2,6 +2,7 @@
 
 /** A cursor that no list gave out. */
 export class InvalidCursor extends Error {
+  override readonly name = 'InvalidCursor'
   constructor() {
     super('the cursor is not one that this list gave out')
   }
@@ -9,6 +10,7 @@ export class InvalidCursor extends Error {
 
 /** The connection of a transaction is gone, or the pool was closed. */
 export class ConnectionLost extends Error {
+  override readonly name = 'ConnectionLost'
   readonly code = 'CONNECTION_CLOSED'
 }
 

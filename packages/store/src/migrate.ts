@@ -17,13 +17,16 @@ interface Migration {
 
 /** A migration that was applied has since been edited: the database and this version disagree on what it did. */
 export class MigrationChanged extends Error {
+  override readonly name = 'MigrationChanged'
   constructor(name: string) {
     super(`migration ${name} was edited after it had been applied; add a new one instead`)
   }
 }
 
 /** The database did not get the migrations that this version knows in time. */
-export class SchemaMissing extends Error {}
+export class SchemaMissing extends Error {
+  override readonly name = 'SchemaMissing'
+}
 
 /** Applies what is missing, each migration in its own transaction, all under one advisory lock. Safe from many processes at once. */
 export async function migrate(databaseUrl: string): Promise<{ applied: string[] }> {

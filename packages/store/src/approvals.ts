@@ -1,0 +1,147 @@
+/** Reading approvals. They are opened and closed by the commits of their runs, and decided by decide-approval.ts. */
+import type { ApprovalOption, ApprovalStatus, Json } from '@baton/contracts'
+import type { Db } from './connect.ts'
+import { type Listed, type Page, pageOf, readCursor } from './cursors.ts'
+import type { Voter } from './tally.ts'
+
+export interface VoteRow {
+  voter: string
+  name: string
+  role: string
+  groups: string[]
+  decision: string
+  comment: string | null
+  data: Json
+  at: number
+}
+
+/** A row of `approvals` with its votes, oldest first. Ids are bare, times are ms since 1970. */
+export interface ApprovalRow {
+  id: string
+  namespace: string
+  runId: string
+  path: string
+  generation: number
+  workflow: string
+  /** Identity of who started the run. */
+  startedBy: string
+  status: ApprovalStatus
+  title: string
+  description: string | null
+  data: Json
+  form: Json
+  options: ApprovalOption[]
+  assignees: string[]
+  quorum: number | 'all'
+  veto: boolean
+  allowSelf: boolean
+  requireComment: boolean | string[]
+  notify: Json | null
+  notifySecrets: Json | null
+  notifiedAt: number | null
+  decision: string | null
+  deadline: number | null
+  createdAt: number
+  closedAt: number | null
+  votes: VoteRow[]
+}
+
+/** How an approval is named: by its id, or by run and step path (then the latest generation is meant). */
+export type ApprovalRef = { id: string } | { runId: string; path: string }
+
+/** An approval of the namespace. */
+export async function getApproval(db: Db, namespace: string, ref: ApprovalRef): Promise<ApprovalRow | undefined> {
+  const which = 'id' in ref ? db`id = ${ref.id}` : db`run_id = ${ref.runId} and path = ${ref.path}`
+  const rows = await db<RawApproval[]>`
+    select * from approvals where namespace = ${namespace} and ${which} order by generation desc limit 1`
+  return (await withVotes(db, rows))[0]
+}
+
+/** An approval by its id alone, for the services that act on it. */
+export async function findApproval(db: Db, id: string): Promise<ApprovalRow | undefined> {
+  return (await withVotes(db, await db<RawApproval[]>`select * from approvals where id = ${id}`))[0]
+}
+
+export interface ApprovalFilter {
+  status?: ApprovalStatus | undefined
+  /** Those that this voter may decide; pending ones that have not his vote yet, unless a status is given. */
+  assignee?: Voter | undefined
+  runId?: string | undefined
+}
+
+/** Approvals of the namespace, newest first. Throws InvalidCursor. */
+export async function listApprovals(db: Db, namespace: string, filter: ApprovalFilter, page: Page): Promise<Listed<ApprovalRow>> {
+  const [after] = readCursor<[string]>(page.cursor, ['uuid']) ?? []
+  const { assignee, runId } = filter
+  const status = filter.status ?? (assignee ? 'pending' : undefined)
+  const rows = await db<RawApproval[]>`
+    select a.* from approvals a
+     where a.namespace = ${namespace}
+       ${status === undefined ? db`` : db`and a.status = ${status}`}
+       ${runId === undefined ? db`` : db`and a.run_id = ${runId}`}
+       ${assignee ? mayDecide(db, assignee) : db``}
+       ${assignee && status === 'pending' ? notVoted(db, assignee) : db``}
+       ${after === undefined ? db`` : db`and a.id < ${after}`}
+     order by a.id desc limit ${page.limit + 1}`
+  return pageOf(await withVotes(db, rows), page.limit, (last) => [last.id])
+}
+
+function mayDecide(db: Db, voter: Voter) {
+  const entries = [`user:${voter.name}`, `role:${voter.role}`, ...voter.groups.map((group) => `group:${group}`)]
+  const anyRole = voter.role === 'admin' ? db`or exists (select from unnest(a.assignees) as entry where entry like 'role:%')` : db``
+  return db`and (a.assignees && ${entries}::text[] ${anyRole}) and (a.allow_self or a.started_by <> ${voter.id})`
+}
+
+function notVoted(db: Db, voter: Voter) {
+  return db`and not exists (select from approval_votes v where v.approval_id = a.id and v.voter = ${voter.id})`
+}
+
+/** Pending approvals of a run, oldest first: what `/why` names. */
+export async function listPendingApprovals(db: Db, runId: string): Promise<ApprovalRow[]> {
+  return withVotes(db, await db<RawApproval[]>`select * from approvals where run_id = ${runId} and status = 'pending' order by id`)
+}
+
+/** Pending approvals with `notify` that nobody was told of for longer, oldest first; `trace` is that of the run. */
+export async function findUnnotified(
+  db: Db,
+  olderThanMs: number,
+  limit: number,
+): Promise<{ approvalId: string; namespace: string; trace: string | null }[]> {
+  return db<{ approvalId: string; namespace: string; trace: string | null }[]>`
+    select a.id as approval_id, a.namespace, r.trace
+      from approvals a join runs r on r.id = a.run_id
+     where a.status = 'pending' and a.notify is not null and a.notified_at is null
+       and a.created_at < now() - ${olderThanMs}::float8 * interval '1 ms'
+     order by a.id limit ${limit}`
+}
+
+/** Remembers that everybody was told. False when that was known. */
+export async function markNotified(db: Db, id: string): Promise<boolean> {
+  const { count } = await db`update approvals set notified_at = now() where id = ${id} and notified_at is null`
+  return count > 0
+}
+
+/** Pending approvals whose deadline passed longer ago, by the clock of Postgres: their timer should have fired. Paused runs wait for the resume. */
+export async function findOverdue(db: Db, byMs: number, limit: number): Promise<{ approvalId: string; runId: string }[]> {
+  return db<{ approvalId: string; runId: string }[]>`
+    select a.id as approval_id, a.run_id
+      from approvals a join runs r on r.id = a.run_id and r.status in ('queued', 'running', 'waiting')
+     where a.status = 'pending' and a.deadline < now() - ${byMs}::float8 * interval '1 ms'
+     order by a.deadline limit ${limit}`
+}
+
+export type RawApproval = Omit<ApprovalRow, 'votes' | 'quorum'> & { quorum: number | null }
+
+/** Adds the votes to rows as they come out of the table. */
+export async function withVotes(db: Db, rows: readonly RawApproval[]): Promise<ApprovalRow[]> {
+  if (rows.length === 0) return []
+  const votes = await db<(VoteRow & { approvalId: string })[]>`
+    select approval_id, voter, name, role, groups, decision, comment, data, at
+      from approval_votes where approval_id = any(${rows.map((row) => row.id)}::uuid[]) order by at, voter`
+  const byApproval = Map.groupBy(votes, (vote) => vote.approvalId)
+  return rows.map((row) => ({
+    ...row,
+    quorum: row.quorum ?? 'all',
+    votes: (byApproval.get(row.id) ?? []).map(({ approvalId: _, ...vote }) => vote),
+  }))
+}
