@@ -11,8 +11,12 @@ export const keys = {
   calls: (lane: number) => `calls:{${lane}}`,
   events: (lane: number) => `events:{${lane}}`,
   lease: (partition: number) => `lease:{${partition}}`,
+  /** Sorted set: runners that share the partitions, by when they last said so (ms, Redis' clock). */
+  runners: 'baton:runners',
   /** Set, with a TTL, by a worker that holds a call for longer than a second: `inflight:<run>/<path>/<generation>/<attempt>`. */
   inflight: (callId: string) => `inflight:${callId}`,
+  /** How many workers were lost while they made a call; counted when it is made again. */
+  crashes: (callId: string) => `crashes:${callId}`,
   /** Gone after FLUSHALL or a loss of Redis: every open run is then swept. */
   sentinel: 'baton:sentinel',
   /** Pub/sub: ids of runs that have just ended, comma-separated. */

@@ -9,10 +9,18 @@ import type { Redis } from '@baton/runtime'
 const RENEW = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], ARGV[2]) else return 0 end`
 const RELEASE = `if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) else return 0 end`
 
+/** Says that this runner lives and counts those that do, by Redis' clock: a killed one stops counting when its leases end, not later. */
+const COUNT = `
+  local time = redis.call('time')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  redis.call('zadd', KEYS[1], now, ARGV[1])
+  redis.call('zremrangebyscore', KEYS[1], '-inf', now - ARGV[2])
+  return redis.call('zcard', KEYS[1])`
+
 export interface PartitionHolder {
   held(): number[]
   /** Renews what is held, takes what is free, gives up what is over the fair share. Tells whether anything changed. */
-  tend(runners: number): Promise<boolean>
+  tend(): Promise<boolean>
   release(): Promise<void>
 }
 
@@ -20,7 +28,8 @@ export interface PartitionHolder {
 export function holdPartitions(redis: Redis, replica: string, leaseMs: number): PartitionHolder {
   let held: number[] = []
 
-  async function tend(runners: number): Promise<boolean> {
+  async function tend(): Promise<boolean> {
+    const runners = Number(await redis.eval(COUNT, 1, keys.runners, replica, leaseMs))
     const before = held.join()
     const share = Math.ceil(PARTITION_COUNT / Math.max(1, runners))
     await renew()
@@ -53,6 +62,7 @@ export function holdPartitions(redis: Redis, replica: string, leaseMs: number): 
 
   async function release(): Promise<void> {
     for (const partition of held) await redis.eval(RELEASE, 1, keys.lease(partition), replica)
+    await redis.zrem(keys.runners, replica)
     held = []
   }
 

@@ -26,6 +26,7 @@ export interface Reconciler {
 
 const LIMIT = 1_000
 const CLOCK_SLACK_MS = 2_000
+const APPLY_MS_MAX = 2_000
 
 /** A reconciler that offers what it finds to the loop. `now` is Postgres' clock. */
 export function createReconciler(options: {
@@ -50,11 +51,10 @@ export function createReconciler(options: {
   }
 
   async function judge(partitions: ReadonlySet<number>, minAgeMs: number): Promise<number> {
-    const judged = await withoutBacklog(redis, partitions, now())
     let resent = 0
     for (let after: string | null = null; ; ) {
       const ids: string[] = await source.active(minAgeMs, after, LIMIT)
-      const mine = ids.filter((runId) => judged.has(partitionOf(runId)))
+      const mine = ids.filter((runId) => partitions.has(partitionOf(runId)))
       const suspects = suspectsOf(await source.states(mine), now() - minAgeMs)
       const lost = suspects.length === 0 ? [] : await withoutTrace(redis, suspects)
       if (lost.length > 0) await offer(itemsOf(lost))
@@ -93,19 +93,34 @@ function suspectsOf(states: RunState[], scheduledBefore: number): Suspect[] {
   })
 }
 
-/** Partitions whose facts are read up to date: in the others a result may simply not have been read yet. */
-async function withoutBacklog(redis: Redis, partitions: ReadonlySet<number>, now: number): Promise<Set<number>> {
-  const list = [...partitions]
-  const oldest = await Promise.all(list.map((partition) => redis.xrange(keys.facts(partition), '-', '+', 'COUNT', 1)))
-  return new Set(list.filter((_, i) => oldest[i]!.length === 0 || timeOfEntry(oldest[i]![0]![0]) > now - CLOCK_SLACK_MS))
-}
-
-/** Those that stand in no stream and are held by no worker. Agent turns are left to BullMQ, which takes a job id only once. */
+/**
+ * Those that stand in no stream and are held by no worker. The fact of a call is in its stream before the call leaves its own, so a call that
+ * is not there is lost only if the facts that were there at that moment have all been applied. Agent turns are left to BullMQ, which takes a
+ * job id only once.
+ */
 async function withoutTrace(redis: Redis, suspects: Suspect[]): Promise<Suspect[]> {
   const inStreams = await callsInStreams(redis, Math.max(...suspects.map((suspect) => suspect.scheduledAt)))
   const unseen = suspects.filter((suspect) => suspect.agent || !inStreams.has(suspect.callId))
+  if (unseen.length === 0) return []
   const held = await Promise.all(unseen.map((suspect) => redis.exists(keys.inflight(suspect.callId))))
-  return unseen.filter((_, i) => held[i] === 0)
+  const applied = await partitionsApplied(redis, new Set(unseen.map((suspect) => partitionOf(suspect.runId))))
+  return unseen.filter((suspect, i) => held[i] === 0 && applied.has(partitionOf(suspect.runId)))
+}
+
+/** The partitions in which every fact that is there now gets applied within `APPLY_MS_MAX`. */
+async function partitionsApplied(redis: Redis, partitions: ReadonlySet<number>): Promise<Set<number>> {
+  const [seconds, micros] = await redis.time()
+  const now = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
+  const applied = new Set<number>()
+  for (let waitedMs = 0; waitedMs <= APPLY_MS_MAX && applied.size < partitions.size; waitedMs += 50) {
+    if (waitedMs > 0) await new Promise((resolve) => setTimeout(resolve, 50))
+    for (const partition of partitions) {
+      if (applied.has(partition)) continue
+      const [oldest] = await redis.xrange(keys.facts(partition), '-', '+', 'COUNT', 1)
+      if (!oldest || timeOfEntry(oldest[0]) > now) applied.add(partition)
+    }
+  }
+  return applied
 }
 
 async function callsInStreams(redis: Redis, scheduledUntil: number): Promise<Set<string>> {

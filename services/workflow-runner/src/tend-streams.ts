@@ -46,7 +46,7 @@ export function tendStreams(options: {
     if (ticks++ % REPLICAS_EVERY_TICKS === 0) await replicas.look()
     await watchSentinel()
     const before = new Set(holder.held())
-    if (await holder.tend(replicas.count('workflow-runner'))) {
+    if (await holder.tend()) {
       const taken = holder.held().filter((partition) => !before.has(partition))
       log.info({ partitions: holder.held().length, taken: taken.length }, 'partitions changed')
       await reader.takeOver(taken)
