@@ -81,7 +81,7 @@ export function compileAccess(ast: Ast, scope: Compiling): CelNode {
   if (isRoot(target, 'run', scope)) checkField(ast, 'run', key, RUN_FIELDS)
   if (isRoot(target, 'workflow', scope)) checkField(ast, 'workflow', key, WORKFLOW_FIELDS)
   const base = scope.compile(target, scope)
-  if (base.step !== undefined && !optional) return stepField(ast, base.step, key)
+  if (base.step !== undefined && !optional) return stepField(ast, base.step, key, scope)
   return accessNode(ast, base, key, optional, scope)
 }
 
@@ -129,11 +129,24 @@ function stepNode(ast: Ast, key: unknown, optional: boolean, scope: Compiling): 
 }
 
 /** `steps.a.output` reads no more of the step than it needs: an output may have to be loaded. */
-function stepField(ast: Ast, step: string, key: unknown): CelNode {
+function stepField(ast: Ast, step: string, key: unknown, scope: Compiling): CelNode {
   if (!STEP_FIELDS.includes(key as StepField))
     fail(ast, `steps.${step} has output, status and error; read its output as steps.${step}.output`)
   const field = key as StepField
-  return { run: (frame) => frame.env.step(step)[field], type: field === 'status' ? 'string' : 'dyn', cost: 2, json: true }
+  const read = once(scope, `steps.${step}.${field}`, (frame) => frame.env.step(step)[field])
+  return { run: read, type: field === 'status' ? 'string' : 'dyn', cost: 2, json: true }
+}
+
+/** Inside a comprehension a root is read in the first round that needs it. */
+function once(scope: Compiling, name: string, read: (frame: Frame) => unknown): (frame: Frame) => unknown {
+  if (scope.locals.size === 0) return read
+  return (frame) => {
+    frame.roots ??= new Map()
+    if (frame.roots.has(name)) return frame.roots.get(name)
+    const value = read(frame)
+    frame.roots.set(name, value)
+    return value
+  }
 }
 
 /** Compiles an identifier that is not a variable of a comprehension. */
@@ -141,9 +154,9 @@ export function compileRoot(ast: Ast, name: string, scope: Compiling): CelNode {
   if (name === 'steps') fail(ast, 'steps stands only before a step: steps.<id>')
   if (name === 'secrets') fail(ast, 'secrets stands only before a name: secrets.NAME')
   scope.found.variables.add(name)
-  if (name === 'now') return { run: readNow, type: 'timestamp', cost: 1 }
-  if (name === 'run') return { run: readRun, type: 'map', cost: 1 }
-  return { run: (frame) => readVariable(frame, name), type: 'dyn', cost: 1, json: true }
+  if (name === 'now') return { run: once(scope, name, readNow), type: 'timestamp', cost: 1 }
+  if (name === 'run') return { run: once(scope, name, readRun), type: 'map', cost: 1 }
+  return { run: once(scope, name, (frame) => readVariable(frame, name)), type: 'dyn', cost: 1, json: true }
 }
 
 function readVariable(frame: Frame, name: string): unknown {
@@ -176,6 +189,6 @@ export function compileHas(ast: Ast, argument: Ast, scope: Compiling): CelNode {
   if (isRoot(target, 'secrets', scope)) fail(ast, 'secrets cannot be asked for in has()')
   if (isRoot(target, 'vars', scope)) noteVariable(argument, key, scope)
   const base = scope.compile(target, scope)
-  if (base.step !== undefined) return { ...stepField(argument, base.step, key), run: () => true, type: 'bool', json: false }
+  if (base.step !== undefined) return { ...stepField(argument, base.step, key, scope), run: () => true, type: 'bool', json: false }
   return { run: (frame) => hasField(base.run(frame), key), type: 'bool', cost: base.cost + 1 }
 }

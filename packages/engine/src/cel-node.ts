@@ -7,6 +7,8 @@ import type { Env } from './plan.ts'
 export interface Frame extends Work {
   env: Env
   locals: unknown[]
+  /** Roots that were read inside a comprehension: asked for once, not in every round. */
+  roots?: Map<string, unknown>
 }
 
 export interface CelNode {

@@ -69,14 +69,13 @@ function endOfExpression(text: string, from: number): number {
   return -1
 }
 
-/** Index behind the string that begins at `at`. */
+/** Index behind the string that begins at `at`. As the parser reads it: a backslash hides the next character, in raw strings too. */
 function endOfString(text: string, at: number): number {
   const char = text[at]!
   const quote = text.startsWith(char.repeat(3), at) ? char.repeat(3) : char
-  const raw = /[rR]/.test(text[at - 1] ?? '') && !/\w/.test(text[at - 2] ?? '')
   let end = at + quote.length
   while (end < text.length) {
-    if (text[end] === '\\' && !raw) end += 2
+    if (text[end] === '\\') end += 2
     else if (text.startsWith(quote, end)) return end + quote.length
     else end += 1
   }
