@@ -1,0 +1,35 @@
+import { LIMITS } from '@baton/contracts'
+import { commonSettings, wholeNumber } from '@baton/runtime'
+import { z } from 'zod'
+
+const MIB = 1024 * 1024
+const limit = (byDefault: number, max = 2 ** 31 - 1) => wholeNumber(1, max).default(byDefault)
+
+/** Settings of the orchestrator, by the names of their environment variables; README.md lists them. */
+export const Settings = z.object({
+  DATABASE_URL: commonSettings.DATABASE_URL,
+  REDIS_URL: commonSettings.REDIS_URL,
+  HOST: commonSettings.HOST,
+  PORT: commonSettings.PORT.default(8081),
+  LOG_LEVEL: commonSettings.LOG_LEVEL,
+  BATON_ADMIN_KEY: commonSettings.BATON_ADMIN_KEY,
+  BATON_MASTER_KEY: commonSettings.BATON_MASTER_KEY,
+  BATON_POSTGRES_CONNECTIONS_MAX: limit(10, 1_000).describe('connections to Postgres'),
+  BATON_DEFINITION_BYTES_MAX: limit(LIMITS.definitionBytesMax).describe('largest definition'),
+  BATON_STEPS_MAX: limit(LIMITS.stepsMax).describe('steps of a definition'),
+  BATON_NESTING_MAX: limit(LIMITS.nestingMax, 50).describe('depth of steps inside steps'),
+  BATON_RUN_INPUT_BYTES_MAX: limit(LIMITS.runInputBytesMax).describe('largest input of a run'),
+  BATON_INLINE_BYTES_MAX: limit(LIMITS.inlinePayloadBytesMax).describe('larger payloads are stored beside the run, as blobs'),
+  BATON_JSON_DEPTH_MAX: limit(200, 2_000).describe('depth of lists and objects in an input'),
+  BATON_BODY_BYTES_MAX: limit(MIB).describe('largest body of other requests'),
+  BATON_BATCH_RUNS_MAX: limit(LIMITS.batchRunsMax).describe('runs that one batch may start'),
+  BATON_BATCH_BYTES_MAX: limit(16 * MIB).describe('largest body of a batch'),
+  BATON_WAITERS_MAX: limit(10_000).describe('requests that may wait for runs to end at once'),
+  BATON_START_GROUP_RUNS_MAX: limit(500).describe('runs that are started in one statement'),
+  BATON_START_GROUPS_MAX: limit(2, 100).describe('such statements under way at once'),
+  BATON_PLAN_CACHE_BYTES_MAX: limit(64 * MIB).describe('definitions that are kept compiled, by their size'),
+  BATON_STATE_CACHE_EVENTS_MAX: limit(100_000).describe('folded runs that are kept for readers, by their events'),
+  BATON_FOLD_EVENTS_MAX: limit(100_000).describe('events of a run that /steps, /graph and /why fold'),
+  BATON_KEY_CACHE_MS: wholeNumber(0, 10_000).default(10_000).describe('how long a known API key is not looked up again'),
+})
+export type Settings = z.output<typeof Settings>

@@ -1,0 +1,62 @@
+/** Cancel, pause, resume: what may be asked of a run in which state, and how it is put down for the runner. */
+import { type Ending, isTerminal, type RunStatus } from '@baton/contracts'
+import { problem } from '@baton/runtime'
+import { addToInbox, getRun, type InboxRow, loadInbox, type RunRow, type Sql, withTransaction } from '@baton/store'
+
+export type Command = 'cancel' | 'pause' | 'resume'
+
+interface Standing {
+  status: RunStatus
+  ending: Ending | null
+}
+
+/** `already`: there is nothing to do (200). Otherwise it is accepted (202), or impossible (409). */
+export type Verdict = 'already' | 'accept' | 'impossible'
+
+/** What a command means for a run that stands there. */
+export function judge(command: Command, { status, ending }: Standing): Verdict {
+  if (command === 'cancel' && (status === 'cancelled' || ending === 'cancelled')) return 'already'
+  if (isTerminal(status) || ending) return 'impossible'
+  if (command === 'pause') return status === 'paused' ? 'already' : 'accept'
+  if (command === 'resume') return status === 'paused' ? 'accept' : 'already'
+  return 'accept'
+}
+
+/** Throws 409 with the state when the command cannot be. */
+export function refuseImpossible(command: Command, run: Standing): void {
+  if (judge(command, run) !== 'impossible') return
+  const state = run.ending && !isTerminal(run.status) ? `ending as ${run.ending}` : run.status
+  throw problem('BTN_RUN_STATE', `a run that is ${state} cannot be ${PAST[command]}`)
+}
+
+const PAST = { cancel: 'cancelled', pause: 'paused', resume: 'resumed' } as const
+
+/**
+ * Puts the command into the inbox of the run, in the transaction that judges it. What was accepted before and is not applied yet counts: a
+ * resume right after a pause is not lost. Gives the run as it is now.
+ */
+export function controlRun(
+  sql: Sql,
+  run: { namespace: string; id: string },
+  command: Command,
+  by: string,
+): Promise<{ row: RunRow; verdict: Verdict }> {
+  return withTransaction(sql, async (tx) => {
+    const row = await getRun(tx, run.namespace, run.id)
+    if (!row) throw problem('BTN_RUN_NOT_FOUND', 'no such run')
+    const standing = (await loadInbox(tx, [run.id])).reduce(foresee, { status: row.status, ending: row.ending })
+    const verdict = judge(command, standing)
+    if (verdict === 'impossible') refuseImpossible(command, standing)
+    if (verdict === 'accept') await addToInbox(tx, run.namespace, run.id, { kind: command, by })
+    return { row, verdict }
+  })
+}
+
+/** Where a run will stand when this row is applied. */
+function foresee(standing: Standing, { fact }: InboxRow): Standing {
+  if (isTerminal(standing.status)) return standing
+  if (fact.kind === 'cancel') return { ...standing, ending: standing.ending ?? 'cancelled' }
+  if (fact.kind === 'pause') return { ...standing, status: 'paused' }
+  if (fact.kind === 'resume' && standing.status === 'paused') return { ...standing, status: 'running' }
+  return standing
+}

@@ -1,0 +1,73 @@
+/**
+ * Who may call what: one row per route, enforced by the hooks of access.ts. A route without a row does not start.
+ * HEAD follows GET. `public` needs no credential.
+ */
+import type { Role } from '@baton/contracts'
+
+export type Access = 'public' | readonly Role[]
+
+const READERS = ['admin', 'developer', 'operator', 'viewer'] as const
+const BUILDERS = ['admin', 'developer'] as const
+const OPERATORS = ['admin', 'developer', 'operator'] as const
+const ADMINS = ['admin'] as const
+
+export const ROUTE_ROLES: Readonly<Record<string, Access>> = {
+  'GET /': 'public',
+  'GET /healthz': 'public',
+  'GET /ready': 'public',
+  'GET /health': 'public',
+  'GET /metrics': 'public',
+  'GET /openapi.json': 'public',
+  'GET /docs': 'public',
+  'GET /docs/*': 'public',
+  'GET /status': READERS,
+
+  'GET /api/v1/workflows': READERS,
+  'POST /api/v1/workflows/validate': READERS,
+  'GET /api/v1/workflows/:name': READERS,
+  'PUT /api/v1/workflows/:name': BUILDERS,
+  'DELETE /api/v1/workflows/:name': BUILDERS,
+  'GET /api/v1/workflows/:name/versions': READERS,
+  'GET /api/v1/workflows/:name/versions/:version': READERS,
+  'PUT /api/v1/workflows/:name/tags/:tag': BUILDERS,
+  'POST /api/v1/workflows/:name/runs': OPERATORS,
+  'POST /api/v1/workflows/:name/runs/batch': OPERATORS,
+
+  'GET /api/v1/runs': READERS,
+  'GET /api/v1/runs/count': READERS,
+  'GET /api/v1/runs/:id': READERS,
+  'GET /api/v1/runs/:id/steps': READERS,
+  'GET /api/v1/runs/:id/steps/:path': READERS,
+  'GET /api/v1/runs/:id/steps/:path/output': READERS,
+  'GET /api/v1/runs/:id/events': READERS,
+  'GET /api/v1/runs/:id/graph': READERS,
+  'GET /api/v1/runs/:id/definition': READERS,
+  'GET /api/v1/runs/:id/why': READERS,
+  'POST /api/v1/runs/:id/cancel': OPERATORS,
+  'POST /api/v1/runs/:id/pause': OPERATORS,
+  'POST /api/v1/runs/:id/resume': OPERATORS,
+
+  // Whoever may read may be an assignee; eligibility is judged by the approval itself.
+  'GET /api/v1/approvals': READERS,
+  'GET /api/v1/approvals/:id': READERS,
+  'POST /api/v1/approvals/:id/decision': READERS,
+  'POST /api/v1/runs/:id/approvals/:path/decision': READERS,
+
+  'GET /api/v1/api-keys': ADMINS,
+  'POST /api/v1/api-keys': ADMINS,
+  'DELETE /api/v1/api-keys/:id': ADMINS,
+
+  'GET /api/v1/secrets': READERS,
+  'GET /api/v1/secrets/:name': READERS,
+  'PUT /api/v1/secrets/:name': BUILDERS,
+  'DELETE /api/v1/secrets/:name': BUILDERS,
+  'GET /api/v1/vars': READERS,
+  'GET /api/v1/vars/:name': READERS,
+  'PUT /api/v1/vars/:name': BUILDERS,
+  'DELETE /api/v1/vars/:name': BUILDERS,
+}
+
+/** The row of a route (its pattern, not its address), or undefined when the table has none. */
+export function accessOf(method: string, url: string): Access | undefined {
+  return ROUTE_ROLES[`${method === 'HEAD' ? 'GET' : method} ${url.startsWith('/docs/') ? '/docs/*' : url}`]
+}

@@ -1,0 +1,87 @@
+/** Finding runs, and telling them to stop, to hold and to go on. */
+import { listOf, Run, RunCount, RunFilter, RunListQuery } from '@baton/contracts'
+import { countRuns, listRuns } from '@baton/store'
+import type { FastifyInstance } from 'fastify'
+import type { Deps } from '../app.ts'
+import type { Caller } from '../caller.ts'
+import { type Command, controlRun, refuseImpossible } from '../control-run.ts'
+import { runOf } from '../public-shapes.ts'
+import { addRoute } from '../route.ts'
+import { findRun, wholeRun } from '../show-run.ts'
+import { WaitQuery } from '../waiting-answers.ts'
+
+const tag = 'runs'
+
+/** GET /runs, /runs/count and /runs/{id}. */
+export function runRoutes(app: FastifyInstance, { sql, showRun }: Deps): void {
+  addRoute(app, {
+    method: 'GET',
+    url: '/api/v1/runs',
+    tag,
+    summary: 'List runs, newest first',
+    description:
+      'Filters: workflow, status (comma or repeated), label (`key:value`, repeated = and), since (inclusive), until (exclusive).',
+    query: RunListQuery,
+    answers: { 200: listOf(Run) },
+    async handle({ caller, query }) {
+      const { limit, cursor, ...filter } = query
+      const { items, nextCursor } = await listRuns(sql, caller.namespace, filter, { limit, cursor })
+      return { items: items.map(runOf), nextCursor }
+    },
+  })
+
+  addRoute(app, {
+    method: 'GET',
+    url: '/api/v1/runs/count',
+    tag,
+    summary: 'Count runs',
+    query: RunFilter,
+    answers: { 200: RunCount },
+    handle: async ({ caller, query }) => ({ count: await countRuns(sql, caller.namespace, query) }),
+  })
+
+  addRoute(app, {
+    method: 'GET',
+    url: '/api/v1/runs/:id',
+    tag,
+    summary: 'A run; with `?wait=30s` when it has ended or the time is up',
+    query: WaitQuery,
+    answers: { 200: Run },
+    problems: [429],
+    find: ({ caller, params }) => findRun(sql, caller.namespace, params.id),
+    handle: ({ caller, found, query, reply }) =>
+      query.wait ? showRun(reply, caller.namespace, found.id, query.wait) : wholeRun(sql, found),
+  })
+}
+
+const SUMMARIES: Record<Command, string> = {
+  cancel: 'Cancel a run: nothing new starts, what is in flight ends and is recorded',
+  pause: 'Pause a run: nothing new starts until it is resumed',
+  resume: 'Let a paused run go on',
+}
+
+/** POST /runs/{id}/cancel, /pause and /resume. */
+export function controlRoutes(app: FastifyInstance, { sql, facts }: Deps): void {
+  const find = ({ caller, params }: { caller: Caller; params: { id: string } }) => findRun(sql, caller.namespace, params.id)
+
+  for (const command of ['cancel', 'pause', 'resume'] as const) {
+    addRoute(app, {
+      method: 'POST',
+      url: `/api/v1/runs/:id/${command}`,
+      tag,
+      summary: SUMMARIES[command],
+      description: '202 when it was put down for the run, 200 when the run is so already, 409 with the state when it cannot be.',
+      answers: { 200: Run, 202: Run },
+      problems: [409],
+      find,
+      check: (run) => refuseImpossible(command, run),
+      async handle({ caller, found, reply }) {
+        const { row, verdict } = await controlRun(sql, found, command, caller.id)
+        reply.code(verdict === 'accept' ? 202 : 200)
+        // A wake-up only: what was accepted stands in Postgres.
+        if (verdict === 'accept') facts.send({ kind: 'inbox', runId: row.id }).catch(() => {})
+        return wholeRun(sql, row)
+      },
+    })
+  }
+}

@@ -1,0 +1,47 @@
+/** One run as its reader sees it: whole, and, when asked, not before it has ended. */
+import { isBlobRef, isTerminal, type Json, type Run, uuidOf } from '@baton/contracts'
+import { problem } from '@baton/runtime'
+import { getRun, type RunRow, type Sql } from '@baton/store'
+import type { FastifyReply } from 'fastify'
+import { runOf } from './public-shapes.ts'
+import { resolveBlobs } from './resolve-blobs.ts'
+import type { RunWaiters } from './run-waiters.ts'
+import { actAndWait } from './waiting-answers.ts'
+
+/** Gives a run (bare UUID), at once or after up to `waitMs`, with input and output in full. */
+export type ShowRun = (reply: FastifyReply, namespace: string, id: string, waitMs?: number) => Promise<Run>
+
+export function createShowRun({ sql, waiters }: { sql: Sql; waiters: RunWaiters }): ShowRun {
+  return async (reply, namespace, id, waitMs) => {
+    const row = await readRun(sql, namespace, id)
+    if (!waitMs || isTerminal(row.status)) return wholeRun(sql, row)
+    const ended = await actAndWait(waiters, reply, { runId: id, ms: waitMs }, async () => {
+      // Read again: it may have ended before we began to listen.
+      const again = await readRun(sql, namespace, id)
+      return { result: isTerminal(again.status) ? again : undefined, isOver: isTerminal(again.status) }
+    })
+    return wholeRun(sql, ended ?? (await readRun(sql, namespace, id)))
+  }
+}
+
+async function readRun(sql: Sql, namespace: string, id: string): Promise<RunRow> {
+  const row = await getRun(sql, namespace, id)
+  if (!row) throw problem('BTN_RUN_NOT_FOUND', 'no such run')
+  return row
+}
+
+/** The run that an address names (`run_…`); 404 for everything else. */
+export async function findRun(sql: Sql, namespace: string, id: string): Promise<RunRow> {
+  const uuid = uuidOf('run', id)
+  const row = uuid && (await getRun(sql, namespace, uuid))
+  if (!row) throw problem('BTN_RUN_NOT_FOUND', `no run ${id.slice(0, 100)}`)
+  return row
+}
+
+/** The public run with input and output in full, whatever their size. */
+export async function wholeRun(sql: Sql, row: RunRow): Promise<Run> {
+  const run = runOf(row)
+  if (!isBlobRef(run.input) && !isBlobRef(run.output)) return run
+  const [input, output] = (await resolveBlobs(sql, row.namespace, [run.input, run.output])) as [Json, Json]
+  return { ...run, input, output }
+}
