@@ -1,0 +1,90 @@
+/** Composition root: what is opened here is closed here. */
+import {
+  checkPostgres,
+  checkRedis,
+  connectRedis,
+  createOutbound,
+  createService,
+  type Logger,
+  REPLICA,
+  type RunnableService,
+} from '@baton/runtime'
+import { clock, connect, createSecretBox, isCallWanted, putBlobs, type Sql, waitForSchema } from '@baton/store'
+import { type CallHttpOptions, callHttp } from './call-http.ts'
+import type { Settings } from './config.ts'
+import { observeHeld } from './metrics.ts'
+import { createSecretsCache } from './secrets-cache.ts'
+import { type CallTaker, takeCalls } from './take-calls.ts'
+
+const SCHEMA_MS_MAX = 120_000
+const CLOCK_EVERY_MS = 60_000
+
+/** Builds the service; it takes calls from the moment it listens. */
+export async function buildApp(settings: Settings, log: Logger): Promise<RunnableService> {
+  const sql = connect(settings.DATABASE_URL, { applicationName: 'http-worker', max: settings.HTTP_WORKER_DATABASE_CONNECTIONS_MAX })
+  await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX })
+  const redis = connectRedis(settings.REDIS_URL, { name: 'http-worker' })
+  const probing = connectRedis(settings.REDIS_URL, { name: 'http-worker-probe', whileAway: 'fail' })
+  const outbound = createOutbound({ allow: settings.BATON_HTTP_ALLOW })
+  const app = createService({ name: 'http-worker', logger: log, checks: [checkPostgres(sql), checkRedis(probing)] })
+  const time = await followClock(sql)
+  const calling = callOptions(settings, sql, outbound)
+  let taker: CallTaker | undefined
+
+  function onListening(): void {
+    taker = takeCalls({
+      redis,
+      consumer: REPLICA,
+      log,
+      concurrency: settings.HTTP_WORKER_CONCURRENCY,
+      askAfterMs: settings.HTTP_WORKER_ASK_AFTER_MS,
+      takeoverMs: settings.HTTP_WORKER_TAKEOVER_MS,
+      crashesMax: settings.HTTP_WORKER_CRASHES_MAX,
+      isWanted: ({ call }) => isCallWanted(sql, call),
+      now: time.now,
+      makeCall: (call) => callHttp(call, calling),
+    })
+    observeHeld(taker)
+  }
+
+  app.addHook('preClose', async () => {
+    await taker?.stop(settings.HTTP_WORKER_GRACE_MS)
+  })
+  app.addHook('onClose', async () => {
+    time.stop()
+    await outbound.close()
+    redis.disconnect()
+    probing.disconnect()
+    await sql.end({ timeout: 2 })
+  })
+  return { app, host: settings.HOST, port: settings.PORT, redis: probing, onListening }
+}
+
+function callOptions(settings: Settings, sql: Sql, outbound: CallHttpOptions['outbound']): CallHttpOptions {
+  const box = createSecretBox(settings.BATON_MASTER_KEY)
+  const read = (namespace: string, names: readonly string[]) => box.readSecrets(sql, namespace, names)
+  return {
+    outbound,
+    readSecrets: createSecretsCache(read, settings.HTTP_WORKER_SECRETS_CACHE_MS),
+    putBlob: (namespace, id, json) => putBlobs(sql, namespace, new Map([[id, json]])),
+    limits: {
+      responseBytesMax: settings.HTTP_WORKER_RESPONSE_BYTES_MAX,
+      inlineBytesMax: settings.BATON_INLINE_PAYLOAD_BYTES_MAX,
+      outputBytesMax: settings.BATON_STEP_OUTPUT_BYTES_MAX,
+    },
+  }
+}
+
+/** A call says when it was committed by the clock of Postgres; ours may differ, so the difference is measured, once a minute. */
+async function followClock(sql: Sql): Promise<{ now(): number; stop(): void }> {
+  let offsetMs = 0
+  const measure = async () => {
+    const before = Date.now()
+    const theirs = await clock(sql)
+    offsetMs = theirs - (before + Date.now()) / 2
+  }
+  await measure()
+  const timer = setInterval(() => measure().catch(() => {}), CLOCK_EVERY_MS)
+  timer.unref()
+  return { now: () => Date.now() + offsetMs, stop: () => clearInterval(timer) }
+}

@@ -1,0 +1,176 @@
+/** Makes one call and says how it went. Nothing here throws for what a service or a workflow does; only our own infrastructure may. */
+import { createHash } from 'node:crypto'
+import type { BatonError, ErrorCode, Fact, HttpCall, HttpRequest, Json } from '@baton/contracts'
+import { validateAgainst } from '@baton/engine'
+import type { Outbound, OutboundAnswer } from '@baton/runtime'
+import { explainFailure } from './explain-failure.ts'
+import { fillSecrets, SecretUnknown, secretNames } from './fill-secrets.ts'
+import { blobsStored } from './metrics.ts'
+import { isExpected, readBody, readHeaders, readText, retryAfterMs } from './read-answer.ts'
+import { createRedactor, type Redactor } from './redact-secrets.ts'
+import { type RenderedRequest, renderRequest } from './render-request.ts'
+import type { ReadSecrets } from './secrets-cache.ts'
+
+export type Outcome = Extract<Fact, { kind: 'result' }>['outcome']
+
+export interface CallLimits {
+  responseBytesMax: number
+  inlineBytesMax: number
+  outputBytesMax: number
+}
+
+export interface CallHttpOptions {
+  outbound: Pick<Outbound, 'request'>
+  readSecrets: ReadSecrets
+  /** Stores the JSON text of an output under `sha256:<hex>`. */
+  putBlob(namespace: string, id: string, json: string): Promise<void>
+  limits: CallLimits
+}
+
+/** Below this, escapes and headers included, an output cannot come near the inline limit; its size is not measured. */
+const SURELY_SMALL = 4 * 1024
+const EXCERPT_CHARS = 300
+
+/** An answer that a step does not take. */
+class Refused extends Error {
+  readonly error: BatonError
+  readonly retryable: boolean
+  constructor(error: BatonError, retryable: boolean) {
+    super(error.message)
+    this.error = error
+    this.retryable = retryable
+  }
+}
+
+/** One attempt. Throws only what is our own: Postgres away while reading secrets or storing a blob. */
+export async function callHttp(call: HttpCall, options: CallHttpOptions): Promise<Outcome> {
+  const slots = call.request.secrets
+  if (slots === undefined || slots.length === 0) return attempt(call, call.request, [], undefined, options)
+  const values = await options.readSecrets(call.namespace, secretNames(slots))
+  let filled: HttpRequest
+  try {
+    filled = fillSecrets(call.request, slots, values)
+  } catch (error) {
+    if (!(error instanceof SecretUnknown)) throw error
+    return failed('BTN_SECRET_UNKNOWN', error.message, false)
+  }
+  const secretHeaders = slots.filter(({ pointer }) => pointer.startsWith('/headers/')).map(({ pointer }) => pointer.slice(9).toLowerCase())
+  return attempt(call, filled, secretHeaders, createRedactor(secretForms(filled, values)), options)
+}
+
+/** Basic authorization hides its secret in a base64 of two. */
+function secretForms(request: HttpRequest, values: ReadonlyMap<string, string>): string[] {
+  const { auth } = request
+  const basic = auth?.type === 'basic' ? [Buffer.from(`${auth.username}:${auth.password}`).toString('base64')] : []
+  return [...values.values(), ...basic]
+}
+
+async function attempt(
+  call: HttpCall,
+  request: HttpRequest,
+  secretHeaders: readonly string[],
+  redactor: Redactor | undefined,
+  options: CallHttpOptions,
+): Promise<Outcome> {
+  const startedAt = performance.now()
+  let rendered: RenderedRequest | undefined
+  try {
+    rendered = renderRequest(call, request, secretHeaders)
+    const { limits } = options
+    const answer = await options.outbound.request(rendered.url, {
+      method: rendered.method,
+      headers: rendered.headers,
+      body: rendered.body,
+      sensitiveHeaders: rendered.sensitiveHeaders,
+      timeoutMs: call.timeoutMs,
+      bytesMax: Math.min(request.bytesMax ?? limits.responseBytesMax, limits.responseBytesMax),
+      redirect: request.redirect ?? 'follow',
+    })
+    return await outputOf(call, request, answer, Math.round(performance.now() - startedAt), redactor, options)
+  } catch (error) {
+    if (error instanceof StorageFailed) throw error.cause
+    const { code, message, retryable, ...more } =
+      error instanceof Refused ? { ...error.error, retryable: error.retryable } : explainFailure(error)
+    const text = `${requestLine(call, rendered)}${message}`
+    return { status: 'failed', error: { code, message: redactor ? redactor.text(text) : text, ...more }, retryable }
+  }
+}
+
+/** What was asked, without the query: that is where people put tokens. */
+function requestLine(call: HttpCall, rendered: RenderedRequest | undefined): string {
+  const url = (rendered?.url ?? call.request.url).split(/[?#]/, 1)[0]!.replace(/\/\/[^/@]*@/, '//')
+  return `${call.request.method} ${url.slice(0, 300)}: `
+}
+
+async function outputOf(
+  call: HttpCall,
+  request: HttpRequest,
+  answer: OutboundAnswer,
+  durationMs: number,
+  redactor: Redactor | undefined,
+  options: CallHttpOptions,
+): Promise<Outcome> {
+  if (!isExpected(answer.status, request.expect?.status)) throw unexpected(answer)
+  let body = readBody(request.response, answer.headers['content-type'], answer.body)
+  let headers: Json = readHeaders(answer.headers)
+  if (request.expect?.schema !== undefined) checkSchema(request.expect.schema, body)
+  if (redactor) {
+    body = redactor.json(body)
+    headers = redactor.json(headers)
+  }
+  const output: Json = { status: answer.status, headers, body, durationMs }
+  if (answer.body.length <= SURELY_SMALL) return { status: 'succeeded', output }
+  return { status: 'succeeded', output: await storeLarge(call.namespace, output, options) }
+}
+
+function unexpected(answer: OutboundAnswer): Refused {
+  const { status } = answer
+  const type = answer.headers['content-type']
+  const text = type !== undefined && !/json|text|xml/i.test(type) ? '' : readText(answer.body.subarray(0, 4 * EXCERPT_CHARS), type)
+  const excerpt = text.replace(/\s+/g, ' ').replaceAll('\0', '').toWellFormed().trim().slice(0, EXCERPT_CHARS)
+  const error: BatonError = {
+    code: 'BTN_HTTP_STATUS' satisfies ErrorCode,
+    message: `answered ${status}${excerpt === '' ? '' : `: ${excerpt}`}`,
+    status,
+  }
+  const waitMs = retryAfterMs(answer.headers['retry-after'], Date.now())
+  if (waitMs !== undefined) error.retryAfterMs = waitMs
+  return new Refused(error, status === 408 || status === 425 || status === 429 || status >= 500)
+}
+
+function checkSchema(schema: Json, body: Json): void {
+  const problems = validateAgainst(schema, body, '/body')
+  if (problems.length === 0) return
+  const listed = problems.slice(0, 3).map(({ pointer, message }) => `${pointer} ${message}`)
+  const more = problems.length > 3 ? ` and ${problems.length - 3} more` : ''
+  throw new Refused({ code: 'BTN_HTTP_RESPONSE', message: `the answer does not match expect.schema: ${listed.join('; ')}${more}` }, false)
+}
+
+/** Postgres could not take a blob: not the step's fault. */
+class StorageFailed extends Error {}
+
+async function storeLarge(namespace: string, output: Json, options: CallHttpOptions): Promise<Json> {
+  const json = JSON.stringify(output)
+  const bytes = Buffer.byteLength(json)
+  const { inlineBytesMax, outputBytesMax } = options.limits
+  if (bytes > outputBytesMax) {
+    throw new Refused(
+      { code: 'BTN_OUTPUT_TOO_LARGE', message: `the output is ${bytes} bytes of JSON, the limit is ${outputBytesMax}` },
+      false,
+    )
+  }
+  if (bytes <= inlineBytesMax) return output
+  const id = `sha256:${createHash('sha256').update(json).digest('hex')}`
+  try {
+    await options.putBlob(namespace, id, json)
+  } catch (error) {
+    throw new StorageFailed('blob not stored', { cause: error })
+  }
+  blobsStored.inc()
+  return { $blob: id, bytes }
+}
+
+/** A failed outcome. */
+export function failed(code: ErrorCode, message: string, retryable: boolean): Outcome {
+  return { status: 'failed', error: { code, message }, retryable }
+}

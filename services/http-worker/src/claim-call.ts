@@ -1,0 +1,40 @@
+/** Before a call that may be late or doubled is made: is it still wanted, does nobody else make it, and has it not cost too many workers? */
+import { keys } from '@baton/contracts'
+import type { Redis } from '@baton/runtime'
+import type { HeldCall } from './held-calls.ts'
+import { INFLIGHT_TTL_MS } from './keep-alive.ts'
+
+export type Claim = 'ours' | 'unwanted' | 'held elsewhere' | 'too many crashes'
+
+/** How long losses of workers are remembered. */
+const CRASHES_TTL_S = 3_600
+
+export interface ClaimOptions {
+  redis: Redis
+  consumer: string
+  /** The "still wanted?" query of the store. */
+  isWanted(held: HeldCall): Promise<boolean>
+  crashesMax: number
+}
+
+/**
+ * Losses are counted per call, not per entry, and at the moment a redelivered call is about to be started: a call that was merely waiting in a
+ * worker that died has lost it nothing. The first start is not written down, so the count at the n-th start after a loss is n.
+ */
+export async function claimCall(held: HeldCall, options: ClaimOptions): Promise<Claim> {
+  const { redis, consumer } = options
+  if (!(await options.isWanted(held))) return 'unwanted'
+  const key = keys.inflight(held.id)
+  const holder = await redis.set(key, consumer, 'PX', INFLIGHT_TTL_MS, 'NX', 'GET')
+  if (holder !== null && holder !== consumer) {
+    // Whoever held the entry in silence until it was taken from them does not count any more.
+    if (holder !== held.entry.from) return 'held elsewhere'
+    await redis.set(key, consumer, 'PX', INFLIGHT_TTL_MS)
+  }
+  held.announced = true
+  if (held.entry.from === undefined) return 'ours'
+  const [[, losses]] = (await redis.multi().incr(keys.crashes(held.id)).expire(keys.crashes(held.id), CRASHES_TTL_S).exec()) as [
+    [null, number],
+  ]
+  return losses >= options.crashesMax ? 'too many crashes' : 'ours'
+}

@@ -1,0 +1,31 @@
+import { LIMITS } from '@baton/contracts'
+import { commonSettings, wholeNumber } from '@baton/runtime'
+import { z } from 'zod'
+
+/** Settings of the http-worker, by the names of their environment variables; README.md says what each is for. */
+export const Settings = z.object({
+  DATABASE_URL: commonSettings.DATABASE_URL,
+  REDIS_URL: commonSettings.REDIS_URL,
+  HOST: commonSettings.HOST,
+  PORT: commonSettings.PORT.default(8083),
+  LOG_LEVEL: commonSettings.LOG_LEVEL,
+  BATON_MASTER_KEY: commonSettings.BATON_MASTER_KEY,
+  BATON_HTTP_ALLOW: commonSettings.BATON_HTTP_ALLOW,
+  HTTP_WORKER_CONCURRENCY: wholeNumber(1, 10_000).default(128).describe('calls under way at once'),
+  HTTP_WORKER_ASK_AFTER_MS: wholeNumber(0, 3_600_000).default(10_000).describe('a call older than this is made only if it is still wanted'),
+  HTTP_WORKER_TAKEOVER_MS: wholeNumber(1_500, 600_000)
+    .default(3_000)
+    .describe('silence after which calls of another worker are taken over'),
+  HTTP_WORKER_GRACE_MS: wholeNumber(0, 24_000).default(20_000).describe('how long running calls may take to end after SIGTERM'),
+  HTTP_WORKER_CRASHES_MAX: wholeNumber(1, 100).default(3).describe('a call that lost this many workers fails its step'),
+  HTTP_WORKER_SECRETS_CACHE_MS: wholeNumber(0, 60_000).default(5_000).describe('how long a secret that was read is used again'),
+  HTTP_WORKER_RESPONSE_BYTES_MAX: wholeNumber(1, 1_000_000_000)
+    .default(LIMITS.stepOutputBytesMax)
+    .describe('largest answer, where a step has no maxBytes, and the bound of maxBytes'),
+  HTTP_WORKER_DATABASE_CONNECTIONS_MAX: wholeNumber(1, 1_000).default(4).describe('connections to Postgres'),
+  BATON_INLINE_PAYLOAD_BYTES_MAX: wholeNumber(1, 1_000_000_000)
+    .default(LIMITS.inlinePayloadBytesMax)
+    .describe('larger outputs are stored as blobs'),
+  BATON_STEP_OUTPUT_BYTES_MAX: wholeNumber(1, 1_000_000_000).default(LIMITS.stepOutputBytesMax).describe('largest output of a step'),
+})
+export type Settings = z.output<typeof Settings>

@@ -1,0 +1,95 @@
+/**
+ * Says each second that what takes longer is not forgotten: the entry stays ours (XCLAIM … JUSTID resets its idle time), and
+ * `inflight:<call>` tells everybody else that the call is being made. One interval for all calls. It also notices when this process itself
+ * stood still (SIGSTOP, a paused machine): others may have taken over by then.
+ */
+import { GROUPS, keys } from '@baton/contracts'
+import type { Logger, Redis } from '@baton/runtime'
+import type { HeldCalls, HeldEntry } from './held-calls.ts'
+
+const EVERY_MS = 1_000
+/** Calls are held by this long a word; two heartbeats of the reconciler. */
+export const INFLIGHT_TTL_MS = 5_000
+/** Standing still for longer means that a takeover may have begun. */
+const STALL_MS = 2_000
+
+export interface KeepAlive {
+  /** How often this process was found to have stood still. */
+  readonly stalls: number
+  /** True when it stands, or has just stood, still. */
+  isStalled(): boolean
+  /** Every second, after what is held was kept alive. */
+  stop(): void
+}
+
+export function keepAlive(options: { held: HeldCalls; redis: Redis; consumer: string; log: Logger; everySecond(): void }): KeepAlive {
+  const { held, redis, consumer, log } = options
+  let lastTick = performance.now()
+  let stalls = 0
+  let busy = false
+
+  const tick = async () => {
+    const now = performance.now()
+    const stalled = now - lastTick > EVERY_MS + STALL_MS
+    lastTick = now
+    if (stalled) {
+      stalls++
+      log.warn('this worker stood still; asking whether its calls are still wanted')
+      for (const entry of held.entries) for (const call of entry.calls) if (call.state === 'waiting') call.ask = true
+    }
+    if (busy) return
+    busy = true
+    try {
+      if (stalled) await findLost(redis, consumer, held)
+      await keep(redis, consumer, held)
+    } catch (error) {
+      log.warn({ err: error }, 'calls could not be kept alive')
+    } finally {
+      busy = false
+    }
+    options.everySecond()
+  }
+
+  const timer = setInterval(() => void tick(), EVERY_MS)
+  return {
+    get stalls() {
+      return stalls
+    },
+    isStalled: () => performance.now() - lastTick > EVERY_MS + STALL_MS,
+    stop: () => clearInterval(timer),
+  }
+}
+
+async function keep(redis: Redis, consumer: string, held: HeldCalls): Promise<void> {
+  const before = Date.now() - EVERY_MS
+  const idsByStream = new Map<string, string[]>()
+  const pipeline = redis.pipeline()
+  for (const entry of held.entries) {
+    if (entry.lost || entry.since > before) continue
+    const ids = idsByStream.get(entry.stream)
+    if (ids) ids.push(entry.id)
+    else idsByStream.set(entry.stream, [entry.id])
+    for (const call of entry.calls) {
+      if (call.state === 'ended') continue
+      call.announced = true
+      pipeline.set(keys.inflight(call.id), consumer, 'PX', INFLIGHT_TTL_MS)
+    }
+  }
+  if (idsByStream.size === 0) return
+  // After FLUSHALL there is no group: the keys are written again nevertheless, and that is what tells the reconciler.
+  for (const [stream, ids] of idsByStream) pipeline.xclaim(stream, GROUPS.calls, consumer, 0, ...ids, 'JUSTID')
+  await pipeline.exec()
+}
+
+/** Which entries another worker has taken over meanwhile. A flushed Redis knows none of them; those stay ours. */
+async function findLost(redis: Redis, consumer: string, held: HeldCalls): Promise<void> {
+  const entries: HeldEntry[] = [...held.entries]
+  if (entries.length === 0) return
+  const pipeline = redis.pipeline()
+  for (const { stream, id } of entries) pipeline.xpending(stream, GROUPS.calls, id, id, 1)
+  const answers = (await pipeline.exec()) ?? []
+  for (const [index, [error, rows]] of answers.entries()) {
+    const owner = error ? undefined : (rows as [id: string, consumer: string][])[0]?.[1]
+    if (owner !== undefined && owner !== consumer) entries[index]!.lost = true
+  }
+}

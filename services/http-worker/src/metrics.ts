@@ -1,0 +1,20 @@
+import { counter, gauge, histogram } from '@baton/runtime'
+
+/** Calls that were made, by outcome: succeeded, or the error's code. */
+export const callsEnded = counter('baton_http_calls_total', 'Calls that were answered to the runner', ['outcome'])
+/** From the first byte sent to the result. */
+export const callSeconds = histogram('baton_http_call_seconds', 'Time that calls took')
+/** Calls that were not made: nobody wants them any more, another worker makes them, or this one does already. */
+export const callsDropped = counter('baton_http_calls_dropped_total', 'Calls that were not made', ['reason'])
+/** Entries taken over from a worker that went silent. */
+export const entriesTakenOver = counter('baton_http_entries_taken_over_total', 'Entries taken over from silent workers')
+/** Calls given back to the stream at shutdown. */
+export const callsHandedBack = counter('baton_http_calls_handed_back_total', 'Calls given back at shutdown')
+/** Outputs over 64 KiB. */
+export const blobsStored = counter('baton_http_blobs_stored_total', 'Outputs stored as blobs')
+
+/** What is in hand right now. */
+export function observeHeld(held: { running(): number; waiting(): number }): void {
+  gauge('baton_http_calls_running', 'Calls under way', held.running)
+  gauge('baton_http_calls_waiting', 'Calls read and waiting for a slot', held.waiting)
+}
