@@ -3,12 +3,7 @@
  * while somebody is connected: an idle fanout asks Redis for nothing. Losing any of it is allowed; `run:` topics are repaired from Postgres.
  */
 import { ENTRY_FIELD, keys, type LiveEvent, PARTITION_COUNT } from '@baton/contracts'
-
-/** What this needs of a Redis connection (ioredis). */
-export interface StreamReader {
-  call(command: string, ...args: (string | number)[]): Promise<unknown>
-  disconnect(): void
-}
+import type { Redis } from '@baton/runtime'
 
 /** The source of live events. */
 export interface LiveSource {
@@ -21,7 +16,7 @@ export interface LiveSource {
 
 export interface LiveSourceOptions {
   /** Opens a blocking connection. */
-  connect(): StreamReader
+  connect(): Redis
   onEvents(events: LiveEvent[]): void
   /** Reading has begun: what was published before is for Postgres to tell. */
   onBegun(): void
@@ -36,10 +31,8 @@ const BLOCK_MS = 5_000
 const RETRY_MS = 500
 const READY_MS_MAX = 2_000
 
-type Entries = [id: string, fields: string[]][]
-
 interface Session {
-  redis: StreamReader
+  redis: Redis
   stopped: boolean
   positions: Map<string, string>
   ready: Promise<void>
@@ -51,7 +44,7 @@ export function createLiveSource(options: LiveSourceOptions): LiveSource {
 
   /** Stands at the end of every stream; behind the end when a stream was made again with an earlier clock. */
   async function findEnds({ redis, positions }: Session): Promise<void> {
-    const ends = await Promise.all(STREAMS.map((stream) => redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1) as Promise<Entries>))
+    const ends = await Promise.all(STREAMS.map((stream) => redis.xrevrange(stream, '+', '-', 'COUNT', 1)))
     for (const [index, stream] of STREAMS.entries()) {
       const end = ends[index]?.[0]?.[0]
       const position = positions.get(stream)
@@ -62,12 +55,12 @@ export function createLiveSource(options: LiveSourceOptions): LiveSource {
 
   async function readOnce(current: Session): Promise<void> {
     const ids = STREAMS.map((stream) => current.positions.get(stream) ?? '0-0')
-    const reply = await current.redis.call('XREAD', 'COUNT', ENTRIES_MAX, 'BLOCK', BLOCK_MS, 'STREAMS', ...STREAMS, ...ids)
+    const reply = await current.redis.xread('COUNT', ENTRIES_MAX, 'BLOCK', BLOCK_MS, 'STREAMS', ...STREAMS, ...ids)
     if (current.stopped) return
     if (reply === null) return findEnds(current)
     const events: LiveEvent[] = []
     let latest = ''
-    for (const [stream, entries] of streamsOf(reply)) {
+    for (const [stream, entries] of reply) {
       for (const [, fields] of entries) readEntry(fields, events)
       latest = entries.at(-1)![0]
       current.positions.set(stream, latest)
@@ -114,11 +107,6 @@ export function createLiveSource(options: LiveSourceOptions): LiveSource {
       await session?.ready
     },
   }
-}
-
-/** The streams of an XREAD reply: pairs in RESP2, a map in RESP3. */
-function streamsOf(reply: unknown): [string, Entries][] {
-  return Array.isArray(reply) ? (reply as [string, Entries][]) : (Object.entries(reply as object) as [string, Entries][])
 }
 
 /**

@@ -46,6 +46,8 @@ export interface RunFeedOptions {
   onReadFailed(err: unknown): void
   /** Events that the live stream did not bring. */
   onFetched(count: number): void
+  /** How long a reading that failed is waited over; 1 000. */
+  retryMs?: number
 }
 
 interface Follower {
@@ -61,7 +63,6 @@ const HOLE_DELAY_MS = 20
 const PUSH_MAX = 200
 /** Early events kept in memory; beyond, Postgres is read instead. */
 const EARLY_MAX = 1_000
-const RETRY_MS = 1_000
 const PAGE_FIRST = 50
 const PAGE_MAX = 500
 /** Pages of the past are sized towards this many bytes. */
@@ -69,7 +70,7 @@ const PAGE_BYTES = 128 * 1024
 
 /** Makes the feed of a run (bare UUID). */
 export function createRunFeed(runId: string, options: RunFeedOptions): RunFeed {
-  const { history } = options
+  const { history, retryMs = 1_000 } = options
   const topic = `run:${idOf('run', runId)}`
   const broadcast = createBroadcast(topic, options.lingerMs)
   const followers = new Set<Follower>()
@@ -153,17 +154,17 @@ export function createRunFeed(runId: string, options: RunFeedOptions): RunFeed {
       try {
         if (follower.sent > head!) {
           await fill()
-          if (follower.sent > head!) await pause(RETRY_MS)
+          if (follower.sent > head!) await pause(retryMs)
           continue
         }
         const events = await history.listEvents(runId, follower.sent, limit)
         if (follower.stopped) return
-        if (events.length === 0) await pause(RETRY_MS)
+        if (events.length === 0) await pause(retryMs)
         else if (events[0]!.seq !== follower.sent + 1) return leave(follower)
         else limit = await replayPage(follower, events)
       } catch (err) {
         options.onReadFailed(err)
-        await pause(RETRY_MS)
+        await pause(retryMs)
       }
     }
   }

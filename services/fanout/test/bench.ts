@@ -144,7 +144,7 @@ export function seqsOf(frames: readonly ServerFrame[], topic: string): number[] 
 }
 
 /** An SSE client that keeps the text it got. */
-async function openSse(
+export async function openSse(
   t: Test,
   port: number,
   run: string,

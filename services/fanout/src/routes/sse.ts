@@ -43,7 +43,7 @@ function start(
   if (run.ended && after === run.lastSeq) return reply.code(204).send()
   const headers = { ...CORS, 'x-request-id': request.id }
   if (!serveSse(reply.raw, headers, { principal, run, after }, options)) {
-    throw problem('BTN_UNAVAILABLE', 'too many clients (FANOUT_CLIENTS_MAX)', { headers: { 'retry-after': '5' } })
+    throw problem('BTN_TOO_MANY_REQUESTS', 'too many clients (FANOUT_CLIENTS_MAX)', { headers: { 'retry-after': '5' } })
   }
   return reply.hijack()
 }
