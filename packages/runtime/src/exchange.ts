@@ -34,7 +34,7 @@ export async function exchange(agent: Dispatcher, hop: Hop, options: ExchangeOpt
   try {
     return await exchangeOnce(agent, hop, options)
   } catch (error) {
-    if (!isStaleConnection(error)) throw error
+    if (!isStaleConnection(error) || !isReplayable(hop)) throw error
     return exchangeOnce(agent, hop, options)
   }
 }
@@ -43,6 +43,11 @@ export async function exchange(agent: Dispatcher, hop: Hop, options: ExchangeOpt
 function isStaleConnection(error: unknown): boolean {
   const { code, socket, answered } = error as { code?: string; socket?: { bytesRead?: number } | null; answered?: boolean }
   return code === 'UND_ERR_SOCKET' && answered !== true && (socket?.bytesRead ?? 0) > 0
+}
+
+/** RFC 9110 §9.2.2: only what does no harm twice; an Idempotency-Key says so of a POST. */
+function isReplayable(hop: Hop): boolean {
+  return hop.method === 'GET' || hop.method === 'HEAD' || hop.method === 'OPTIONS' || 'idempotency-key' in hop.headers
 }
 
 function exchangeOnce(agent: Dispatcher, hop: Hop, options: ExchangeOptions): Promise<OutboundAnswer> {

@@ -86,7 +86,10 @@ export function createOutbound(options: OutboundOptions): Outbound {
     fetch: (async (input: string | URL | Request, init?: RequestInit) => {
       const url = parseUrl(input instanceof Request ? input.url : String(input))
       checkUrl(url, allow)
-      return undiciFetch(input as never, { ...(init as object), dispatcher: agent } as never)
+      return undiciFetch(input as never, { ...(init as object), dispatcher: agent } as never).catch((error: Error) => {
+        // `fetch failed` says nothing; the guard does.
+        throw error.cause instanceof AddressRefused ? error.cause : error
+      })
     }) as unknown as typeof globalThis.fetch,
     close: () => agent.destroy(),
   }
