@@ -14,6 +14,7 @@ export interface Stack {
 const SERVICES = ['orchestrator', 'workflow-runner', 'http-worker', 'hitl-worker', 'agent-runner', 'fanout'] as const
 const ROOT = join(import.meta.dirname, '../..')
 const LOG_LINES_KEPT = 40
+const GRACE_MS = 26_000
 
 /** Starts the stack; it ends with the test, with its processes. */
 export async function startStack(t: Teardown): Promise<Stack> {
@@ -32,16 +33,24 @@ export async function startStack(t: Teardown): Promise<Stack> {
     BATON_MASTER_KEY: randomBytes(32).toString('hex'),
     BATON_HTTP_ALLOW: '127.0.0.0/8',
   }
-  const started = await Promise.all(SERVICES.map((service) => startService(t, service, env)))
+  const children: ChildProcess[] = []
+  t.teardown(() => Promise.all(children.map((child) => stop(child))))
+  const started = await Promise.all(SERVICES.map((service) => startService(service, env, children)))
   const urls = Object.fromEntries(SERVICES.map((service, index) => [service, started[index]!]))
   return { url: urls.orchestrator!, liveUrl: urls.fanout!, adminKey: key }
 }
 
-async function startService(t: Teardown, service: string, env: NodeJS.ProcessEnv): Promise<string> {
+async function startService(service: string, env: NodeJS.ProcessEnv, children: ChildProcess[]): Promise<string> {
   const main = join(ROOT, 'services', service, 'src/main.ts')
   const child = spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], { env, stdio: ['ignore', 'pipe', 'pipe'] })
-  t.teardown(() => endProcess(child, 'SIGTERM'))
+  children.push(child)
   return untilListening(child, service)
+}
+
+async function stop(child: ChildProcess): Promise<void> {
+  const late = setTimeout(() => child.kill('SIGKILL'), GRACE_MS)
+  await endProcess(child, 'SIGTERM')
+  clearTimeout(late)
 }
 
 function untilListening(child: ChildProcess, service: string): Promise<string> {

@@ -33,6 +33,8 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   const facts = createFactSender(redis)
   await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX })
   const app = createService({ name: 'agent-runner', logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
+  // The SDK would print its warnings beside the log.
+  globalThis.AI_SDK_LOG_WARNINGS = false
   const models = createModels(providersOf(settings), pricesOf(settings))
   const metrics = createTurnMetrics()
   const leaving = new AbortController()

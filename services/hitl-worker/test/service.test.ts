@@ -116,8 +116,8 @@ test('a notification that Redis lost is queued again', { timeout: 60_000 }, asyn
   const decided = await openApproval(sql, { notify: [{ webhook: { url: `${receiver.url}/decided` } }], age: 60 })
   await sql`update approvals set status = 'decided', decision = 'approve', closed_at = now() where id = ${decided.approvalId}`
   const service = await startService(t, { ...env, HITL_RENOTIFY_MS: '200' })
-  const { approvalId } = await openApproval(sql, { notify: [{ webhook: { url: `${receiver.url}/pending` } }], age: 60 })
   await redis.flushAll()
+  const { approvalId } = await openApproval(sql, { notify: [{ webhook: { url: `${receiver.url}/pending` } }], age: 60 })
   await until(() => isNotified(sql, approvalId))
   t.same(
     receiver.requests.map((request) => request.path),
