@@ -86,11 +86,12 @@ export function readFacts(options: {
       })
   }
 
-  const reading = read()
+  let reading: Promise<void> | undefined
   return {
     async takeOver(taken) {
       const names = taken.map(keys.facts)
       if (names.length === 0) return
+      reading ??= read() // not before there is something to read, or the first read would wait for nothing
       await ensureGroups(redis, names, group)
       const own = await redis.xreadgroup('GROUP', group, consumer, 'COUNT', TAKEOVER_MAX, 'STREAMS', ...names, ...names.map(() => '0'))
       for (const [stream, raw] of (own as [string, [string, string[]][]][] | null) ?? []) {

@@ -63,7 +63,7 @@ export function tendStreams(options: {
   }
 
   function lost(): void {
-    log.warn({}, 'redis was emptied, open runs will be swept')
+    log.warn({}, 'redis is new or was emptied, open runs will be swept')
     deepSweepAt = Date.now() + AFTER_LOSS_MS
   }
 
