@@ -5,14 +5,15 @@ import addFormats from 'ajv-formats'
 import { canonicalJson } from './checksum.ts'
 import { escapePointer } from './json-pointers.ts'
 import { compilePattern } from './regular-expressions.ts'
+import { addWorkKeyword, CHECKS_MAX, countChecks, FURTHER_CHECKS_MAX, TooManyChecks, withChecks } from './schema-work.ts'
 
 /** Problems that one validation tells. */
 const PROBLEMS_MAX = 50
 const CACHED_MAX = 500
 
-function createAjv(): Ajv2020 {
+function createAjv(allErrors: boolean): Ajv2020 {
   const ajv = new Ajv2020({
-    allErrors: true,
+    allErrors,
     strict: false,
     // Schemas of different definitions may have the same $id.
     addUsedSchema: false,
@@ -20,6 +21,7 @@ function createAjv(): Ajv2020 {
     code: { regExp: Object.assign((pattern: string) => createRegExp(pattern), { code: 're2' }) },
   })
   addFormats.default(ajv)
+  addWorkKeyword(ajv)
   ajv.removeKeyword('uniqueItems')
   ajv.addKeyword({
     keyword: 'uniqueItems',
@@ -31,9 +33,10 @@ function createAjv(): Ajv2020 {
   return ajv
 }
 
-function createRegExp(pattern: string): { test(text: string): boolean } {
+function createRegExp(pattern: string): { test(text: string): boolean; toString(): string } {
   const compiled = compilePattern(pattern)
-  return { test: (text) => compiled.test(text) }
+  // The library tells patterns apart by their text: without it, all of them would be the first one.
+  return { test: (text) => compiled.test(text), toString: () => `/${pattern}/` }
 }
 
 /** In one pass; the library compares all pairs. */
@@ -41,30 +44,60 @@ function areUnique(wanted: boolean, list: Json[]): boolean {
   return !wanted || new Set(list.map(canonicalJson)).size === list.length
 }
 
-const ajv = createAjv()
-const byObject = new WeakMap<object, ValidateFunction>()
-const byText = new Map<string, ValidateFunction>()
+/** Stops at the first problem: the usual answer is that there is none, and collecting problems may cost without end. */
+const quick = createAjv(false)
+/** Looks for all problems, with far less work to spend. */
+const thorough = createAjv(true)
+
+interface Validators {
+  quick: ValidateFunction
+  /** Compiled when the first value does not match. */
+  thorough(): ValidateFunction
+}
+
+const byObject = new WeakMap<object, Validators>()
+const byText = new Map<string, Validators>()
 
 /** The compiled schema, from the cache when it was seen. Throws an Error that says what is wrong with it. */
-function compileSchema(schema: Json): ValidateFunction {
-  if (typeof schema === 'boolean') return ajv.compile(schema)
-  const known = byObject.get(schema as object)
+function compileSchema(schema: Json): Validators {
+  const object: object = typeof schema === 'object' && schema !== null ? schema : { allOf: [schema] }
+  const known = byObject.get(object)
   if (known) return known
-  const text = canonicalJson(schema)
-  let validate = byText.get(text)
-  if (!validate) {
-    validate = ajv.compile(schema as object)
+  const text = canonicalJson(object as Json)
+  let validators = byText.get(text)
+  if (!validators) {
+    validators = compileBoth(countChecks(object as Json) as object)
     if (byText.size >= CACHED_MAX) byText.delete(byText.keys().next().value!)
-    byText.set(text, validate)
+    byText.set(text, validators)
   }
-  byObject.set(schema as object, validate)
-  return validate
+  byObject.set(object, validators)
+  return validators
+}
+
+function compileBoth(schema: object): Validators {
+  let full: ValidateFunction | undefined
+  return {
+    quick: compileWith(quick, schema),
+    thorough: () => {
+      full ??= compileWith(thorough, schema)
+      return full
+    },
+  }
+}
+
+/** The library keeps every schema for ever if it is let. */
+function compileWith(ajv: Ajv2020, schema: object): ValidateFunction {
+  try {
+    return ajv.compile(schema)
+  } finally {
+    ajv.removeSchema(schema)
+  }
 }
 
 /** What is wrong with a schema itself; pointers are relative to it. */
 export function checkSchema(schema: Json): ProblemError[] {
   if (typeof schema === 'object' && schema !== null && '$async' in schema) return [{ pointer: '/$async', message: 'unknown key "$async"' }]
-  if (typeof schema !== 'boolean' && !ajv.validateSchema(schema as object)) return firstOfEachPlace(problemsOf(ajv.errors, ''))
+  if (typeof schema !== 'boolean' && !thorough.validateSchema(schema as object)) return firstOfEachPlace(problemsOf(thorough.errors, ''))
   try {
     compileSchema(schema)
     return []
@@ -106,10 +139,24 @@ function patternProblem(pattern: string, pointer: string): ProblemError[] {
 /** What keeps a value from matching a schema; `at` goes before the pointers. A schema that cannot be used is one problem. */
 export function validateAgainst(schema: Json, value: Json, at: string): ProblemError[] {
   try {
-    const validate = compileSchema(schema)
-    return validate(value) ? [] : problemsOf(validate.errors, at)
+    const validators = compileSchema(schema)
+    const { quick: first } = validators
+    if (withChecks(CHECKS_MAX, () => first(value))) return []
+    return allProblems(validators, value, at) ?? problemsOf(first.errors, at)
   } catch (error) {
     return [{ pointer: at, message: `the schema cannot be used: ${(error as Error).message}` }]
+  }
+}
+
+/** All problems, or undefined when looking for them takes too much. */
+function allProblems(validators: Validators, value: Json, at: string): ProblemError[] | undefined {
+  const validate = validators.thorough()
+  try {
+    withChecks(FURTHER_CHECKS_MAX, () => validate(value))
+    return problemsOf(validate.errors, at)
+  } catch (error) {
+    if (error instanceof TooManyChecks) return undefined
+    throw error
   }
 }
 
