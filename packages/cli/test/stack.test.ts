@@ -1,0 +1,125 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { createClient } from '@baton/client'
+import { endProcess, findFreePort, testDatabase, testRedis, until } from '@baton/testing'
+import t, { type Test } from 'tap'
+import { runCli } from '../src/run-cli.ts'
+
+const KEY = 'admin-key-of-the-test'
+const MASTER_KEY = '0'.repeat(64)
+
+/** The services that a run without HTTP calls needs, as processes. */
+async function startStack(t: Test) {
+  const [database, redis] = await Promise.all([testDatabase(t), testRedis(t)])
+  const shared = { PATH: process.env.PATH, DATABASE_URL: database.url, REDIS_URL: redis.url, HOST: '127.0.0.1', LOG_LEVEL: 'warn' }
+  const start = async (service: string): Promise<string> => {
+    const port = await findFreePort()
+    const env = { ...shared, PORT: String(port), BATON_ADMIN_KEY: KEY, BATON_MASTER_KEY: MASTER_KEY }
+    const main = fileURLToPath(new URL(`../../../services/${service}/src/main.ts`, import.meta.url))
+    const child: ChildProcess = spawn(process.execPath, ['--conditions=@baton/source', main], {
+      env,
+      stdio: ['ignore', 'inherit', 'inherit'],
+    })
+    t.teardown(() => endProcess(child, 'SIGTERM'))
+    const url = `http://127.0.0.1:${port}`
+    await until(async () => child.exitCode !== null || (await fetch(`${url}/ready`)).ok, {
+      timeoutMs: 60_000,
+      what: `${service} to be ready`,
+    })
+    if (child.exitCode !== null) throw new Error(`${service} ended with ${child.exitCode}`)
+    return url
+  }
+  const [url, fanoutUrl] = await Promise.all([start('orchestrator'), start('fanout'), start('workflow-runner')])
+  return { url, fanoutUrl }
+}
+
+const WORKFLOW = `
+steps:
+  greet: { set: { text: "Hello \${{ input.name }}" } }
+  ask:
+    needs: [greet]
+    approval: { title: "Greet \${{ input.name }}?", assignees: [role:admin], allowSelf: true }
+  done: { set: { text: "\${{ steps.greet.output.text }}!", decision: "\${{ steps.ask.output.decision }}" } }
+output: \${{ steps.done.output }}
+`
+
+t.test('push, start, watch, approve and show against the real services', { timeout: 110_000 }, async (t) => {
+  const { url, fanoutUrl } = await startStack(t)
+  const home = t.testdir()
+  const output = { out: '', err: '' }
+  const baton = async (...args: string[]) => {
+    output.out = output.err = ''
+    const code = await runCli(args, {
+      env: { HOME: home, BATON_URL: url, BATON_FANOUT_URL: fanoutUrl, BATON_KEY: KEY },
+      cwd: home,
+      isTty: false,
+      columns: 120,
+      stdin: Readable.from([]),
+      out: (text) => {
+        output.out += text
+      },
+      err: (text) => {
+        output.err += text
+      },
+      signal: new AbortController().signal,
+    })
+    t.equal(output.err, code === 0 ? '' : output.err)
+    return code
+  }
+  await writeFile(join(home, 'greeting.yaml'), WORKFLOW)
+  await writeFile(join(home, 'broken.yaml'), 'steps:\n  a: { set: { x: "${{ steps.nobody.output }}" } }\n')
+  t.equal(await baton('workflows', 'validate', 'greeting.yaml'), 0)
+  t.equal(await baton('workflows', 'push', 'broken.yaml'), 1)
+  t.match(output.err, /BTN_INVALID_DEFINITION\)\n {2}\/steps\/a\/set\/x \(line 2, column \d+\)/)
+  t.equal(await baton('workflows', 'push', 'greeting.yaml', '--tag', 'live'), 0)
+  t.equal(output.out, 'greeting is at version 1 (live)\n')
+  t.equal(await baton('workflows', 'show', 'greeting'), 0)
+  t.match(output.out, /# greeting, version 1[\s\S]*steps:/)
+
+  t.equal(await baton('runs', 'start', 'greeting', '--input', '{"name":"Ada"}', '--label', 'team:a', '--json'), 0)
+  const { id } = JSON.parse(output.out) as { id: string }
+  const client = createClient({ url, fanoutUrl, key: KEY })
+  const watching = (async () => {
+    const seqs: number[] = []
+    for await (const event of client.watchRun(id)) seqs.push(event.seq)
+    return seqs
+  })()
+  const pending = await until(async () => {
+    await baton('approvals', 'list', '--mine', '--json')
+    return (JSON.parse(output.out) as { id: string; run: string }[]).find((approval) => approval.run === id)
+  })
+  t.equal(await baton('runs', 'show', id), 0)
+  t.match(output.out, /Waits for\n {2}ask: /)
+  t.equal(await baton('approvals', 'approve', pending.id, '--comment', 'fine'), 0)
+  t.match(output.out, /Voted approve on "Greet Ada\?"; decided: approve/)
+  t.equal(await baton('approvals', 'approve', pending.id), 1, 'votes are final')
+
+  const seqs = await watching
+  const run = await client.runs.wait(id, { timeoutMs: 10_000 })
+  t.match(run, { status: 'succeeded', output: { text: 'Hello Ada!', decision: 'approve' }, lastSeq: seqs.length })
+  t.same(
+    seqs,
+    Array.from({ length: seqs.length }, (_, index) => index + 1),
+  )
+  const bySse: number[] = []
+  for await (const event of client.watchRunSse(id, { after: 2 })) bySse.push(event.seq)
+  t.same(bySse, seqs.slice(2))
+  const byRest: number[] = []
+  for await (const event of client.runs.events(id)) byRest.push(event.seq)
+  t.same(byRest, seqs)
+
+  t.equal(await baton('runs', 'watch', id), 0)
+  t.match(output.out, /1 {2}run created[\s\S]*step greet succeeded[\s\S]*run succeeded/)
+  t.equal(await baton('runs', 'list', '--workflow', 'greeting', '--label', 'team:a', '--json'), 0)
+  t.match(JSON.parse(output.out), [{ id, status: 'succeeded' }])
+  t.equal(await baton('runs', 'start', 'greeting', '--input', '{"name":"Bob"}', '--json'), 0)
+  const other = (JSON.parse(output.out) as { id: string }).id
+  t.equal(await baton('runs', 'cancel', other), 0)
+  t.equal((await client.runs.wait(other, { timeoutMs: 10_000 })).status, 'cancelled')
+  t.equal(await client.runs.count({ workflow: 'greeting' }), 2)
+  t.equal(await baton('runs', 'show', 'run_unknown'), 1)
+  t.match(output.err, /BTN_RUN_NOT_FOUND/)
+})
