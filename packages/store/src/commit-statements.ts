@@ -3,7 +3,11 @@ import { partitionOf } from '@baton/contracts'
 import type { RunCommit } from './commit-batch.ts'
 import { jsons, numbers, texts } from './encode-columns.ts'
 
-/** The runs of the batch, and those whose `seq` is still what was decided on, locked in the order of their ids. */
+/**
+ * The runs of the batch, and those whose `seq` is still what was decided on, locked in the order of their ids. Looked up one by one: a plan
+ * made while `runs` was small would join by scanning all of it, and is kept while the table grows. The last condition is true of every row
+ * there; it lets the planner expect few of them, so that all that follows goes by index too (300 µs instead of 620 for one run).
+ */
 const FENCE = `
   b as materialized (
     select * from rows from (
@@ -13,9 +17,12 @@ const FENCE = `
   ),
   held as materialized (
     select r.id, r.namespace, r.workflow, r.started_by, b.ord
-      from b join runs r on r.id = b.id and r.seq = b.from_seq
-     order by r.id
-       for no key update of r
+      from (select id, from_seq, ord from b order by id) as b
+      cross join lateral (
+        select r.id, r.seq, r.namespace, r.workflow, r.started_by from runs r
+         where r.id = b.id and r.seq = b.from_seq for no key update of r
+      ) as r
+     where r.seq = b.from_seq
   )`
 
 const APPLY = `
@@ -45,15 +52,20 @@ const ANSWER = `
 /** Batches without timers and approvals: the way of most steps. */
 export const LEAN_STATEMENT = `with ${FENCE.replace('held as', 'won as')}, ${APPLY} ${ANSWER}`
 
-/** Approvals that are to be closed, if they are still pending; a run that misses one of its own has lost as if by the fence. */
+/**
+ * Approvals that are to be closed, if they are still pending; a run that misses one of its own has lost as if by the fence. Told by closed_at:
+ * a condition on the status invites the planner to walk an index of all that are pending.
+ */
 const CLOSING = `
   closing as materialized (
-    select a.id, h.ord, c.status, c.decision
-      from unnest($18::int[], $19::uuid[], $20::text[], $21::text[]) as c (ord, id, status, decision)
-      join held h on h.ord = c.ord
-      join approvals a on a.id = c.id and a.status = 'pending'
-     order by a.id
-       for no key update of a
+    select c.id, c.ord, c.status, c.decision
+      from (
+        select c.* from unnest($18::int[], $19::uuid[], $20::text[], $21::text[]) as c (ord, id, status, decision)
+          join held h on h.ord = c.ord order by c.id
+      ) as c
+      cross join lateral (
+        select a.id from approvals a where a.id = c.id and a.closed_at is null for no key update of a
+      ) as a
   ),
   won as materialized (
     select h.* from held h
@@ -66,10 +78,14 @@ const CLOSING = `
       from closing k join won w on w.ord = k.ord where a.id = k.id
   )`
 
+/** Only commits of its run touch a timer, and the fence has let through one: a row is where the snapshot saw it. */
 const TIMERS = `
   cleared as (
-    delete from timers t using unnest($22::int[], $23::text[], $24::text[]) as c (ord, path, timer) join won w on w.ord = c.ord
-     where t.run_id = w.id and t.path = c.path and t.timer = c.timer
+    delete from timers t where t.ctid = any(array(
+      select t.ctid from unnest($22::int[], $23::text[], $24::text[]) as c (ord, path, timer) join won w on w.ord = c.ord
+        cross join lateral (
+          select t.ctid from timers t where t.run_id = w.id and t.path = c.path and t.timer = c.timer offset 0
+        ) as t))
   ),
   set_timers as (
     insert into timers (namespace, run_id, path, timer, generation, attempt, due_at, partition)

@@ -21,13 +21,14 @@ export interface ConnectOptions {
   max?: number
   /** Shown in pg_stat_activity. */
   applicationName?: string
-  /** Plan each prepared statement once for all values: for pools that commit batches and read by key, not for those that filter lists. */
+  /** Plan each prepared statement once for all values, by index: for pools that commit batches and read by key, not for those that filter lists. */
   genericPlans?: boolean
 }
 
 /** Options that all our connections share: pool, transactions and migrations. */
 export function connectionOptions(options: ConnectOptions = {}) {
-  const plans = options.genericPlans ? { plan_cache_mode: 'force_generic_plan' } : {}
+  // A scan is cheap while a table is small; the plan would be kept while it grows, until the next autovacuum.
+  const plans = options.genericPlans ? { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off' } : {}
   return {
     types: { timestamp, bigint },
     // Not postgres.camel: that one also renames keys inside JSON.

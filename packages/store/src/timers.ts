@@ -11,14 +11,21 @@ export interface DueTimer {
   dueAt: number
 }
 
-/** Timers of these partitions that are due, oldest first, and the clock. Those of paused runs wait for the resume. */
+/**
+ * Timers of these partitions that are due, oldest first, and the clock. Those of paused runs wait for the resume. Each partition is walked
+ * by itself, in the order of its index: no sort over all that wait.
+ */
 export async function dueTimers(db: Db, partitions: readonly number[], limit: number): Promise<{ now: number; timers: DueTimer[] }> {
   const rows = await db<(DueTimer & { now: number })[]>`
     select t.run_id, t.path, t.timer, t.generation, t.attempt, t.due_at, clock.now
       from (select clock_timestamp() as now) as clock
       left join lateral (
-        select t.* from timers t join runs r on r.id = t.run_id and r.status in ('queued', 'running', 'waiting')
-         where t.partition = any(${[...partitions]}::smallint[]) and t.due_at <= clock.now
+        select t.* from unnest(${[...partitions]}::smallint[]) as p (partition)
+          cross join lateral (
+            select t.* from timers t join runs r on r.id = t.run_id and r.status in ('queued', 'running', 'waiting')
+             where t.partition = p.partition and t.due_at <= clock.now
+             order by t.due_at limit ${limit}
+          ) as t
          order by t.due_at limit ${limit}
       ) as t on true`
   return { now: rows[0]!.now, timers: rows.filter((row) => row.runId !== null).map(({ now: _, ...timer }) => timer) }
@@ -28,8 +35,11 @@ export async function dueTimers(db: Db, partitions: readonly number[], limit: nu
 export async function nextDue(db: Db, partitions: readonly number[]): Promise<{ now: number; dueAt: number | null }> {
   const [row] = await db<{ now: number; dueAt: number | null }[]>`
     select clock_timestamp() as now, (
-      select t.due_at from timers t join runs r on r.id = t.run_id and r.status in ('queued', 'running', 'waiting')
-       where t.partition = any(${[...partitions]}::smallint[]) order by t.due_at limit 1
+      select min(t.due_at) from unnest(${[...partitions]}::smallint[]) as p (partition)
+        cross join lateral (
+          select t.due_at from timers t join runs r on r.id = t.run_id and r.status in ('queued', 'running', 'waiting')
+           where t.partition = p.partition order by t.due_at limit 1
+        ) as t
     ) as due_at`
   return row!
 }
