@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
-import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
@@ -35,7 +36,9 @@ const APPROVAL = {
 
 /** Runs `baton …` against a stub; its HOME is empty but for what the test puts there. */
 async function bench(t: Test, handler?: (request: StubRequest, index: number) => StubAnswer) {
-  const home = t.testdir()
+  // Not below the checkout, whose own .env would be found.
+  const home = await mkdtemp(join(tmpdir(), 'baton-cli-'))
+  t.teardown(() => rm(home, { recursive: true }))
   const server = await stubServer(t, handler)
   const output = { out: '', err: '' }
   const baton = (args: string[], options: { env?: NodeJS.ProcessEnv; stdin?: string; cwd?: string } = {}) => {

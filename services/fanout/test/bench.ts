@@ -93,7 +93,7 @@ export async function startBench(t: Test, settings: Record<string, string> = {})
   }
 
   return {
-    ...{ t, sql, redis, server, app, clients, port, start, createRun, commit, publish, createKey },
+    ...{ t, sql, databaseUrl: database.url, redis, server, app, clients, port, start, createRun, commit, publish, createKey },
     events: (run: string) => listEvents(sql, run, 0, 10_000),
     connect: (options?: ConnectOptions) => connectClient(t, port, options),
     sse: (run: string, options: { after?: string; lastEventId?: string; key?: string; query?: string } = {}) =>

@@ -153,13 +153,10 @@ t.test('SIGTERM: clients hear 1012, streams end, the process exits 0, and no tok
   const bench = await startBench(t)
   const run = await bench.createRun()
   const { key } = await bench.createKey('viewer')
-  const [database] = await bench.sql<{ name: string }[]>`select current_database() as name`
-  const options = bench.sql.options
-  const url = `postgres://${options.user}:${options.pass}@${options.host[0]}:${options.port[0]}/${database!.name}`
   const port = await findFreePort()
   const env = {
     PATH: process.env.PATH,
-    DATABASE_URL: url,
+    DATABASE_URL: bench.databaseUrl,
     REDIS_URL: bench.server.url,
     HOST: '127.0.0.1',
     PORT: String(port),
