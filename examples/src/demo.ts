@@ -76,13 +76,17 @@ async function runDemo(options: DemoOptions): Promise<void> {
 async function follow(client: BatonClient, run: Run, options: DemoOptions): Promise<void> {
   const began = Date.parse(run.createdAt)
   let question: AbortController | undefined
+  let opened: string | undefined
   let answering: Promise<void> = Promise.resolve()
   for await (const event of client.watchRun(run.id)) {
     console.log(describeEvent(event, began))
-    if (event.type === 'dev.baton.approval.opened') {
+    if (event.type === 'dev.baton.approval.opened') opened = event.subject
+    // Asked when everything before it has been shown.
+    if (event.type === 'dev.baton.run.waiting' && opened !== undefined) {
       question = new AbortController()
-      answering = answer(client, run.id, event.subject!, options, question.signal)
+      answering = answer(client, run.id, opened, options, question.signal)
       answering.catch(() => {})
+      opened = undefined
     }
     if (/approval\.(decided|expired|cancelled)$/.test(event.type)) question?.abort()
   }

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { createClient } from '@baton/client'
-import { findFreePort } from '@baton/testing'
+import { createClient, type Json } from '@baton/client'
+import { findFreePort, stubServer, until } from '@baton/testing'
 import { test } from 'tap'
 import { startShop } from '../src/shop.ts'
 import { startStack } from './start-stack.ts'
@@ -96,6 +96,23 @@ test('the examples run', { timeout: 120_000 }, async (t) => {
     }
     const ended = await client.runs.get(started.id)
     t.match(ended, { status: 'succeeded', output: { question: 'Do we ship to Madeira?', answer: /./, releasedBy: [/./] } })
+  })
+
+  await t.test('people are told of an approval, with a secret in the address', async (t) => {
+    const receiver = await stubServer(t)
+    await client.secrets.put('HOOK', 'path-9f3')
+    const notify: Json = [{ webhook: { url: `${receiver.url}/\${{ secrets.HOOK }}` } }, { slack: { url: `${receiver.url}/slack` } }]
+    const approval = { title: 'Go on with ${{ input.what }}?', assignees: ['role:admin'], allowSelf: true, notify }
+    await client.workflows.put('told', { steps: [{ id: 'gate', approval }] })
+    const started = await client.runs.start('told', { input: { what: 'it' } })
+    await until(() => receiver.requests.length === 2)
+    t.same(receiver.requests.map((request) => request.path).sort(), ['/path-9f3', '/slack'])
+    t.match(receiver.requests.find((request) => request.path === '/path-9f3')!.body, {
+      approval: { run: started.id, title: 'Go on with it?' },
+    })
+    const events: unknown[] = []
+    for await (const event of client.runs.events(started.id)) events.push(event)
+    t.notMatch(JSON.stringify(events), 'path-9f3')
   })
 
   await t.test('the demo ends with a refund', async (t) => {
