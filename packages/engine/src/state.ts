@@ -206,6 +206,8 @@ function applyStepEvent(state: RunState, event: StoredEvent): void {
 function applyScheduled(state: RunState, step: StepState, event: StoredEvent): void {
   const data = event.data
   step.scheduledAt = event.at
+  // What the runner does by itself starts at once; what is outside says when it started.
+  if (!isOutside(step)) step.startedAt = event.at
   if (data.input !== undefined) step.input = data.input
   if (data.secrets !== undefined) step.secrets = data.secrets as SecretSlot[]
   if (data.now !== undefined) step.now = timeOf(data.now)!
