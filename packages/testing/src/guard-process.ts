@@ -1,14 +1,15 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
-import { createServer } from 'node:net'
 
 /**
- * Ends `child` and removes `directory` when this process is gone, however it went: a shell waits for the end of a pipe that only we hold.
- * Call the result once the child has been ended in the ordinary way.
+ * Ends the process and removes `directory` when this process is gone, however it went: a shell waits for the end of a pipe that only we
+ * hold. Call the result once the process has been ended in the ordinary way.
  */
-export function guardProcess(child: ChildProcess, directory: string): () => void {
-  const script = 'trap "" INT TERM HUP; cat > /dev/null; kill -9 "$1" 2> /dev/null; rm -rf "$2"'
-  const guard = spawn('/bin/sh', ['-c', script, 'sh', String(child.pid), directory], {
+export function guardProcess(pid: number, directory: string): () => void {
+  // Children of a server that was killed may write for a moment longer: remove until nothing is left.
+  const remove = 'for try in 1 2 3 4 5 6 7 8 9; do rm -rf "$2" 2> /dev/null; [ -e "$2" ] || break; sleep 0.2; done'
+  const script = `trap "" INT TERM HUP; cat > /dev/null; kill -9 "$1" 2> /dev/null; ${remove}`
+  const guard = spawn('/bin/sh', ['-c', script, 'sh', String(pid), directory], {
     stdio: ['pipe', 'ignore', 'ignore'],
     detached: true,
   })
@@ -17,19 +18,6 @@ export function guardProcess(child: ChildProcess, directory: string): () => void
   pipe.unref()
   pipe.on('error', () => {})
   return () => guard.kill('SIGKILL')
-}
-
-/** A TCP port of 127.0.0.1 that was free a moment ago. */
-export async function findFreePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', resolve)
-  })
-  const address = server.address()
-  await new Promise((resolve) => server.close(resolve))
-  if (address === null || typeof address === 'string') throw new Error('no port')
-  return address.port
 }
 
 /** Sends `signal` and waits until the process has ended. */

@@ -2,9 +2,10 @@
  * Real Postgres and Redis for tests, stubs of the services that workflows call, and waiting on conditions. Dev only. Nothing here outlives
  * the test process: servers are ended at teardown, and by a guard when the process was killed.
  */
-export { endProcess, findFreePort, guardProcess } from './guard-process.ts'
+export { findFreePort } from '@baton/embedded'
+export { endProcess, guardProcess } from './guard-process.ts'
 export { type PostgresServer, startPostgres } from './start-postgres.ts'
 export { type StubAnswer, type StubRequest, type StubServer, stubServer } from './stub-server.ts'
 export { emptyDatabase, type Teardown, type TestDatabase, testDatabase } from './test-database.ts'
-export { findRedisServer, type TestRedis, testRedis } from './test-redis.ts'
+export { type TestRedis, testRedis } from './test-redis.ts'
 export { until } from './until.ts'

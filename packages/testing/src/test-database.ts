@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import postgres from 'postgres'
-import { PACKAGES, type PostgresServer, startPostgres } from './start-postgres.ts'
+import { type PostgresServer, startPostgres } from './start-postgres.ts'
 
 /** What a test of tap (or of node:test, with `teardown: t.after`) offers for cleaning up. */
 export interface Teardown {
@@ -16,6 +16,8 @@ export interface TestDatabase {
   name: string
   sql: postgres.Sql
 }
+
+const STORE = join(import.meta.dirname, '../../store')
 
 let ownServer: Promise<PostgresServer> | undefined
 let template: Promise<string> | undefined
@@ -73,7 +75,7 @@ async function withServer<T>(server: string, action: (sql: postgres.Sql) => Prom
 
 /** The store depends on this package for its tests, so it is loaded by place and not by name: there is no cycle in the workspace. */
 function importStore<T>(module: string): Promise<T> {
-  return import(pathToFileURL(join(PACKAGES, 'store', 'src', `${module}.ts`)).href) as Promise<T>
+  return import(pathToFileURL(join(STORE, 'src', `${module}.ts`)).href) as Promise<T>
 }
 
 /** One template for each (server, migrations), made under an advisory lock and renamed when it is complete. */
@@ -97,7 +99,7 @@ async function ensureTemplate(server: string): Promise<string> {
 }
 
 async function migrationsChecksum(): Promise<string> {
-  const folder = join(PACKAGES, 'store', 'migrations')
+  const folder = join(STORE, 'migrations')
   const hash = createHash('sha256')
   for (const file of (await readdir(folder)).filter((name) => name.endsWith('.sql')).sort()) {
     hash.update(file).update(await readFile(join(folder, file)))

@@ -1,12 +1,11 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
-import { accessSync, constants, existsSync, readdirSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
+import { findFreePort, findRedisServer } from '@baton/embedded'
 import { Redis } from 'ioredis'
-import { endProcess, findFreePort, guardProcess } from './guard-process.ts'
-import { PACKAGES } from './start-postgres.ts'
+import { endProcess, guardProcess } from './guard-process.ts'
 import type { Teardown } from './test-database.ts'
 
 /** A Redis of one test. What `restart` finds again depends on `appendonly`; all but `flushAll` need a process of our own. */
@@ -23,35 +22,18 @@ export interface TestRedis {
   flushAll(): Promise<void>
 }
 
+/** Where the embedded stack unpacks what apt brought. */
+const UNPACKED = join(import.meta.dirname, '../../../.local/redis/programs')
+
 /**
  * Starts a redis-server (BATON_REDIS_SERVER, PATH, or what `.local/redis` holds) on a free port and ends it with the test. Without a binary a
  * database of REDIS_URL is lent, which cannot be restarted.
  */
 export async function testRedis(t: Teardown, options: { appendonly?: boolean; port?: number } = {}): Promise<TestRedis> {
-  const binary = findRedisServer()
+  const binary = findRedisServer(UNPACKED)
   if (binary) return startRedis(t, binary, options)
   if (process.env.REDIS_URL) return lendDatabase(t, process.env.REDIS_URL)
   throw new Error('no redis-server found: put one on PATH, name it in BATON_REDIS_SERVER, or give REDIS_URL')
-}
-
-/** The path of a redis-server on this machine, or undefined. */
-export function findRedisServer(): string | undefined {
-  const local = join(PACKAGES, '..', '.local', 'redis')
-  const brought = existsSync(local)
-    ? readdirSync(local, { recursive: true, encoding: 'utf8' }).filter((path) => /(^|\/)redis-server$/.test(path))
-    : []
-  const onPath = (process.env.PATH ?? '').split(delimiter).map((folder) => join(folder, 'redis-server'))
-  const candidates = [process.env.BATON_REDIS_SERVER, ...onPath, ...brought.map((path) => join(local, path))]
-  return candidates.find((path) => path && isExecutable(path))
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK)
-    return true
-  } catch {
-    return false
-  }
 }
 
 async function startRedis(t: Teardown, binary: string, options: { appendonly?: boolean; port?: number }): Promise<TestRedis> {
@@ -65,7 +47,7 @@ async function startRedis(t: Teardown, binary: string, options: { appendonly?: b
     })
     if (!server) port = await findFreePort()
   }
-  let unguard = guardProcess(server, directory)
+  let unguard = guardProcess(server.pid!, directory)
   const end = async (signal: NodeJS.Signals) => {
     if (server) await endProcess(server, signal)
     unguard()
@@ -81,7 +63,7 @@ async function startRedis(t: Teardown, binary: string, options: { appendonly?: b
     async restart() {
       await end('SIGTERM')
       server = await launch(binary, directory, port, options.appendonly ?? false)
-      unguard = guardProcess(server, directory)
+      unguard = guardProcess(server.pid!, directory)
     },
     kill: () => end('SIGKILL'),
     pause: () => void server?.kill('SIGSTOP'),
