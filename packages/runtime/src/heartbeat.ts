@@ -31,12 +31,15 @@ export function startHeartbeat(options: { service: string; url: string; redis: R
         failing = true
       },
     )
-  void tryBeat()
+  // Also at once when Redis comes (back): it may have forgotten us.
+  options.redis.on('ready', tryBeat)
+  if (options.redis.status === 'ready') void tryBeat()
   const timer = setInterval(tryBeat, EVERY_MS)
   timer.unref()
   return {
     async stop() {
       clearInterval(timer)
+      options.redis.removeListener('ready', tryBeat)
       if (options.redis.status === 'ready') await options.redis.hdel(keys.replicas, field).catch(() => {})
     },
   }

@@ -1,6 +1,6 @@
 /** Before a call that may be late or doubled is made: is it still wanted, does nobody else make it, and has it not cost too many workers? */
-import { keys } from '@baton/contracts'
-import type { Redis } from '@baton/runtime'
+import { GROUPS, keys } from '@baton/contracts'
+import { isGroupLost, type Redis } from '@baton/runtime'
 import type { HeldCall } from './held-calls.ts'
 import { INFLIGHT_TTL_MS } from './keep-alive.ts'
 
@@ -23,6 +23,7 @@ export interface ClaimOptions {
  */
 export async function claimCall(held: HeldCall, options: ClaimOptions): Promise<Claim> {
   const { redis, consumer } = options
+  if (held.entry.doubtful && (await isGone(held, redis, consumer))) return 'held elsewhere'
   if (!(await options.isWanted(held))) return 'unwanted'
   const key = keys.inflight(held.id)
   const holder = await redis.set(key, consumer, 'PX', INFLIGHT_TTL_MS, 'NX', 'GET')
@@ -37,4 +38,18 @@ export async function claimCall(held: HeldCall, options: ClaimOptions): Promise<
     [null, number],
   ]
   return losses >= options.crashesMax ? 'too many crashes' : 'ours'
+}
+
+/** True when the entry is another's by now, or was acknowledged by another: its calls are answered, even if that is not recorded yet. */
+async function isGone(held: HeldCall, redis: Redis, consumer: string): Promise<boolean> {
+  const { entry } = held
+  try {
+    const rows = (await redis.xpending(entry.stream, GROUPS.calls, entry.id, entry.id, 1)) as [id: string, consumer: string][]
+    entry.lost = rows[0]?.[1] !== consumer
+    return entry.lost
+  } catch (error) {
+    // Redis was emptied: nobody has it but us.
+    if (isGroupLost(error)) return false
+    throw error
+  }
 }

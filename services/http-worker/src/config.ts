@@ -13,7 +13,7 @@ export const Settings = z.object({
   BATON_HTTP_ALLOW: commonSettings.BATON_HTTP_ALLOW,
   HTTP_WORKER_CONCURRENCY: wholeNumber(1, 10_000).default(128).describe('calls under way at once'),
   HTTP_WORKER_ASK_AFTER_MS: wholeNumber(0, 3_600_000).default(10_000).describe('a call older than this is made only if it is still wanted'),
-  HTTP_WORKER_TAKEOVER_MS: wholeNumber(1_500, 600_000)
+  HTTP_WORKER_TAKEOVER_MS: wholeNumber(2_500, 600_000)
     .default(3_000)
     .describe('silence after which calls of another worker are taken over'),
   HTTP_WORKER_GRACE_MS: wholeNumber(0, 24_000).default(20_000).describe('how long running calls may take to end after SIGTERM'),

@@ -15,6 +15,8 @@ export interface HeldEntry {
   calls: HeldCall[]
   /** The worker that held it before and went silent. */
   from: string | undefined
+  /** This worker stood still while it held it: it may be another's by now, or even be done. */
+  doubtful: boolean
   /** Another worker has taken it over: it is theirs to acknowledge. */
   lost: boolean
 }
@@ -75,7 +77,7 @@ export function createHeldCalls(onReady: () => void, now: () => number = Date.no
       const key = `${stream} ${id}`
       if (keysHeld.has(key)) return []
       keysHeld.add(key)
-      const entry: HeldEntry = { stream, id, open: 0, since: now(), calls: [], from, lost: false }
+      const entry: HeldEntry = { stream, id, open: 0, since: now(), calls: [], from, doubtful: false, lost: false }
       for (const call of value) {
         const callId = `${call.runId}/${call.path}/${call.generation}/${call.attempt}`
         if (byId.has(callId)) continue

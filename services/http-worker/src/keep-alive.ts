@@ -8,10 +8,10 @@ import type { Logger, Redis } from '@baton/runtime'
 import type { HeldCalls, HeldEntry } from './held-calls.ts'
 
 const EVERY_MS = 1_000
-/** Calls are held by this long a word; two heartbeats of the reconciler. */
+/** How long one word of a worker counts. */
 export const INFLIGHT_TTL_MS = 5_000
-/** Standing still for longer means that a takeover may have begun. */
-const STALL_MS = 2_000
+/** Timers are this late under load without harm. */
+const MARGIN_MS = 250
 
 export interface KeepAlive {
   /** How often this process was found to have stood still. */
@@ -22,20 +22,29 @@ export interface KeepAlive {
   stop(): void
 }
 
-export function keepAlive(options: { held: HeldCalls; redis: Redis; consumer: string; log: Logger; everySecond(): void }): KeepAlive {
+export function keepAlive(options: {
+  held: HeldCalls
+  redis: Redis
+  consumer: string
+  log: Logger
+  takeoverMs: number
+  everySecond(): void
+}): KeepAlive {
   const { held, redis, consumer, log } = options
+  // An entry is first kept alive when it is one to two intervals old: a takeover may have begun when this much passed between two ticks.
+  const stallMs = options.takeoverMs - EVERY_MS - MARGIN_MS
   let lastTick = performance.now()
   let stalls = 0
   let busy = false
 
   const tick = async () => {
     const now = performance.now()
-    const stalled = now - lastTick > EVERY_MS + STALL_MS
+    const stalled = now - lastTick > stallMs
     lastTick = now
     if (stalled) {
       stalls++
       log.warn('this worker stood still; asking whether its calls are still wanted')
-      for (const entry of held.entries) for (const call of entry.calls) if (call.state === 'waiting') call.ask = true
+      for (const entry of held.entries) entry.doubtful = true
     }
     if (busy) return
     busy = true
@@ -55,7 +64,7 @@ export function keepAlive(options: { held: HeldCalls; redis: Redis; consumer: st
     get stalls() {
       return stalls
     },
-    isStalled: () => performance.now() - lastTick > EVERY_MS + STALL_MS,
+    isStalled: () => performance.now() - lastTick > stallMs,
     stop: () => clearInterval(timer),
   }
 }

@@ -81,7 +81,8 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
   }
 
   function mustAsk(call: HeldCall): boolean {
-    return call.ask || alive.isStalled() || options.now() - call.call.at > options.askAfterMs
+    if (alive.isStalled()) call.entry.doubtful = true
+    return call.ask || call.entry.doubtful || options.now() - call.call.at > options.askAfterMs
   }
 
   async function answer(held: HeldCall, startedAt: number, outcome: Outcome): Promise<void> {
@@ -159,7 +160,7 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
     }
   }
 
-  const alive = keepAlive({ held, redis, consumer, log, everySecond: () => void takeOver() })
+  const alive = keepAlive({ held, redis, consumer, log, takeoverMs: options.takeoverMs, everySecond: () => void takeOver() })
   const reading = read()
 
   return {

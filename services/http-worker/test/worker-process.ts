@@ -1,0 +1,25 @@
+/** A worker in a process of its own, for tests that kill it: real Redis and real calls, and every call is wanted. Prints `ready`. */
+
+import type { HttpCall } from '@baton/contracts'
+import { connectRedis, createLogger, REPLICA } from '@baton/runtime'
+import { takeCalls } from '../src/take-calls.ts'
+import { caller } from './calls.ts'
+
+const [redisUrl, concurrency] = process.argv.slice(2)
+const redis = connectRedis(redisUrl!, { name: 'test-worker' })
+const log = createLogger({ name: 'test-worker', level: 'warn' }, process.stderr)
+const { make } = caller({ teardown: () => {} })
+const taker = takeCalls({
+  redis,
+  consumer: REPLICA,
+  log,
+  concurrency: Number(concurrency ?? 128),
+  askAfterMs: 10_000,
+  takeoverMs: 3_000,
+  crashesMax: 3,
+  isWanted: async () => true,
+  now: Date.now,
+  makeCall: (call: HttpCall) => make(call),
+})
+process.once('SIGTERM', () => void taker.stop(Number(process.env.GRACE_MS ?? 20_000)).then(() => process.exit(0)))
+process.stdout.write('ready\n')
