@@ -97,14 +97,21 @@ function outputOf(d: Deciding, step: StepState): Json {
 
 /** Values for the expressions of one step, looked up in its scope and every scope around it. */
 export function envOf(d: Deciding, scope: ScopeState, step?: StepState, extra?: Record<string, Json>): Env {
-  const { header, plan } = d.state
+  const { header } = d.state
   return {
     step(id) {
       for (let at: ScopeState | undefined = scope; at; at = at.owner?.scope) {
         const index = at.scope.byId.get(id)
         if (index === undefined) continue
         const found = at.steps[index]!
-        return { output: outputOf(d, found), status: found.status, error: found.error as Json }
+        return {
+          // Asked for only by expressions that read it: a large one has to be loaded first.
+          get output() {
+            return outputOf(d, found)
+          },
+          status: found.status,
+          error: found.error as Json,
+        }
       }
       return { output: null, status: 'pending', error: null }
     },

@@ -99,15 +99,18 @@ t.test('a failure ends the run after what is in flight', async (t) => {
 })
 
 t.test('onError tolerates a failure: continue gives null, output gives a value, the status stays failed', async (t) => {
-  const h = start({
-    steps: {
-      a: http({ onError: 'continue' }),
-      b: http({ onError: { output: { code: '${{ input.fallback }}' } } }),
-      c: { set: { a: '${{ steps.a.output }}', s: '${{ steps.a.status }}', b: '${{ steps.b.output.code }}' } },
-      d: http({ needs: [{ step: 'a', require: 'succeeded' }] }),
+  const h = start(
+    {
+      steps: {
+        a: http({ onError: 'continue' }),
+        b: http({ onError: { output: { code: '${{ input.fallback }}' } } }),
+        c: { set: { a: '${{ steps.a.output }}', s: '${{ steps.a.status }}', b: '${{ steps.b.output.code }}' } },
+        d: http({ needs: [{ step: 'a', require: 'succeeded' }] }),
+      },
+      output: '${{ steps.c.output }}',
     },
-    output: '${{ steps.c.output }}',
-  }, { fallback: 'BTN_HTTP_STATUS' })
+    { fallback: 'BTN_HTTP_STATUS' },
+  )
   h.fail('a')
   h.fail('b')
   t.equal(h.state.status, 'succeeded')
