@@ -1,5 +1,5 @@
 import { randomUUIDv7 } from 'node:crypto'
-import { testDatabase, until } from '@baton/testing'
+import { startPostgres, testDatabase, until } from '@baton/testing'
 import { test } from 'tap'
 import {
   addToInbox,
@@ -11,6 +11,7 @@ import {
   isUnknownOutcome,
   loadInbox,
   loadRuns,
+  migrate,
   nextDue,
 } from '../src/index.ts'
 import { commitOf, event, newRun, opening, startRun } from './fixtures/runs.ts'
@@ -293,7 +294,12 @@ test('a reader of the key does not block a commit', async (t) => {
 })
 
 test('most commits of a run are heap-only updates', async (t) => {
-  const { sql } = await testDatabase(t)
+  // A server of its own: transactions in other databases hold back what Postgres thinks it may prune.
+  const server = await startPostgres()
+  t.teardown(() => server.stop())
+  await migrate(server.url)
+  const sql = connect(server.url, { max: 2 })
+  t.teardown(() => sql.end({ timeout: 1 }))
   const runs = Array.from({ length: 20 }, () => newRun({ labels: { team: 'a' }, input: { orderId: 'x'.repeat(100) } }))
   await createRuns(sql, runs)
   for (let seq = 1; seq <= 10; seq++)
