@@ -5,7 +5,7 @@
  */
 import type { Decision, summaryOf } from '@baton/engine'
 import { coreParameters, FULL_STATEMENT, fullParameters, LEAN_STATEMENT } from './commit-statements.ts'
-import type { Sql } from './connect.ts'
+import { clock, type Sql } from './connect.ts'
 import { isValueRefused } from './errors.ts'
 
 type RunSummary = ReturnType<typeof summaryOf>
@@ -56,13 +56,13 @@ export async function commitBatchBisecting(
     return { ...(await commitBatch(sql, batch)), refused: new Map() }
   } catch (error) {
     if (!isValueRefused(error)) throw error
-    if (batch.length === 1) return { won: new Set(), at: Date.now(), refused: new Map([[batch[0]!.runId, error as Error]]) }
+    if (batch.length === 1) return { won: new Set(), at: await clock(sql), refused: new Map([[batch[0]!.runId, error as Error]]) }
     const middle = batch.length >> 1
     const first = await commitBatchBisecting(sql, batch.slice(0, middle))
     const second = await commitBatchBisecting(sql, batch.slice(middle))
     return {
       won: new Set([...first.won, ...second.won]),
-      at: second.won.size > 0 ? second.at : first.at,
+      at: second.at,
       refused: new Map([...first.refused, ...second.refused]),
     }
   }
