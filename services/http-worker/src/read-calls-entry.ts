@@ -1,8 +1,8 @@
 import { CallsEntry, type HttpCall } from '@baton/contracts'
 
 /**
- * Checks an entry of `calls:{lane}` by hand: what the code relies on and no deeper, because the full schema walks every body (measured: 0.3 µs
- * a call against 6 µs). What does not pass goes through the schema, which says why it is refused.
+ * Checks an entry of `calls:{lane}` by hand: what the code relies on and no deeper, because the full schema walks every body (measured: below 0.1 µs
+ * a call against 3 µs for a small one). What does not pass goes through the schema, which says why it is refused.
  */
 export const callsEntry = {
   parse(value: unknown): HttpCall[] {
