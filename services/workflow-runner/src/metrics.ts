@@ -17,3 +17,11 @@ export function createMetrics(read: { cachedRuns(): number; heldPartitions(): nu
   }
 }
 export type Metrics = ReturnType<typeof createMetrics>
+
+/** Counts one batch of the hot path. */
+export function observeBatch(metrics: Metrics, batch: { facts: number; runs: number; conflicts: number; events: number }): void {
+  metrics.facts.inc(batch.facts)
+  metrics.events.inc(batch.events)
+  metrics.batchRuns.observe(batch.runs)
+  if (batch.conflicts > 0) metrics.conflicts.inc(batch.conflicts)
+}

@@ -1,0 +1,32 @@
+/** What the runner opens, and closes again. */
+import { agentTurns, connectRedis, createProducer, notifications } from '@baton/runtime'
+import { connect, waitForSchema } from '@baton/store'
+import type { Settings } from './config.ts'
+
+const SCHEMA_WAIT_MS = 60_000
+
+export type Connections = Awaited<ReturnType<typeof openConnections>>
+
+/** Connects to Postgres (and waits for the schema) and to Redis. */
+export async function openConnections(settings: Settings) {
+  const sql = connect(settings.DATABASE_URL, {
+    max: settings.RUNNER_DATABASE_CONNECTIONS_MAX,
+    applicationName: 'workflow-runner',
+    genericPlans: true,
+  })
+  await waitForSchema(sql, { timeoutMs: SCHEMA_WAIT_MS })
+  const redis = connectRedis(settings.REDIS_URL, { name: 'workflow-runner' })
+  const turns = createProducer(agentTurns, settings.REDIS_URL)
+  const notices = createProducer(notifications, settings.REDIS_URL)
+  return {
+    sql,
+    redis,
+    turns,
+    notices,
+    async close() {
+      await Promise.all([turns.close(), notices.close()])
+      redis.disconnect()
+      await sql.end({ timeout: 5 })
+    },
+  }
+}

@@ -1,0 +1,98 @@
+/** Everything that brings work to the loop: facts, timers, and the reconciler that finds what was lost. Begins when the service listens. */
+import { PARTITION_COUNT } from '@baton/contracts'
+import type { Logger } from '@baton/runtime'
+import { dueTimers, findActive, findStale, findUnstarted, nextDue, clock as readClock, type Sql } from '@baton/store'
+import type { AdvanceLoop } from './advance-loop.ts'
+import type { createAdvanceStore } from './advance-store.ts'
+import type { ServerClock } from './clock.ts'
+import type { Settings } from './config.ts'
+import { pumpTimers, type TimerPump, type TimerSource } from './fire-timers.ts'
+import type { PartitionHolder } from './hold-partitions.ts'
+import { keepUp } from './keep-up.ts'
+import type { Metrics } from './metrics.ts'
+import type { Connections } from './open-connections.ts'
+import { readFacts } from './read-facts.ts'
+import { createReconciler, type ReconcileSource } from './reconcile.ts'
+import { tendStreams } from './tend-streams.ts'
+import type { Replicas } from './watch-replicas.ts'
+
+const TIMER_POLL_MS = 1_000
+/** A row of the inbox, or a queued run, that has waited for this long was not woken for. */
+const STALE_MS = 2_000
+
+export interface WorkTaker {
+  timers: TimerPump
+  /** Takes no more work; what the loop holds is finished by the loop. */
+  stop(): Promise<void>
+}
+
+/** Begins to take work for the loop under the name of this replica. */
+export async function takeWork(options: {
+  connections: Connections
+  store: ReturnType<typeof createAdvanceStore>
+  loop: AdvanceLoop
+  holder: PartitionHolder
+  replica: string
+  replicas: Replicas
+  clock: ServerClock
+  settings: Settings
+  metrics: Metrics
+  log: Logger
+}): Promise<WorkTaker> {
+  const { loop, holder, clock, settings, metrics, log } = options
+  const { sql, redis } = options.connections
+  const { offer } = loop
+  clock.observe(await readClock(sql))
+  const reader = readFacts({
+    redis,
+    consumer: options.replica,
+    partitions: holder.held,
+    entriesMax: Math.max(1, Math.ceil(settings.RUNNER_BATCH_FACTS_MAX / PARTITION_COUNT)),
+    claimAfterMs: settings.RUNNER_LEASE_MS,
+    offer,
+    onLost: () => tending.lost(),
+    log,
+  })
+  const timers = pumpTimers({
+    source: timersOf(sql),
+    partitions: holder.held,
+    offer,
+    pollMs: TIMER_POLL_MS,
+    onLate: (lateMs) => metrics.timerLateSeconds.observe(lateMs / 1_000),
+    onError: (error) => log.warn({ err: error }, 'timers could not be read'),
+  })
+  const reconciler = createReconciler({ redis, offer, now: clock.now, staleMs: STALE_MS, source: sourceOf(sql, options.store) })
+  const tending = tendStreams({ redis, holder, reader, reconciler, replicas: options.replicas, settings, metrics, log })
+  const endUpkeep = keepUp(sql, log)
+  return {
+    timers,
+    async stop() {
+      endUpkeep()
+      await tending.stop()
+      timers.stop()
+      await reader.stop()
+    },
+  }
+}
+
+function timersOf(sql: Sql): TimerSource {
+  return {
+    async due(partitions, limit) {
+      const { now, timers } = await dueTimers(sql, partitions, limit)
+      return timers.map(({ dueAt, ...timer }) => ({ ...timer, lateMs: now - dueAt }))
+    },
+    async nextInMs(partitions) {
+      const { now, dueAt } = await nextDue(sql, partitions)
+      return dueAt === null ? null : dueAt - now
+    },
+  }
+}
+
+function sourceOf(sql: Sql, store: ReturnType<typeof createAdvanceStore>): ReconcileSource {
+  return {
+    staleInbox: (olderThanMs, limit) => findStale(sql, olderThanMs, limit),
+    unstarted: (olderThanMs, limit) => findUnstarted(sql, olderThanMs, limit),
+    active: (olderThanMs, afterId, limit) => findActive(sql, olderThanMs, afterId, limit),
+    states: (runIds) => store.states(runIds),
+  }
+}
