@@ -1,25 +1,23 @@
 /** Composition root: what is opened here is closed here. */
 import { keys } from '@baton/contracts'
 import {
-  agentTurns,
   checkPostgres,
   checkRedis,
-  connectRedis,
-  createFactSender,
   createLogger,
-  createProducer,
   createService,
   type FactSender,
-  notifications,
-  type Producer,
+  type Logger,
+  type ProblemException,
   type Redis,
   type RunnableService,
   VERSION,
 } from '@baton/runtime'
-import { connect, createSecretBox, getRunsByIds, migrate, type SecretBox, type Sql } from '@baton/store'
-import type { FastifyInstance } from 'fastify'
+import { createSecretBox, migrate, type SecretBox, type Sql } from '@baton/store'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { guardRoutes } from './access.ts'
 import type { Settings } from './config.ts'
+import { type Connections, openConnections } from './connections.ts'
+import { createFindEnded } from './find-ended.ts'
 import { createKeyCache, type KeyCache } from './find-key.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { documentApi } from './openapi.ts'
@@ -27,13 +25,13 @@ import { createPlanCache, type GetPlan } from './plan-cache.ts'
 import { apiKeyRoutes } from './routes/api-keys.ts'
 import { approvalRoutes, decisionRoutes } from './routes/approvals.ts'
 import { definitionRoutes } from './routes/definitions.ts'
-import { eventRoutes, stepRoutes, viewRoutes } from './routes/run-history.ts'
+import { eventRoutes, stepRoutes, viewRoutes, whyRoutes } from './routes/run-history.ts'
 import { controlRoutes, runRoutes } from './routes/runs.ts'
-import { secretRoutes } from './routes/secrets.ts'
-import { startRoutes } from './routes/start-runs.ts'
+import { secretChangeRoutes, secretRoutes } from './routes/secrets.ts'
+import { batchRoutes, startRoutes } from './routes/start-runs.ts'
 import { statusRoutes } from './routes/status.ts'
-import { varRoutes } from './routes/vars.ts'
-import { workflowRoutes } from './routes/workflows.ts'
+import { varChangeRoutes, varRoutes } from './routes/vars.ts'
+import { tagRoutes, versionRoutes, workflowRoutes } from './routes/workflows.ts'
 import { createRunStates, type FoldRun } from './run-states.ts'
 import { createRunWaiters, type RunWaiters } from './run-waiters.ts'
 import { createShowRun, type ShowRun } from './show-run.ts'
@@ -55,106 +53,109 @@ export interface Deps {
   starter: RunStarter
   waiters: RunWaiters
   showRun: ShowRun
-  queues: Record<string, Pick<Producer<unknown>, 'depth'>>
+  queues: Connections['queues']
 }
+
+const ROUTES: readonly ((app: FastifyInstance, deps: Deps) => void)[] = [
+  statusRoutes,
+  definitionRoutes,
+  workflowRoutes,
+  versionRoutes,
+  tagRoutes,
+  startRoutes,
+  batchRoutes,
+  runRoutes,
+  controlRoutes,
+  eventRoutes,
+  viewRoutes,
+  whyRoutes,
+  stepRoutes,
+  approvalRoutes,
+  decisionRoutes,
+  apiKeyRoutes,
+  secretRoutes,
+  secretChangeRoutes,
+  varRoutes,
+  varChangeRoutes,
+]
 
 /** Migrates, connects, and declares every route. The caller listens and closes. */
 export async function buildApp(settings: Settings): Promise<RunnableService> {
   const logger = createLogger({ name: 'orchestrator', level: settings.LOG_LEVEL })
   const { applied } = await migrate(settings.DATABASE_URL)
   if (applied.length > 0) logger.info({ applied }, 'migrations applied')
-
-  const sql = connect(settings.DATABASE_URL, { max: settings.BATON_POSTGRES_CONNECTIONS_MAX, applicationName: 'orchestrator' })
-  const redis = connectRedis(settings.REDIS_URL, { name: 'orchestrator', whileAway: 'fail' })
-  const subscriber = connectRedis(settings.REDIS_URL, { name: 'orchestrator-subscriber', blocking: true })
-  const queues = {
-    'agent-turns': createProducer(agentTurns, settings.REDIS_URL),
-    notifications: createProducer(notifications, settings.REDIS_URL),
-  }
-  const facts = createFactSender(redis)
+  const connections = openConnections(settings)
   const app = createService({
     name: 'orchestrator',
     logger,
-    checks: [checkPostgres(sql), checkRedis(redis)],
+    checks: [checkPostgres(connections.sql), checkRedis(connections.redis)],
     bodyLimit: settings.BATON_BODY_BYTES_MAX,
-    onProblem: (error, request) => {
-      const name = request.routeOptions?.config?.limitName ?? 'BATON_BODY_BYTES_MAX'
-      if (error.code === 'BTN_TOO_LARGE' && error.cause) error.message = `the body is larger than this route takes (${name})`
-    },
+    onProblem: nameLimit,
   })
   // Bodies and queries are judged by addRoute, after 404, 403 and 409.
   app.setValidatorCompiler(() => (value) => ({ value }))
+  const deps = createDeps(settings, connections, logger)
+  connections.listen({
+    [keys.ended]: (text) => deps.waiters.tell(text.split(',')),
+    [keys.revoked]: (text) => deps.keyCache.forget(text),
+  })
+  letGoWhenClosing(app, deps.waiters)
+  app.addHook('onClose', () => connections.close())
+  await declareRoutes(app, deps)
+  return { app, host: settings.HOST, port: settings.PORT, redis: connections.redis }
+}
 
+function createDeps(settings: Settings, { sql, redis, facts, queues }: Connections, logger: Logger): Deps {
   const waiters = createRunWaiters({
-    findEnded: async (ids) => (await getRunsByIds(sql, ids)).filter((run) => run.endedAt !== null).map((run) => run.id),
+    findEnded: createFindEnded(sql),
     waitersMax: settings.BATON_WAITERS_MAX,
     checkMs: WAITERS_CHECK_MS,
     onError: (err) => logger.warn({ err }, 'ended runs could not be looked for'),
   })
-  const keyCache = createKeyCache({ sql, ttlMs: settings.BATON_KEY_CACHE_MS })
-  await listen(subscriber, { [keys.ended]: (text) => waiters.tell(text.split(',')), [keys.revoked]: (text) => keyCache.forget(text) })
-
-  app.addHook('preClose', async () => waiters.close())
-  app.addHook('onClose', async () => {
-    await facts.close()
-    await Promise.all([sql.end({ timeout: 5 }), ...Object.values(queues).map((queue) => queue.close())])
-    subscriber.disconnect()
-    redis.disconnect()
-  })
-
   const metrics = createMetrics({ waiters: waiters.size })
   const getPlan = createPlanCache({ sql, bytesMax: settings.BATON_PLAN_CACHE_BYTES_MAX })
-  await declareRoutes(app, {
+  const foldLimits = { foldEventsMax: settings.BATON_FOLD_EVENTS_MAX, cacheEventsMax: settings.BATON_STATE_CACHE_EVENTS_MAX }
+  const startLimits = { groupRunsMax: settings.BATON_START_GROUP_RUNS_MAX, groupsMax: settings.BATON_START_GROUPS_MAX }
+  return {
     settings,
     sql,
     redis,
     facts,
-    metrics,
-    keyCache,
-    secretBox: createSecretBox(settings.BATON_MASTER_KEY),
-    getPlan,
-    foldRun: createRunStates({
-      sql,
-      getPlan,
-      foldEventsMax: settings.BATON_FOLD_EVENTS_MAX,
-      cacheEventsMax: settings.BATON_STATE_CACHE_EVENTS_MAX,
-    }),
-    starter: createRunStarter({
-      sql,
-      facts,
-      metrics,
-      groupRunsMax: settings.BATON_START_GROUP_RUNS_MAX,
-      groupsMax: settings.BATON_START_GROUPS_MAX,
-    }),
-    waiters,
-    showRun: createShowRun({ sql, waiters }),
     queues,
-  })
-  return { app, host: settings.HOST, port: settings.PORT, redis }
+    metrics,
+    waiters,
+    getPlan,
+    keyCache: createKeyCache({ sql, ttlMs: settings.BATON_KEY_CACHE_MS }),
+    secretBox: createSecretBox(settings.BATON_MASTER_KEY),
+    foldRun: createRunStates({ sql, getPlan, ...foldLimits }),
+    starter: createRunStarter({ sql, facts, metrics, ...startLimits }),
+    showRun: createShowRun({ sql, waiters }),
+  }
+}
+
+/** A body that is too large is told which setting says so. */
+function nameLimit(error: ProblemException, request: FastifyRequest): void {
+  if (error.code !== 'BTN_TOO_LARGE' || !error.cause) return
+  const name = request.routeOptions?.config?.limitName ?? 'BATON_BODY_BYTES_MAX'
+  error.message = `the body is larger than this route takes (${name})`
 }
 
 async function declareRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   guardRoutes(app, { adminKey: deps.settings.BATON_ADMIN_KEY, findKey: deps.keyCache.find })
   await documentApi(app, VERSION)
-  statusRoutes(app, deps)
-  definitionRoutes(app, deps)
-  workflowRoutes(app, deps)
-  startRoutes(app, deps)
-  runRoutes(app, deps)
-  controlRoutes(app, deps)
-  eventRoutes(app, deps)
-  viewRoutes(app, deps)
-  stepRoutes(app, deps)
-  approvalRoutes(app, deps)
-  decisionRoutes(app, deps)
-  apiKeyRoutes(app, deps)
-  secretRoutes(app, deps)
-  varRoutes(app, deps)
+  for (const declare of ROUTES) declare(app, deps)
 }
 
-/** Hears pub/sub channels, also after Redis was away. What is said meanwhile is lost: nobody may rely on it. */
-async function listen(subscriber: Redis, heard: Record<string, (text: string) => void>): Promise<void> {
-  subscriber.on('message', (channel, text) => heard[channel]?.(text))
-  // Waits in the queue of the connection while Redis is away: the service starts nevertheless.
-  subscriber.subscribe(...Object.keys(heard)).catch(() => {})
+/** While it closes, who waits is answered, and connections that were busy until now are not kept: a kept one would hold up the end. */
+function letGoWhenClosing(app: FastifyInstance, waiters: RunWaiters): void {
+  let closing = false
+  app.addHook('preClose', (done) => {
+    closing = true
+    waiters.close()
+    done()
+  })
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (closing) reply.header('connection', 'close')
+    done(null, payload)
+  })
 }

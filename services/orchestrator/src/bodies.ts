@@ -9,7 +9,7 @@ const AnyJson = z.unknown() as unknown as z.ZodType<Json>
 export function isStorable(text: string): boolean {
   return text.isWellFormed() && !text.includes('\u0000')
 }
-const UNSTORABLE = 'holds U+0000 or a lone surrogate, which cannot be stored'
+export const UNSTORABLE = 'holds U+0000 or a lone surrogate, which cannot be stored'
 
 const Labels = StartRun.shape.labels
   .unwrap()

@@ -20,7 +20,18 @@ export function tidyOpenApi<T extends object>(document: T): T {
     return same.has(name) ? { ...node, $ref: REF + name.slice(0, -5) } : node
   }) as typeof tidy
   prune(joined as never)
-  return joined
+  return dropSuffixes(joined)
+}
+
+/** `DefinitionInput` is `Definition` where nothing else has that name. */
+function dropSuffixes<T extends { components?: { schemas?: Record<string, object> } }>(document: T): T {
+  const names = new Set(Object.keys(document.components?.schemas ?? {}))
+  const alone = [...names].filter((name) => name.endsWith('Input') && !names.has(name.slice(0, -5)))
+  let text = JSON.stringify(document)
+  for (const name of alone) {
+    text = text.replaceAll(`"${REF}${name}"`, `"${REF}${name.slice(0, -5)}"`).replace(`"${name}":`, `"${name.slice(0, -5)}":`)
+  }
+  return JSON.parse(text) as T
 }
 
 function textOf(schema: object | undefined): string {

@@ -4,7 +4,7 @@ import { connectRedis } from '@baton/runtime'
 import { until } from '@baton/testing'
 import t from 'tap'
 import { takeUp, tellEnd } from './advance-run.ts'
-import { bare, startOrchestrator, TINY } from './start-orchestrator.ts'
+import { ADMIN_KEY, bare, startOrchestrator, TINY } from './start-orchestrator.ts'
 
 t.test('a run is durable when it is answered, and the runner is told all it needs', async (t) => {
   const { post, get, save, redis } = await startOrchestrator(t)
@@ -168,7 +168,7 @@ t.test('too many who wait are refused, and leaving frees the place', async (t) =
   const { body } = await post('/api/v1/workflows/tiny/runs')
   const origin = await app.listen({ port: 0, host: '127.0.0.1' })
   const leaving = new AbortController()
-  const headers = { authorization: 'Bearer test-admin-key-0123456789' }
+  const headers = { authorization: `Bearer ${ADMIN_KEY}` }
   const first = fetch(`${origin}/api/v1/runs/${body.id}?wait=60s`, { headers, signal: leaving.signal }).catch((error: Error) => error.name)
   const second = () => fetch(`${origin}/api/v1/runs/${body.id}?wait=1ms`, { headers })
   const refused = await until(async () => {
@@ -186,8 +186,9 @@ t.test('a service that stops lets go of who waits', async (t) => {
   const { app, post, get, save } = await startOrchestrator(t)
   await save(TINY, 'tiny')
   const { body } = await post('/api/v1/workflows/tiny/runs')
-  const waiting = get(`/api/v1/runs/${body.id}?wait=60s`)
+  const origin = await app.listen({ port: 0, host: '127.0.0.1' })
+  const waiting = fetch(`${origin}/api/v1/runs/${body.id}?wait=60s`, { headers: { authorization: `Bearer ${ADMIN_KEY}` } })
   await until(async () => (await get('/metrics')).text.includes('baton_run_waiters 1'))
   await app.close()
-  t.match(await waiting, { status: 200, body: { status: 'queued' } })
+  t.match(await (await waiting).json(), { id: body.id, status: 'queued' })
 })

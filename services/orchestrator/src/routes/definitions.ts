@@ -1,14 +1,15 @@
 /** Saving and checking definitions: the routes whose body is a text in JSON or YAML. */
 import { Definition, NAME, Validation, WorkflowSaved } from '@baton/contracts'
-import { type Compiled, compile, DefinitionSyntaxError, type Finding } from '@baton/engine'
+import { type CompileOptions, compile, DefinitionSyntaxError, type Finding } from '@baton/engine'
 import { problem } from '@baton/runtime'
 import { putWorkflow } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
 import type { Deps } from '../app.ts'
+import { isStorable, UNSTORABLE } from '../bodies.ts'
 import { DEFINITION_TYPES, type DefinitionText, malformedAt, readDefinition, takeDefinitionTexts } from '../definition-bodies.ts'
 import { addRoute } from '../route.ts'
 
-const rawBody = { contentTypes: DEFINITION_TYPES, schema: Definition }
+type Limits = NonNullable<CompileOptions['limits']>
 
 /** PUT /workflows/{name} and POST /workflows/validate. */
 export function definitionRoutes(parent: FastifyInstance, { sql, settings }: Deps): void {
@@ -17,66 +18,65 @@ export function definitionRoutes(parent: FastifyInstance, { sql, settings }: Dep
     stepsMax: settings.BATON_STEPS_MAX,
     nestingMax: settings.BATON_NESTING_MAX,
   }
-  const bodyLimit = settings.BATON_DEFINITION_BYTES_MAX
-  const limitName = 'BATON_DEFINITION_BYTES_MAX'
+  const shared = {
+    tag: 'workflows',
+    rawBody: { contentTypes: DEFINITION_TYPES, schema: Definition },
+    bodyLimit: settings.BATON_DEFINITION_BYTES_MAX,
+    limitName: 'BATON_DEFINITION_BYTES_MAX',
+  }
 
   parent.register(async (app) => {
     takeDefinitionTexts(app)
 
     addRoute(app, {
+      ...shared,
       method: 'PUT',
       url: '/api/v1/workflows/:name',
-      tag: 'workflows',
       summary: 'Save a definition as the next version',
       description: 'Equal to the highest version: 200 with that one. Saving revives an archived name.',
-      rawBody,
       answers: { 200: WorkflowSaved, 201: WorkflowSaved },
       problems: [400, 413, 415],
-      bodyLimit,
-      limitName,
-      async handle({ caller, params, request, reply }) {
-        const { value, locate } = parse(request.body as DefinitionText | undefined)
-        const compiled = compile(value, { name: params.name, locate, limits })
-        if (!NAME.test(params.name)) compiled.errors.unshift({ pointer: '/name', message: `must match ${NAME.source}` })
-        refuse(compiled)
-        const { checksum } = compiled.plan!
-        const description = (value as { description?: string }).description ?? null
-        const saved = await putWorkflow(sql, {
-          namespace: caller.namespace,
-          name: params.name,
-          description,
-          checksum,
-          definition: value,
-          createdBy: caller.id,
-        })
+      async handle({ caller, params: { name }, request, reply }) {
+        const { warnings, ...definition } = readWorkflow(name, request.body as DefinitionText | undefined, limits)
+        const saved = await putWorkflow(sql, { namespace: caller.namespace, name, createdBy: caller.id, ...definition })
         reply.code(saved.created ? 201 : 200)
-        return { name: params.name, version: saved.version, checksum, warnings: compiled.warnings }
+        return { name, version: saved.version, checksum: definition.checksum, warnings }
       },
     })
 
     addRoute(app, {
+      ...shared,
       method: 'POST',
       url: '/api/v1/workflows/validate',
-      tag: 'workflows',
       summary: 'Check a definition; nothing is saved',
-      rawBody,
       answers: { 200: Validation },
       problems: [413, 415],
-      bodyLimit,
-      limitName,
-      async handle({ request }) {
-        try {
-          const { value, locate } = readDefinition(request.body as DefinitionText | undefined)
-          const { errors, warnings, graph } = compile(value, { locate, limits })
-          return { valid: errors.length === 0, errors, warnings, graph }
-        } catch (error) {
-          if (!(error instanceof DefinitionSyntaxError)) throw error
-          const { message, line, column } = error
-          return { valid: false, errors: [{ pointer: '', message, line, column, code: 'BTN_MALFORMED_BODY' }], warnings: [], graph: null }
-        }
-      },
+      handle: ({ request }) => validate(request.body as DefinitionText | undefined, limits),
     })
   })
+}
+
+/** The definition of a workflow as it is saved. Throws 400, 413 or 422. */
+function readWorkflow(name: string, body: DefinitionText | undefined, limits: Limits) {
+  const { value, locate } = parse(body)
+  const { plan, errors, warnings } = compile(value, { name, locate, limits })
+  if (!NAME.test(name)) errors.unshift({ pointer: '/name', message: `must match ${NAME.source}` })
+  const description = (value as { description?: string } | null)?.description ?? null
+  if (typeof description === 'string' && !isStorable(description)) errors.push({ pointer: '/description', message: UNSTORABLE })
+  if (!plan || errors.length > 0) throw invalidDefinition(errors)
+  return { definition: value, checksum: plan.checksum, description, warnings }
+}
+
+function validate(body: DefinitionText | undefined, limits: Limits) {
+  try {
+    const { value, locate } = readDefinition(body)
+    const { errors, warnings, graph } = compile(value, { locate, limits })
+    return { valid: errors.length === 0, errors, warnings, graph }
+  } catch (error) {
+    if (!(error instanceof DefinitionSyntaxError)) throw error
+    const { message, line, column } = error
+    return { valid: false, errors: [{ pointer: '', message, line, column, code: 'BTN_MALFORMED_BODY' }], warnings: [], graph: null }
+  }
 }
 
 function parse(body: DefinitionText | undefined): ReturnType<typeof readDefinition> {
@@ -87,17 +87,11 @@ function parse(body: DefinitionText | undefined): ReturnType<typeof readDefiniti
   }
 }
 
-/** Throws what a definition with errors is answered with. */
-function refuse({ errors }: Compiled): void {
-  const [first] = errors
-  if (!first) return
+function invalidDefinition(errors: Finding[]): Error {
   const tooLarge = errors.find((error) => error.code === 'BTN_TOO_LARGE')
-  if (tooLarge) throw problem('BTN_TOO_LARGE', `${tooLarge.message} (BATON_DEFINITION_BYTES_MAX)`)
+  if (tooLarge) return problem('BTN_TOO_LARGE', `${tooLarge.message} (BATON_DEFINITION_BYTES_MAX)`)
   const code = errors.every((error) => error.code === 'BTN_UNSUPPORTED') ? 'BTN_UNSUPPORTED' : 'BTN_INVALID_DEFINITION'
-  throw problem(code, explain(first), { errors })
-}
-
-function explain({ pointer, message, line, column }: Finding): string {
+  const { pointer, message, line, column } = errors[0]!
   const place = line === undefined ? '' : ` (line ${line}, column ${column})`
-  return `${pointer || 'the definition'}: ${message}${place}`
+  return problem(code, `${pointer || 'the definition'}: ${message}${place}`, { errors })
 }

@@ -64,7 +64,7 @@ function badCursor(): Error {
   return invalidRequest([{ pointer: '/query/cursor', message: 'the cursor is not one that this list gave out' }])
 }
 
-/** Steps, the graph with states, and why the run stands where it stands. */
+/** Steps, and the graph with their states. */
 export function viewRoutes(app: FastifyInstance, { sql, foldRun }: Deps): void {
   const find = ({ caller, params }: Find<{ id: string }>) => findRun(sql, caller.namespace, params.id)
 
@@ -91,14 +91,17 @@ export function viewRoutes(app: FastifyInstance, { sql, foldRun }: Deps): void {
       return withStates(compiled.graph, state)
     },
   })
+}
 
+/** Why the run stands where it stands. */
+export function whyRoutes(app: FastifyInstance, { sql, foldRun }: Deps): void {
   addRoute(app, {
     method: 'GET',
     url: '/api/v1/runs/:id/why',
     tag,
     summary: 'One sentence per open step on what it waits for and who can move it',
     answers: { 200: Why },
-    find,
+    find: ({ caller, params }) => findRun(sql, caller.namespace, params.id),
     async handle({ found }) {
       const [{ state }, approvals] = await Promise.all([foldRun(found), listPendingApprovals(sql, found.id)])
       const standing = approvals.map(({ path, votes, quorum, allowSelf }) => ({ step: path, votes: votes.length, quorum, allowSelf }))

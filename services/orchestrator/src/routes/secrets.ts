@@ -1,7 +1,7 @@
 /** Secrets: stored encrypted, used by steps, never given back. */
 import { listOf, SecretBody, SecretInfo, VariableName } from '@baton/contracts'
 import { problem } from '@baton/runtime'
-import type { SecretRow } from '@baton/store'
+import type { SecretBox, SecretRow, Sql } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
 import type { Deps } from '../app.ts'
 import { PageQuery } from '../bodies.ts'
@@ -11,13 +11,17 @@ import { addRoute, invalidRequest } from '../route.ts'
 
 const tag = 'secrets'
 
-/** The routes under /api/v1/secrets. */
-export function secretRoutes(app: FastifyInstance, { sql, secretBox }: Deps): void {
-  const find = async ({ caller, params }: { caller: Caller; params: { name: string } }) => {
+function findSecret(sql: Sql, secretBox: SecretBox) {
+  return async ({ caller, params }: { caller: Caller; params: { name: string } }) => {
     const secret = await secretBox.getSecretInfo(sql, caller.namespace, params.name)
     if (!secret) throw problem('BTN_SECRET_NOT_FOUND', `no secret ${params.name.slice(0, 100)}`)
     return secret
   }
+}
+
+/** Which secrets there are. */
+export function secretRoutes(app: FastifyInstance, { sql, secretBox }: Deps): void {
+  const find = findSecret(sql, secretBox)
 
   addRoute(app, {
     method: 'GET',
@@ -41,6 +45,11 @@ export function secretRoutes(app: FastifyInstance, { sql, secretBox }: Deps): vo
     find,
     handle: ({ found }) => infoOf(found),
   })
+}
+
+/** Storing and deleting secrets. */
+export function secretChangeRoutes(app: FastifyInstance, { sql, secretBox }: Deps): void {
+  const find = findSecret(sql, secretBox)
 
   addRoute(app, {
     method: 'PUT',

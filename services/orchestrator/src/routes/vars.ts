@@ -1,7 +1,7 @@
 /** Variables: plain values that expressions read as `vars.<NAME>`. */
 import { listOf, VarInfo } from '@baton/contracts'
 import { problem } from '@baton/runtime'
-import { deleteVar, getVar, listVars, putVar, type VarRow } from '@baton/store'
+import { deleteVar, getVar, listVars, putVar, type Sql, type VarRow } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
 import type { Deps } from '../app.ts'
 import { PageQuery, VariableBody } from '../bodies.ts'
@@ -13,13 +13,17 @@ import { checkVariableName } from './secrets.ts'
 
 const tag = 'vars'
 
-/** The routes under /api/v1/vars. */
-export function varRoutes(app: FastifyInstance, { sql, settings }: Deps): void {
-  const find = async ({ caller, params }: { caller: Caller; params: { name: string } }) => {
+function findVar(sql: Sql) {
+  return async ({ caller, params }: { caller: Caller; params: { name: string } }) => {
     const found = await getVar(sql, caller.namespace, params.name)
     if (!found) throw problem('BTN_VAR_NOT_FOUND', `no variable ${params.name.slice(0, 100)}`)
     return found
   }
+}
+
+/** Reading variables. */
+export function varRoutes(app: FastifyInstance, { sql }: Deps): void {
+  const find = findVar(sql)
 
   addRoute(app, {
     method: 'GET',
@@ -43,6 +47,11 @@ export function varRoutes(app: FastifyInstance, { sql, settings }: Deps): void {
     find,
     handle: ({ found }) => varOf(found),
   })
+}
+
+/** Setting and deleting variables. */
+export function varChangeRoutes(app: FastifyInstance, { sql, settings }: Deps): void {
+  const find = findVar(sql)
 
   addRoute(app, {
     method: 'PUT',

@@ -1,7 +1,7 @@
 /** Reading, tagging and archiving workflows. */
 import { listOf, NAME, TagBody, WorkflowDetail, WorkflowSummary, WorkflowVersion, WorkflowVersionDetail } from '@baton/contracts'
 import { problem } from '@baton/runtime'
-import { archiveWorkflow, getVersion, getWorkflow, listVersions, listWorkflows, putTag } from '@baton/store'
+import { archiveWorkflow, getVersion, getWorkflow, listVersions, listWorkflows, putTag, type Sql } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Deps } from '../app.ts'
@@ -13,13 +13,17 @@ import { addRoute, invalidRequest } from '../route.ts'
 const tag = 'workflows'
 const WorkflowTag = z.object({ name: z.string(), tag: z.string(), version: z.int() })
 
-/** The routes under /api/v1/workflows whose body is not a definition. */
-export function workflowRoutes(app: FastifyInstance, { sql }: Deps): void {
-  const find = async ({ caller, params }: { caller: Caller; params: { name: string } }) => {
+function findWorkflow(sql: Sql) {
+  return async ({ caller, params }: { caller: Caller; params: { name: string } }) => {
     const workflow = await getWorkflow(sql, caller.namespace, params.name)
-    if (!workflow) throw problem('BTN_WORKFLOW_NOT_FOUND', `no workflow ${params.name}`)
+    if (!workflow) throw problem('BTN_WORKFLOW_NOT_FOUND', `no workflow ${params.name.slice(0, 100)}`)
     return workflow
   }
+}
+
+/** Lists workflows, shows and archives one. */
+export function workflowRoutes(app: FastifyInstance, { sql }: Deps): void {
+  const find = findWorkflow(sql)
 
   addRoute(app, {
     method: 'GET',
@@ -56,7 +60,31 @@ export function workflowRoutes(app: FastifyInstance, { sql }: Deps): void {
       return reply.code(204).send()
     },
   })
+}
 
+/** PUT /workflows/{name}/tags/{tag}. */
+export function tagRoutes(app: FastifyInstance, { sql }: Deps): void {
+  addRoute(app, {
+    method: 'PUT',
+    url: '/api/v1/workflows/:name/tags/:tag',
+    tag,
+    summary: 'Point a tag at a version',
+    description: 'Runs that name neither version nor tag start the version of the tag `live`, if it is set.',
+    body: TagBody,
+    answers: { 200: WorkflowTag },
+    problems: [400, 413, 415],
+    find: findWorkflow(sql),
+    async handle({ caller, params, body }) {
+      if (!NAME.test(params.tag)) throw invalidRequest([{ pointer: '/path/tag', message: `must match ${NAME.source}` }])
+      const put = await putTag(sql, caller.namespace, params.name, params.tag, body.version)
+      if (!put) throw problem('BTN_WORKFLOW_NOT_FOUND', `workflow ${params.name} has no version ${body.version}`)
+      return { name: params.name, tag: params.tag, version: body.version }
+    },
+  })
+}
+
+/** The versions of a workflow. */
+export function versionRoutes(app: FastifyInstance, { sql }: Deps): void {
   addRoute(app, {
     method: 'GET',
     url: '/api/v1/workflows/:name/versions',
@@ -64,7 +92,7 @@ export function workflowRoutes(app: FastifyInstance, { sql }: Deps): void {
     summary: 'List the versions of a workflow, newest first',
     query: PageQuery,
     answers: { 200: listOf(WorkflowVersion) },
-    find,
+    find: findWorkflow(sql),
     async handle({ caller, params, query }) {
       const { items, nextCursor } = await listVersions(sql, caller.namespace, params.name, query)
       return { items: items.map(versionOf), nextCursor }
@@ -84,23 +112,5 @@ export function workflowRoutes(app: FastifyInstance, { sql }: Deps): void {
       return version
     },
     handle: ({ found }) => ({ ...versionOf(found), definition: found.definition }),
-  })
-
-  addRoute(app, {
-    method: 'PUT',
-    url: '/api/v1/workflows/:name/tags/:tag',
-    tag,
-    summary: 'Point a tag at a version',
-    description: 'Runs that name neither version nor tag start the version of the tag `live`, if it is set.',
-    body: TagBody,
-    answers: { 200: WorkflowTag },
-    problems: [400, 413, 415],
-    find,
-    async handle({ caller, params, body }) {
-      if (!NAME.test(params.tag)) throw invalidRequest([{ pointer: '/path/tag', message: `must match ${NAME.source}` }])
-      const put = await putTag(sql, caller.namespace, params.name, params.tag, body.version)
-      if (!put) throw problem('BTN_WORKFLOW_NOT_FOUND', `workflow ${params.name} has no version ${body.version}`)
-      return { name: params.name, tag: params.tag, version: body.version }
-    },
   })
 }

@@ -1,0 +1,13 @@
+import { getRunsByIds, lastSeqs, type Sql } from '@baton/store'
+
+/** Tells which of some runs (bare UUIDs) have ended. Only those that moved since they were last asked about are looked at closely. */
+export function createFindEnded(sql: Sql): (runIds: readonly string[]) => Promise<string[]> {
+  let seen = new Map<string, number>()
+  return async (runIds) => {
+    const seqs = await lastSeqs(sql, runIds)
+    const moved = [...seqs].filter(([id, seq]) => seen.get(id) !== seq).map(([id]) => id)
+    const rows = await getRunsByIds(sql, moved)
+    seen = seqs
+    return rows.filter((run) => run.endedAt !== null).map((run) => run.id)
+  }
+}
