@@ -9,11 +9,23 @@ import {
   REPLICA,
   type RunnableService,
 } from '@baton/runtime'
-import { clock, connect, createSecretBox, isCallWanted, putBlobs, type Sql, waitForSchema } from '@baton/store'
+import {
+  clock,
+  connect,
+  createSecretBox,
+  isCallWanted,
+  isUnknownOutcome,
+  putBlobs,
+  SecretUnreadable,
+  type Sql,
+  waitForSchema,
+} from '@baton/store'
 import { type CallHttpOptions, callHttp } from './call-http.ts'
 import type { Settings } from './config.ts'
+import { SecretUnknown } from './fill-secrets.ts'
+import { type KeepTryingOptions, keepTrying } from './keep-trying.ts'
 import { observeHeld } from './metrics.ts'
-import { createSecretsCache } from './secrets-cache.ts'
+import { createSecretsCache, type ReadSecrets } from './secrets-cache.ts'
 import { type CallTaker, takeCalls } from './take-calls.ts'
 
 const SCHEMA_MS_MAX = 120_000
@@ -28,7 +40,10 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   const outbound = createOutbound({ allow: settings.BATON_HTTP_ALLOW })
   const app = createService({ name: 'http-worker', logger: log, checks: [checkPostgres(sql), checkRedis(probing)] })
   const time = await followClock(sql)
-  const calling = callOptions(settings, sql, outbound)
+  let leaving = false
+  // Reading and storing wait for Postgres: the call itself is made only once.
+  const patience = { log, leaving: () => leaving, passes: isUnknownOutcome }
+  const calling = callOptions(settings, sql, outbound, patience)
   let taker: CallTaker | undefined
 
   function onListening(): void {
@@ -49,6 +64,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
 
   app.addHook('preClose', async () => {
     await taker?.stop(settings.HTTP_WORKER_GRACE_MS)
+    leaving = true
   })
   app.addHook('onClose', async () => {
     time.stop()
@@ -60,13 +76,16 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   return { app, host: settings.HOST, port: settings.PORT, redis: probing, onListening }
 }
 
-function callOptions(settings: Settings, sql: Sql, outbound: CallHttpOptions['outbound']): CallHttpOptions {
+function callOptions(settings: Settings, sql: Sql, outbound: CallHttpOptions['outbound'], patience: KeepTryingOptions): CallHttpOptions {
   const box = createSecretBox(settings.BATON_MASTER_KEY)
-  const read = (namespace: string, names: readonly string[]) => box.readSecrets(sql, namespace, names)
+  const read: ReadSecrets = (namespace, names) =>
+    keepTrying(() => box.readSecrets(sql, namespace, names), patience).catch((error: unknown) => {
+      throw error instanceof SecretUnreadable ? new SecretUnknown(error.secret, 'cannot be opened with this master key') : error
+    })
   return {
     outbound,
     readSecrets: createSecretsCache(read, settings.HTTP_WORKER_SECRETS_CACHE_MS),
-    putBlob: (namespace, id, json) => putBlobs(sql, namespace, new Map([[id, json]])),
+    putBlob: (namespace, id, json) => keepTrying(() => putBlobs(sql, namespace, new Map([[id, json]])), patience),
     limits: {
       responseBytesMax: settings.HTTP_WORKER_RESPONSE_BYTES_MAX,
       inlineBytesMax: settings.BATON_INLINE_PAYLOAD_BYTES_MAX,

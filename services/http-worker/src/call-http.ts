@@ -42,13 +42,14 @@ class Refused extends Error {
   }
 }
 
-/** One attempt. Throws only what is our own: Postgres away while reading secrets or storing a blob. */
+/** One attempt. Throws only what is our own: what `readSecrets` (save SecretUnknown) and `putBlob` throw. */
 export async function callHttp(call: HttpCall, options: CallHttpOptions): Promise<Outcome> {
   const slots = call.request.secrets
   if (slots === undefined || slots.length === 0) return attempt(call, call.request, [], undefined, options)
-  const values = await options.readSecrets(call.namespace, secretNames(slots))
+  let values: ReadonlyMap<string, string>
   let filled: HttpRequest
   try {
+    values = await options.readSecrets(call.namespace, secretNames(slots))
     filled = fillSecrets(call.request, slots, values)
   } catch (error) {
     if (!(error instanceof SecretUnknown)) throw error
@@ -146,7 +147,7 @@ function checkSchema(schema: Json, body: Json): void {
   throw new Refused({ code: 'BTN_HTTP_RESPONSE', message: `the answer does not match expect.schema: ${listed.join('; ')}${more}` }, false)
 }
 
-/** Postgres could not take a blob: not the step's fault. */
+/** The blob could not be stored: not the step's fault. */
 class StorageFailed extends Error {}
 
 async function storeLarge(namespace: string, output: Json, options: CallHttpOptions): Promise<Json> {

@@ -3,8 +3,8 @@ import type { HttpRequest, Json, SecretSlot } from '@baton/contracts'
 
 /** A secret that the request needs does not exist, or cannot be opened. */
 export class SecretUnknown extends Error {
-  constructor(name: string) {
-    super(`there is no secret ${name} in this namespace`)
+  constructor(name: string, reason = 'does not exist in this namespace') {
+    super(`the secret ${name} ${reason}`)
     this.name = 'SecretUnknown'
   }
 }

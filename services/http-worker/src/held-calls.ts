@@ -37,7 +37,7 @@ type Pipeline = ReturnType<Redis['pipeline']>
 export interface HeldCalls {
   readonly entries: ReadonlySet<HeldEntry>
   /** Takes an entry into hand, unless it is there; gives its calls that are not in hand already. */
-  take(entry: StreamEntry<HttpCall[]>, options: { from: string | undefined; ask: boolean }): HeldCall[]
+  take(entry: StreamEntry<HttpCall[]>, options: { from: string | undefined; ask: boolean; doubtful: boolean }): HeldCall[]
   /** A call is answered, dropped or handed back. The last one of an entry makes it ready to be acknowledged. */
   end(held: HeldCall): void
   /** Adds what is ready to be acknowledged to a pipeline. */
@@ -73,11 +73,11 @@ export function createHeldCalls(onReady: () => void, now: () => number = Date.no
 
   return {
     entries,
-    take({ stream, id, value }, { from, ask }) {
+    take({ stream, id, value }, { from, ask, doubtful }) {
       const key = `${stream} ${id}`
       if (keysHeld.has(key)) return []
       keysHeld.add(key)
-      const entry: HeldEntry = { stream, id, open: 0, since: now(), calls: [], from, doubtful: false, lost: false }
+      const entry: HeldEntry = { stream, id, open: 0, since: now(), calls: [], from, doubtful, lost: false }
       for (const call of value) {
         const callId = `${call.runId}/${call.path}/${call.generation}/${call.attempt}`
         if (byId.has(callId)) continue

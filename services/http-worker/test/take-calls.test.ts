@@ -218,3 +218,14 @@ t.test('stopping waits for what ends in time, and acknowledges it', async (t) =>
   t.equal((await h.results()).length, 1)
   t.equal(await h.pending(), 0)
 })
+
+t.test('stopping while Redis is away does not hang', async (t) => {
+  const h = await startHarness(t)
+  const worker = h.worker({ makeCall: async () => OK })
+  await h.send([call()])
+  await h.resultsOf(1)
+  await h.server.kill()
+  const startedAt = Date.now()
+  await worker.stop(0)
+  t.ok(Date.now() - startedAt < 4_000)
+})

@@ -1,0 +1,60 @@
+/** How calls come in: new ones while slots are free, and what silent workers left. */
+import { GROUPS, keys, PARTITION_COUNT } from '@baton/contracts'
+import { claimStale, type Logger, type Redis, readGroup } from '@baton/runtime'
+import type { HeldCall, HeldCalls } from './held-calls.ts'
+import type { KeepAlive } from './keep-alive.ts'
+import { entriesTakenOver } from './metrics.ts'
+import { callsEntry } from './read-calls-entry.ts'
+import type { Slots } from './slots.ts'
+
+export interface ReadCallsOptions {
+  redis: Redis
+  consumer: string
+  log: Logger
+  held: HeldCalls
+  slots: Slots<HeldCall>
+  signal: AbortSignal
+}
+
+const STREAMS = Array.from({ length: PARTITION_COUNT }, (_, lane) => keys.calls(lane))
+
+/** Reads until the signal is aborted, and no more than there is room for. */
+export async function readCalls(options: ReadCallsOptions, alive: Pick<KeepAlive, 'stalls' | 'isStalled'>): Promise<void> {
+  const { held, slots, signal, log } = options
+  let stallsAtRead = 0
+  const count = () => {
+    stallsAtRead = alive.stalls
+    return slots.readCount()
+  }
+  const onLost = () => log.warn('the streams of calls were lost')
+  for await (const entries of readGroup({ ...groupOf(options), streams: STREAMS, count, signal, onLost })) {
+    // What was delivered before this process stood still may be another's by now.
+    const ask = alive.stalls !== stallsAtRead || alive.isStalled()
+    let calls = 0
+    for (const entry of entries) {
+      calls += entry.value.length
+      slots.add(held.take(entry, { from: undefined, ask, doubtful: ask }))
+    }
+    slots.observeRead(entries, calls)
+    await slots.room(signal)
+  }
+}
+
+/** One look for entries that their workers hold in silence; only as many as there is room for. */
+export async function takeOverCalls(options: ReadCallsOptions, minIdleMs: number): Promise<void> {
+  const { held, slots, signal, consumer, log } = options
+  if (signal.aborted || slots.free() <= 0) return
+  const stale = await claimStale({ ...groupOf(options), streams: STREAMS, minIdleMs, count: Math.max(1, slots.free()) })
+  if (stale.length === 0) return
+  for (const entry of stale) {
+    // One of our own was delivered on a connection that broke: nobody was lost with it.
+    const from = entry.from === consumer ? undefined : entry.from
+    slots.add(held.take(entry, { from, ask: true, doubtful: false }))
+  }
+  entriesTakenOver.inc(stale.length)
+  log.info({ entries: stale.length, from: [...new Set(stale.map(({ from }) => from))] }, 'took over calls of silent workers')
+}
+
+function groupOf({ redis, consumer, log }: ReadCallsOptions) {
+  return { redis, group: GROUPS.calls, consumer, schema: callsEntry, log }
+}

@@ -1,0 +1,84 @@
+/** What happens to a call in its slot: claimed if need be, made, answered. */
+import type { Fact, HttpCall } from '@baton/contracts'
+import type { FactSender, Logger, Redis } from '@baton/runtime'
+import { failed, type Outcome } from './call-http.ts'
+import { type Claim, type ClaimOptions, claimCall } from './claim-call.ts'
+import type { HeldCall, HeldCalls } from './held-calls.ts'
+import { keepTrying, Leaving } from './keep-trying.ts'
+import { callSeconds, callsDropped, callsEnded } from './metrics.ts'
+
+export interface RunCallOptions {
+  redis: Redis
+  consumer: string
+  log: Logger
+  held: HeldCalls
+  facts: FactSender
+  /** A call whose commit is older than this is asked about first. */
+  askAfterMs: number
+  crashesMax: number
+  isWanted: ClaimOptions['isWanted']
+  /** Now, by the clock of Postgres. */
+  now(): number
+  /** This process stood still just now. */
+  isStalled(): boolean
+  /** This worker has given up what it held. */
+  leaving(): boolean
+  /** Waits for what is away; throws Leaving, or what nobody foresaw. */
+  makeCall(call: HttpCall): Promise<Outcome>
+}
+
+/** Runs one call to its answer. Never rejects. */
+export async function runCall(held: HeldCall, options: RunCallOptions): Promise<void> {
+  held.state = 'running'
+  try {
+    const claim = mustAsk(held, options) ? await keepTrying(() => claimCall(held, options), options) : 'ours'
+    if (options.leaving()) return
+    if (claim === 'unwanted' || claim === 'held elsewhere') return drop(held, claim, options)
+    const startedAt = Date.now()
+    const outcome = claim === 'too many crashes' ? lostTooOften(options.crashesMax) : await make(held.call, options)
+    if (options.leaving()) return
+    callSeconds.observe((Date.now() - startedAt) / 1_000)
+    await answer(held, startedAt, outcome, options)
+  } catch (error) {
+    if (error instanceof Leaving) return
+    options.log.error({ err: error, call: held.id }, 'call left to others')
+    // No longer kept alive: another worker takes it over.
+    held.entry.lost = true
+    options.held.end(held)
+  }
+}
+
+function mustAsk(held: HeldCall, options: RunCallOptions): boolean {
+  if (options.isStalled()) held.entry.doubtful = true
+  return held.ask || held.entry.doubtful || options.now() - held.call.at > options.askAfterMs
+}
+
+async function make(call: HttpCall, { makeCall, log }: RunCallOptions): Promise<Outcome> {
+  try {
+    return await makeCall(call)
+  } catch (error) {
+    if (error instanceof Leaving) throw error
+    log.error({ err: error, runId: call.runId, path: call.path }, 'call failed on our side')
+    return failed('BTN_INTERNAL', 'the call failed on our side; the log of the http-worker has the reason', true)
+  }
+}
+
+async function answer(held: HeldCall, startedAt: number, outcome: Outcome, options: RunCallOptions): Promise<void> {
+  const { runId, path, generation, attempt } = held.call
+  const fact: Fact = { kind: 'result', runId, path, generation, attempt, startedAt, outcome }
+  await keepTrying(() => options.facts.send(fact), options)
+  callsEnded.inc({ outcome: outcome.status === 'succeeded' ? 'succeeded' : outcome.error.code })
+  options.held.end(held)
+}
+
+function drop(held: HeldCall, reason: Claim, options: RunCallOptions): void {
+  callsDropped.inc({ reason })
+  options.log.debug({ call: held.id, reason }, 'call dropped')
+  // The key is whose it says.
+  if (reason === 'held elsewhere') held.announced = false
+  options.held.end(held)
+}
+
+function lostTooOften(crashesMax: number): Outcome {
+  return failed('BTN_WORKER_LOST', `the call lost its worker ${crashesMax} times`, true)
+}
