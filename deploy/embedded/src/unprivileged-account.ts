@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { createHash } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { chmodSync, existsSync, lstatSync, mkdirSync, readFileSync, readlinkSync, rmSync, symlinkSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { StackProblem } from './stack-problem.ts'
 
 /** A user without rights, as which PostgreSQL runs when root starts it (it refuses to run as root). */
@@ -30,9 +30,12 @@ export function accountForPostgres(): Account | undefined {
 export function placeReachable(wanted: string, account: Account | undefined): string {
   mkdirSync(dirname(wanted), { recursive: true })
   if (!account) return wanted
-  if (isLink(wanted)) return ensureBase(readlinkSync(wanted))
+  if (isLink(wanted)) {
+    const target = resolve(dirname(wanted), readlinkSync(wanted))
+    return target.startsWith(`${REACHABLE_BASE}/`) ? ensureBase(target) : target // a link that the user made, to another disk say
+  }
   if (existsSync(wanted) || canEnter(dirname(wanted), account)) return wanted
-  const placed = join(REACHABLE_BASE, createHash('sha256').update(wanted).digest('hex').slice(0, 12), 'data')
+  const placed = join(REACHABLE_BASE, randomUUID(), 'data') // never that of a removed checkout that stood at the same path
   symlinkSync(ensureBase(placed), wanted)
   return placed
 }
