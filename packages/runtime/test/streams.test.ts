@@ -10,6 +10,7 @@ import {
   createFactSender,
   createLogger,
   ensureGroup,
+  forgetConsumers,
   readGroup,
   type StreamEntry,
 } from '../src/index.ts'
@@ -118,6 +119,18 @@ t.test('stale entries are taken over by one, who learns who held them and how of
   )
   await pipeline.exec()
   t.equal(await redis.xlen('s'), 0)
+})
+
+t.test('consumers of processes that are gone are forgotten, unless they hold something', async (t) => {
+  const { redis, add } = await start(t)
+  await ensureGroup(redis, 's', 'g')
+  await add('s', { n: 1 })
+  await redis.xreadgroup('GROUP', 'g', 'holds', 'COUNT', 1, 'STREAMS', 's', '>')
+  await redis.xreadgroup('GROUP', 'g', 'idle', 'COUNT', 1, 'STREAMS', 's', '>')
+  t.equal(await forgetConsumers(redis, ['s', 'unknown'], 'g', 60_000), 0)
+  await until(async () => (await forgetConsumers(redis, ['s', 'unknown'], 'g', 5)) === 1)
+  const names = ((await redis.xinfo('CONSUMERS', 's', 'g')) as string[][]).map((row) => row[1])
+  t.same(names, ['holds'])
 })
 
 const fact = (tail: string): Fact => ({ kind: 'inbox', runId: `0192f000-0000-7000-8000-00000000${tail}` })

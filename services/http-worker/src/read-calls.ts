@@ -1,6 +1,6 @@
 /** How calls come in: new ones while slots are free, and what silent workers left. */
 import { GROUPS, keys, PARTITION_COUNT } from '@baton/contracts'
-import { claimStale, type Logger, type Redis, readGroup } from '@baton/runtime'
+import { claimStale, forgetConsumers, type Logger, type Redis, readGroup } from '@baton/runtime'
 import type { HeldCall, HeldCalls } from './held-calls.ts'
 import type { KeepAlive } from './keep-alive.ts'
 import { entriesTakenOver } from './metrics.ts'
@@ -18,10 +18,16 @@ export interface ReadCallsOptions {
 
 const STREAMS = Array.from({ length: PARTITION_COUNT }, (_, lane) => keys.calls(lane))
 
+/** A worker that held nothing and asked for nothing for this long will not come back. */
+const FORGET_MS = 3_600_000
+
 /** Reads until the signal is aborted, and no more than there is room for. */
 export async function readCalls(options: ReadCallsOptions, alive: Pick<KeepAlive, 'stalls' | 'isStalled'>): Promise<void> {
   const { held, slots, signal, log } = options
   let stallsAtRead = 0
+  forgetConsumers(options.redis, STREAMS, GROUPS.calls, FORGET_MS).catch((error: Error) =>
+    log.debug({ err: error }, 'consumers not tidied'),
+  )
   const count = () => {
     stallsAtRead = alive.stalls
     return slots.readCount()
