@@ -7,6 +7,7 @@ import { problem } from '@baton/runtime'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Caller } from './caller.ts'
 import { accessOf } from './route-roles.ts'
+import { isStorable } from './storable.ts'
 
 /** Looks up the caller that a token's SHA-256 (hex) belongs to; undefined when it is unknown or revoked. */
 export type FindKey = (hash: string) => Promise<Caller | undefined>
@@ -29,6 +30,9 @@ export function guardRoutes(app: FastifyInstance, { adminKey, findKey }: { admin
   })
   app.addHook('preValidation', async (request) => {
     if (request.is404 || isPublic(request)) return
+    // No name holds what Postgres cannot: nothing is there.
+    if (!Object.values(request.params as Record<string, string>).every(isStorable))
+      throw problem('BTN_NOT_FOUND', 'nothing at this address')
     request.found = await request.routeOptions.config.find?.(request)
     const access = accessOf(request.method, request.routeOptions.url ?? '')
     if (!access?.includes(request.caller.role)) {

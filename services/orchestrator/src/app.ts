@@ -106,13 +106,14 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
 }
 
 function createDeps(settings: Settings, { sql, redis, facts, queues }: Connections, logger: Logger): Deps {
+  const metrics = createMetrics({ waiters: () => waiters.size() })
   const waiters = createRunWaiters({
     findEnded: createFindEnded(sql),
     waitersMax: settings.BATON_WAITERS_MAX,
     checkMs: WAITERS_CHECK_MS,
+    onRefused: () => metrics.waitersRefused.inc(),
     onError: (err) => logger.warn({ err }, 'ended runs could not be looked for'),
   })
-  const metrics = createMetrics({ waiters: waiters.size })
   const getPlan = createPlanCache({ sql, bytesMax: settings.BATON_PLAN_CACHE_BYTES_MAX })
   const foldLimits = { foldEventsMax: settings.BATON_FOLD_EVENTS_MAX, cacheEventsMax: settings.BATON_STATE_CACHE_EVENTS_MAX }
   const startLimits = { groupRunsMax: settings.BATON_START_GROUP_RUNS_MAX, groupsMax: settings.BATON_START_GROUPS_MAX }

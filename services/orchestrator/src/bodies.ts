@@ -1,15 +1,10 @@
 /** Bodies and queries of the contract as this service reads them: JSON is not walked twice, and texts that Postgres cannot hold are refused. */
 import { DecisionBody, type Json, NewApiKey, Page, StartRun, StartRuns, VarBody } from '@baton/contracts'
 import { z } from 'zod'
+import { isStorable, UNSTORABLE } from './storable.ts'
 
 /** What JSON.parse gave is JSON: there is nothing to check. */
 const AnyJson = z.unknown() as unknown as z.ZodType<Json>
-
-/** Columns of text and jsonb take neither U+0000 nor half a surrogate pair (payloads do: they are kept as they came). */
-export function isStorable(text: string): boolean {
-  return text.isWellFormed() && !text.includes('\u0000')
-}
-export const UNSTORABLE = 'holds U+0000 or a lone surrogate, which cannot be stored'
 
 const Labels = StartRun.shape.labels
   .unwrap()

@@ -5,7 +5,6 @@ import { canonicalJson, type Plan } from '@baton/engine'
 import { problem } from '@baton/runtime'
 import { resolveVersion, type Sql } from '@baton/store'
 import type { FastifyRequest } from 'fastify'
-import { isStorable } from './bodies.ts'
 import type { Caller } from './caller.ts'
 import type { Settings } from './config.ts'
 import { timeOf } from './public-shapes.ts'
@@ -13,6 +12,7 @@ import type { InputLimits } from './read-input.ts'
 import { invalidRequest } from './route.ts'
 import { shareLookups } from './share-lookups.ts'
 import type { RunToStart, StartedRun } from './start-runs.ts'
+import { isStorable } from './storable.ts'
 
 /** The version that a start means. */
 export interface Resolved {

@@ -3,11 +3,12 @@
  * contract's — 401, 404, 403 (access.ts), then 409 (`check`), then 422 (query and body) — whatever the route.
  */
 import type { ProblemError } from '@baton/contracts'
-import { explainIssues, problem } from '@baton/runtime'
+import { explainIssues, pointerOf, problem } from '@baton/runtime'
 import { InvalidCursor } from '@baton/store'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Caller } from './caller.ts'
+import { isStorable, UNSTORABLE } from './storable.ts'
 
 /** Parameter names of a route pattern, as an object of texts. */
 export type ParamsOf<Url extends string> = Url extends `${string}:${infer Name}/${infer Rest}`
@@ -91,12 +92,21 @@ export function addRoute<Url extends string, Query extends z.ZodType = Nothing, 
 function readContent(request: FastifyRequest, query: z.ZodType, body: z.ZodType | undefined): { query: unknown; body: unknown } {
   const asked = query.safeParse(request.query)
   const sent = body?.safeParse(request.body ?? {})
-  if (asked.success && (sent === undefined || sent.success)) return { query: asked.data, body: sent ? sent.data : request.body }
+  const unstorable = unstorableQuery(request.query as Record<string, unknown>)
+  if (asked.success && unstorable.length === 0 && (sent === undefined || sent.success))
+    return { query: asked.data, body: sent ? sent.data : request.body }
   const errors: ProblemError[] = [
+    ...unstorable,
     ...(asked.success ? [] : explainIssues(asked.error.issues, '/query')),
     ...(sent === undefined || sent.success ? [] : explainIssues(sent.error.issues, '')),
   ]
   throw invalidRequest(errors)
+}
+
+function unstorableQuery(query: Record<string, unknown>): ProblemError[] {
+  return Object.entries(query)
+    .filter(([, value]) => ![value].flat().every((text) => typeof text !== 'string' || isStorable(text)))
+    .map(([name]) => ({ pointer: `/query${pointerOf([name])}`, message: UNSTORABLE }))
 }
 
 /** 422 with a place for each error; the first is also the detail. */

@@ -26,11 +26,13 @@ export interface RunWaitersOptions {
   findEnded(runIds: string[]): Promise<readonly string[]>
   waitersMax: number
   checkMs: number
+  /** Somebody could not wait. */
+  onRefused(): void
   onError(error: unknown): void
 }
 
 /** Makes the one register of waiting requests of this process. */
-export function createRunWaiters({ findEnded, waitersMax, checkMs, onError }: RunWaitersOptions): RunWaiters {
+export function createRunWaiters({ findEnded, waitersMax, checkMs, onRefused, onError }: RunWaitersOptions): RunWaiters {
   const byRun = new Map<string, Set<(end: WaitEnd) => void>>()
   let size = 0
   let closed = false
@@ -55,7 +57,10 @@ export function createRunWaiters({ findEnded, waitersMax, checkMs, onError }: Ru
   }
 
   function wait(runId: string, ms: number): Waiting | undefined {
-    if (size >= waitersMax || closed) return undefined
+    if (size >= waitersMax || closed) {
+      onRefused()
+      return undefined
+    }
     const { promise, resolve } = Promise.withResolvers<WaitEnd>()
     const ends = byRun.get(runId) ?? new Set()
     const end = (how: WaitEnd) => {

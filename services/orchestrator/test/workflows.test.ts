@@ -99,5 +99,11 @@ t.test('lists go on where they stopped, whatever comes in between', async (t) =>
   t.same((await get('/api/v1/runs/count?status=queued,running&workflow=a')).body, { count: 6 })
   t.same((await get('/api/v1/runs/count?status=failed&status=succeeded')).body, { count: 0 })
   t.same((await get('/api/v1/runs/count?until=2020-01-01T00:00:00Z')).body, { count: 0 })
-  t.same((await get('/api/v1/runs/count?since=2020-01-01T00:00:00.000Z')).body, { count: 6 })
+  for (const since of ['2020-01-01T00:00:00.000Z', '1970-01-01T00:00:00Z', '0000-01-01T00:00:00Z']) {
+    t.same((await get(`/api/v1/runs/count?since=${since}`)).body, { count: 6 }, since)
+  }
+  for (const until of ['1960-01-01T00:00:00Z', '0000-01-01T00:00:00Z']) {
+    t.same((await get(`/api/v1/runs?until=${until}`)).body.items, [], until)
+  }
+  t.same((await get('/api/v1/runs/count?until=9999-12-31T23:59:59Z')).body, { count: 6 })
 })

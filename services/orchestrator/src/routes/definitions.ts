@@ -5,9 +5,9 @@ import { problem } from '@baton/runtime'
 import { putWorkflow } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
 import type { Deps } from '../app.ts'
-import { isStorable, UNSTORABLE } from '../bodies.ts'
 import { DEFINITION_TYPES, type DefinitionText, malformedAt, readDefinition, takeDefinitionTexts } from '../definition-bodies.ts'
 import { addRoute } from '../route.ts'
+import { isStorable, UNSTORABLE } from '../storable.ts'
 
 type Limits = NonNullable<CompileOptions['limits']>
 
@@ -88,8 +88,9 @@ function parse(body: DefinitionText | undefined): ReturnType<typeof readDefiniti
 }
 
 function invalidDefinition(errors: Finding[]): Error {
-  const tooLarge = errors.find((error) => error.code === 'BTN_TOO_LARGE')
-  if (tooLarge) return problem('BTN_TOO_LARGE', `${tooLarge.message} (BATON_DEFINITION_BYTES_MAX)`)
+  // Bytes are a size; too many steps, or too deep ones, are a mistake at a place.
+  const tooLarge = errors.find((error) => error.code === 'BTN_TOO_LARGE' && error.pointer === '')
+  if (tooLarge) return problem('BTN_TOO_LARGE', tooLarge.message)
   const code = errors.every((error) => error.code === 'BTN_UNSUPPORTED') ? 'BTN_UNSUPPORTED' : 'BTN_INVALID_DEFINITION'
   const { pointer, message, line, column } = errors[0]!
   const place = line === undefined ? '' : ` (line ${line}, column ${column})`

@@ -25,7 +25,7 @@ export function runRoutes(app: FastifyInstance, { sql, showRun }: Deps): void {
     answers: { 200: listOf(Run) },
     async handle({ caller, query }) {
       const { limit, cursor, ...filter } = query
-      const { items, nextCursor } = await listRuns(sql, caller.namespace, filter, { limit, cursor })
+      const { items, nextCursor } = await listRuns(sql, caller.namespace, withSaneTimes(filter), { limit, cursor })
       return { items: items.map(runOf), nextCursor }
     },
   })
@@ -37,7 +37,7 @@ export function runRoutes(app: FastifyInstance, { sql, showRun }: Deps): void {
     summary: 'Count runs',
     query: RunFilter,
     answers: { 200: RunCount },
-    handle: async ({ caller, query }) => ({ count: await countRuns(sql, caller.namespace, query) }),
+    handle: async ({ caller, query }) => ({ count: await countRuns(sql, caller.namespace, withSaneTimes(query)) }),
   })
 
   addRoute(app, {
@@ -52,6 +52,18 @@ export function runRoutes(app: FastifyInstance, { sql, showRun }: Deps): void {
     handle: ({ caller, found, query, reply }) =>
       query.wait ? showRun(reply, caller.namespace, found.id, query.wait) : wholeRun(sql, found),
   })
+}
+
+/** No run is older than this; neither Postgres nor ids can tell all times before. */
+const DAWN = '2020-01-01T00:00:00.000Z'
+
+function withSaneTimes(filter: RunFilter): RunFilter {
+  const { since, until, ...rest } = filter
+  return {
+    ...rest,
+    ...(since === undefined || since < DAWN ? {} : { since }),
+    ...(until === undefined ? {} : { until: until < DAWN ? DAWN : until }),
+  }
 }
 
 const SUMMARIES: Record<Command, string> = {
