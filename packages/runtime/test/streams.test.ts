@@ -126,7 +126,7 @@ t.test('consumers of processes that are gone are forgotten, unless they hold som
   await ensureGroup(redis, 's', 'g')
   await add('s', { n: 1 })
   await redis.xreadgroup('GROUP', 'g', 'holds', 'COUNT', 1, 'STREAMS', 's', '>')
-  await redis.xreadgroup('GROUP', 'g', 'idle', 'COUNT', 1, 'STREAMS', 's', '>')
+  await redis.xgroup('CREATECONSUMER', 's', 'g', 'idle')
   t.equal(await forgetConsumers(redis, ['s', 'unknown'], 'g', 60_000), 0)
   await until(async () => (await forgetConsumers(redis, ['s', 'unknown'], 'g', 5)) === 1)
   const names = ((await redis.xinfo('CONSUMERS', 's', 'g')) as string[][]).map((row) => row[1])
