@@ -21,7 +21,7 @@ export function compileScope(
 ): Scope {
   const depth = outer ? outer.depth + 1 : 0
   if (depth > c.limits.nestingMax) {
-    report(c, pointer, `steps are nested deeper than ${c.limits.nestingMax} levels`, { code: 'BTN_TOO_LARGE' })
+    report(c, pointer, `steps are nested deeper than ${c.limits.nestingMax} levels (BATON_NESTING_MAX)`, { code: 'BTN_TOO_LARGE' })
     return { steps: [], byId: new Map() }
   }
   const entries = readEntries(c, steps, pointer, outer)
@@ -80,7 +80,7 @@ function checkId(c: Compilation, id: string, pointer: string, outer: OpenScope |
 function draft(c: Compilation, entry: StepEntry, scope: OpenScope): DraftedStep {
   c.stepCount += 1
   if (c.stepCount === c.limits.stepsMax + 1) {
-    report(c, '/steps', `the definition has more than ${c.limits.stepsMax} steps`, { code: 'BTN_TOO_LARGE' })
+    report(c, '/steps', `the definition has more than ${c.limits.stepsMax} steps (BATON_STEPS_MAX)`, { code: 'BTN_TOO_LARGE' })
   }
   const step: StepDraft = { id: entry.id, kind: undefined, pointer: entry.pointer, mentions: new Set(), vars: new Set(), usesNow: false }
   scope.current = step
@@ -102,8 +102,7 @@ function needsOf(c: Compilation, step: DraftedStep, index: number, ids: Readonly
   for (const { id, require, pointer } of step.written) {
     const target = ids.get(id)
     if (target === undefined) report(c, pointer, `unknown step ${id}`)
-    else if (target === index) report(c, pointer, `the step ${id} cannot need itself`)
-    else add({ index: target, require, pointer })
+    else add({ index: target, require, pointer }) // also itself: a cycle of one
   }
   if (isList && index > 0) add({ index: index - 1, require: 'satisfied', pointer: step.draft.pointer })
   for (const mention of step.draft.mentions) add({ index: mention, require: 'satisfied', pointer: step.draft.pointer })
@@ -126,7 +125,8 @@ function reportCycles(c: Compilation, steps: readonly DraftedStep[], needs: read
       } else if (state[need.index] === 1) {
         const from = path.findIndex((entry) => entry.index === need.index)
         const ids = [...path.slice(from).map((entry) => entry.index), need.index].map((i) => steps[i]!.draft.id)
-        report(c, pointer, `the steps wait for each other: ${ids.join(' → ')}`, { of: 'key' })
+        const told = ids.length === 2 ? 'the step waits for itself' : 'the steps wait for each other'
+        report(c, pointer, `${told}: ${ids.join(' → ')}`, { of: 'key' })
       } else if (state[need.index] === 0) {
         state[need.index] = 1
         path.push({ index: need.index, next: 0 })

@@ -68,7 +68,7 @@ function createCompilation(definition: Json, options: CompileOptions): Compilati
 function compileRoot(c: Compilation, definition: Json, options: CompileOptions): Plan | undefined {
   const { definitionBytesMax } = c.limits
   if (jsonBytes(definition, definitionBytesMax) > definitionBytesMax) {
-    report(c, '', `the definition is larger than ${definitionBytesMax} bytes`, { code: 'BTN_TOO_LARGE' })
+    report(c, '', `the definition is larger than ${definitionBytesMax} bytes (BATON_DEFINITION_BYTES_MAX)`, { code: 'BTN_TOO_LARGE' })
     return undefined
   }
   if (!isObject(definition)) {

@@ -71,7 +71,7 @@ const REFERENCES: Case[] = [
     ['/steps/a/needs/0/require 3:33', /"satisfied" or "succeeded"/],
   ],
   ['a need that is a number', steps('a:\n  needs: [1]\n  set: {}'), ['/steps/a/needs/0 3:13', /must be a string or an object/]],
-  ['needing oneself', steps('a:\n  needs: [a]\n  set: {}'), ['/steps/a/needs/0 3:13', /cannot need itself/]],
+  ['needing oneself', steps('a:\n  needs: [a]\n  set: {}'), ['/steps 1:1', /waits for itself: a → a/]],
   ['an unknown step in an expression', steps('a:\n  set: { x: "${{ steps.b.output }}" }'), ['/steps/a/set/x 3:15', /unknown step b/]],
   ['an unknown step in if', steps('a:\n  if: steps.b.output.ok\n  set: {}'), ['/steps/a/if 3:9', /unknown step b/]],
   ['an unknown step in the output', `${OK}output: \${{ steps.b.output }}\n`, ['/output 3:9', /unknown step b/]],
