@@ -22,7 +22,7 @@ import { createKeyCache, type KeyCache } from './find-key.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { documentApi } from './openapi.ts'
 import { createPlanCache, type GetPlan } from './plan-cache.ts'
-import { apiKeyRoutes } from './routes/api-keys.ts'
+import { apiKeyRevokeRoutes, apiKeyRoutes } from './routes/api-keys.ts'
 import { approvalRoutes, decisionRoutes } from './routes/approvals.ts'
 import { definitionRoutes } from './routes/definitions.ts'
 import { eventRoutes, stepRoutes, viewRoutes, whyRoutes } from './routes/run-history.ts'
@@ -73,6 +73,7 @@ const ROUTES: readonly ((app: FastifyInstance, deps: Deps) => void)[] = [
   approvalRoutes,
   decisionRoutes,
   apiKeyRoutes,
+  apiKeyRevokeRoutes,
   secretRoutes,
   secretChangeRoutes,
   varRoutes,
@@ -102,6 +103,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
   letGoWhenClosing(app, deps.waiters)
   app.addHook('onClose', () => connections.close())
   await declareRoutes(app, deps)
+  await connections.settle()
   return { app, host: settings.HOST, port: settings.PORT, redis: connections.redis }
 }
 

@@ -1,7 +1,10 @@
 /** Everything that this process keeps open: Postgres, Redis, and what hangs on them. */
+import { once } from 'node:events'
 import { agentTurns, connectRedis, createFactSender, createProducer, type FactSender, notifications, type Redis } from '@baton/runtime'
 import { connect, type Sql } from '@baton/store'
 import type { Settings } from './config.ts'
+
+const SETTLE_MS = 1_000
 
 export interface Connections {
   sql: Sql
@@ -12,6 +15,8 @@ export interface Connections {
   queues: Record<string, { depth(): Promise<number> }>
   /** Hears what is said on these pub/sub channels. What is said while Redis is away is lost: nobody may rely on it. */
   listen(heard: Record<string, (text: string) => void>): void
+  /** Waits a moment for Redis, so that the first facts need not be found by the reconciler. */
+  settle(): Promise<void>
   /** Sends what is to be sent, and closes all of it. */
   close(): Promise<void>
 }
@@ -34,6 +39,10 @@ export function openConnections(settings: Settings): Connections {
       subscriber.on('message', (channel, text) => heard[channel]?.(text))
       // Waits in the queue of the connection while Redis is away, and is repeated by it when it comes back.
       subscriber.subscribe(...Object.keys(heard)).catch(() => {})
+    },
+    async settle() {
+      if (redis.status === 'ready') return
+      await once(redis, 'ready', { signal: AbortSignal.timeout(SETTLE_MS) }).catch(() => {})
     },
     async close() {
       await facts.close()

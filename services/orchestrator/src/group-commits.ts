@@ -11,10 +11,26 @@ export interface GroupOptions<Item, Answer> {
   isPoison(error: unknown): boolean
 }
 
+/** What one call asked for. */
+interface Part<Item, Answer> {
+  items: Item[]
+  resolve(answers: Answer[]): void
+  reject(error: unknown): void
+}
+
+/** How many parts make a group of at most `itemsMax` items; one at least. */
+function groupLength(queue: readonly Part<unknown, never>[], itemsMax: number): number {
+  let count = 0
+  const index = queue.findIndex((part, at) => {
+    count += part.items.length
+    return at > 0 && count > itemsMax
+  })
+  return index === -1 ? queue.length : index
+}
+
 /** Gives a function that writes some items with whatever else is being written. Items of one call stay together, or fail together. */
 export function groupCommits<Item, Answer>(options: GroupOptions<Item, Answer>): (items: Item[]) => Promise<Answer[]> {
-  type Part = { items: Item[]; resolve(answers: Answer[]): void; reject(error: unknown): void }
-  let queue: Part[] = []
+  const queue: Part<Item, Answer>[] = []
   let underWay = 0
   let scheduled = false
 
@@ -23,22 +39,11 @@ export function groupCommits<Item, Answer>(options: GroupOptions<Item, Answer>):
     scheduled = true
     setImmediate(() => {
       scheduled = false
-      while (queue.length > 0 && underWay < options.groupsMax) void writeGroup(takeGroup())
+      while (queue.length > 0 && underWay < options.groupsMax) void writeGroup(queue.splice(0, groupLength(queue, options.itemsMax)))
     })
   }
 
-  function takeGroup(): Part[] {
-    let count = 0
-    const index = queue.findIndex((part, at) => {
-      count += part.items.length
-      return at > 0 && count > options.itemsMax
-    })
-    const group = index === -1 ? queue : queue.slice(0, index)
-    queue = index === -1 ? [] : queue.slice(index)
-    return group
-  }
-
-  async function writeGroup(group: Part[]): Promise<void> {
+  async function writeGroup(group: Part<Item, Answer>[]): Promise<void> {
     underWay += 1
     try {
       await writeParts(group)
@@ -48,7 +53,7 @@ export function groupCommits<Item, Answer>(options: GroupOptions<Item, Answer>):
     }
   }
 
-  async function writeParts(group: Part[]): Promise<void> {
+  async function writeParts(group: Part<Item, Answer>[]): Promise<void> {
     try {
       const answers = await options.write(group.flatMap((part) => part.items))
       let from = 0

@@ -23,7 +23,7 @@ export interface RunWaiters {
 
 export interface RunWaitersOptions {
   /** Which of these runs have ended; asked at most once each `checkMs`. */
-  findEnded(runIds: string[]): Promise<readonly string[]>
+  findEnded(runIds: readonly string[]): Promise<readonly string[]>
   waitersMax: number
   checkMs: number
   /** Somebody could not wait. */
@@ -43,11 +43,7 @@ export function createRunWaiters({ findEnded, waitersMax, checkMs, onRefused, on
   }
 
   async function check(): Promise<void> {
-    try {
-      tell(await findEnded([...byRun.keys()]))
-    } catch (error) {
-      onError(error)
-    }
+    await findEnded([...byRun.keys()]).then(tell, onError)
     timer = undefined
     if (size > 0 && !closed) watch()
   }
@@ -80,7 +76,7 @@ export function createRunWaiters({ findEnded, waitersMax, checkMs, onRefused, on
   function close(): void {
     closed = true
     clearTimeout(timer)
-    for (const ends of [...byRun.values()]) for (const end of [...ends]) end('late')
+    for (const end of [...byRun.values()].flatMap((ends) => [...ends])) end('late')
   }
 
   return { wait, tell, size: () => size, close }

@@ -11,8 +11,8 @@ import { addRoute } from '../route.ts'
 
 const tag = 'api-keys'
 
-/** The routes under /api/v1/api-keys. */
-export function apiKeyRoutes(app: FastifyInstance, { sql, redis, keyCache }: Deps): void {
+/** Lists and makes API keys. */
+export function apiKeyRoutes(app: FastifyInstance, { sql }: Deps): void {
   addRoute(app, {
     method: 'GET',
     url: '/api/v1/api-keys',
@@ -43,7 +43,10 @@ export function apiKeyRoutes(app: FastifyInstance, { sql, redis, keyCache }: Dep
       return { ...apiKeyOf(row), key }
     },
   })
+}
 
+/** DELETE /api-keys/{id}. */
+export function apiKeyRevokeRoutes(app: FastifyInstance, { sql, redis, keyCache }: Deps): void {
   addRoute(app, {
     method: 'DELETE',
     url: '/api/v1/api-keys/:id',
