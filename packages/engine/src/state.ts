@@ -93,6 +93,12 @@ export function createState(plan: Plan, header: RunHeader): RunState {
   return state
 }
 
+/** `data` of the event run.created. */
+export function createdDataOf(run: { workflow: string; version: number; labels?: Record<string, string>; priority?: number; startedBy: string }) {
+  const { workflow, version, labels = {}, priority = 5, startedBy } = run
+  return { workflow, version, labels, priority, startedBy }
+}
+
 /** Makes the steps of a scope instance, all pending. */
 function openScope(state: RunState, scope: Scope, prefix: string, owner?: StepState): ScopeState {
   const instance: ScopeState = { prefix, scope, steps: [], open: scope.steps.length, ...(owner ? { owner } : {}) }

@@ -56,6 +56,7 @@ export function createService(options: ServiceOptions): FastifyInstance {
     reply.header('x-request-id', request.id)
     done()
   })
+  letConnectionsGo(app)
   app.addHook('onResponse', (request, reply, done) => {
     observe(request, reply)
     done()
@@ -72,6 +73,19 @@ export function createService(options: ServiceOptions): FastifyInstance {
 }
 
 const BODY_BYTES_MAX = 1024 * 1024
+
+/** Connections that are busy when the service begins to close are not kept alive by their next answer: a kept one would hold up the end. */
+function letConnectionsGo(app: FastifyInstance): void {
+  let closing = false
+  app.addHook('preClose', (done) => {
+    closing = true
+    done()
+  })
+  app.addHook('onSend', (_request, reply, payload, done) => {
+    if (closing) reply.header('connection', 'close')
+    done(null, payload)
+  })
+}
 
 function requestIdOf(request: IncomingMessage): string {
   const given = request.headers['x-request-id']

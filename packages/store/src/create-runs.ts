@@ -1,5 +1,6 @@
 /** Starting runs: one statement for all that came in the same moment, durable when it answers. */
 import { type BlobRef, type Json, partitionOf } from '@baton/contracts'
+import { createdDataOf } from '@baton/engine'
 import { type Db, type Sql, withTransaction } from './connect.ts'
 import { jsons, numbers, texts } from './encode-columns.ts'
 import { type FirstRun, findFirstRuns } from './idempotency.ts'
@@ -163,12 +164,6 @@ function parametersOf(items: readonly NewRun[]): string[] {
     texts(items.map((run) => run.parentStep ?? null)),
     jsons(items.map((run) => run.input)),
     jsons(items.map((run) => run.labels ?? {})),
-    jsons(items.map(createdData)),
+    jsons(items.map(createdDataOf)),
   ]
-}
-
-/** `data` of the event run.created. */
-function createdData(run: NewRun) {
-  const { workflow, version, labels = {}, priority = 5, startedBy } = run
-  return { workflow, version, labels, priority, startedBy }
 }

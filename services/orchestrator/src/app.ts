@@ -149,16 +149,10 @@ async function declareRoutes(app: FastifyInstance, deps: Deps): Promise<void> {
   for (const declare of ROUTES) declare(app, deps)
 }
 
-/** While it closes, who waits is answered, and connections that were busy until now are not kept: a kept one would hold up the end. */
+/** While it closes, who waits is answered. */
 function letGoWhenClosing(app: FastifyInstance, waiters: RunWaiters): void {
-  let closing = false
   app.addHook('preClose', (done) => {
-    closing = true
     waiters.close()
     done()
-  })
-  app.addHook('onSend', (_request, reply, payload, done) => {
-    if (closing) reply.header('connection', 'close')
-    done(null, payload)
   })
 }

@@ -1,6 +1,6 @@
 /** From a request to a run that may be stored, and from that to what is answered. */
-import { createHash, randomUUIDv7 } from 'node:crypto'
-import { idOf, type Json, LIMITS, type Run } from '@baton/contracts'
+import { createHash } from 'node:crypto'
+import { idOf, type Json, LIMITS, newUuid, type Run } from '@baton/contracts'
 import { canonicalJson, type Plan } from '@baton/engine'
 import { problem } from '@baton/runtime'
 import { resolveVersion, type Sql } from '@baton/store'
@@ -52,7 +52,7 @@ export function refuseArchived(found: Resolved, { params }: { params: { name: st
 export function draftRun(caller: Caller, workflow: string, resolved: Resolved, plan: Plan, request: FastifyRequest) {
   const trace = request.headers.traceparent
   return {
-    id: randomUUIDv7(),
+    id: newUuid(),
     namespace: caller.namespace,
     workflow,
     version: resolved.version,

@@ -9,6 +9,7 @@ import type { AgentTurn, BatonError, Fact, HttpCall, InboxFact, Json, LiveEvent,
 import { isTerminal } from '@baton/contracts'
 import {
   BlobsNeeded,
+  createdDataOf,
   createState,
   type DecideContext,
   type Decision,
@@ -275,6 +276,7 @@ function outgoingOf(turns: readonly Turn[], at: number): Outgoing {
     const { namespace, workflow, trace } = state.header
     for (const call of decision.calls) outgoing.calls.push({ ...call, at })
     for (const turn of decision.turns) outgoing.turns.push({ ...turn, at })
+    if (fromSeq === 1 && decision.events.length > 0) outgoing.events.push(creationOf(state))
     for (const event of decision.events) outgoing.events.push({ ...event, namespace, workflow })
     for (const opening of decision.approvalsOpened) {
       if (opening.notify !== null) outgoing.notifications.push({ approvalId: opening.id, namespace, ...(trace ? { trace } : {}) })
@@ -282,4 +284,10 @@ function outgoingOf(turns: readonly Turn[], at: number): Outgoing {
     if (isTerminal(state.status) && state.seq > fromSeq) outgoing.ended.push(runId)
   }
   return outgoing
+}
+
+/** The first event of a run was written by whoever created it; live readers are told of it with the first events that follow. */
+function creationOf({ header }: RunState): LiveEvent {
+  const { runId, namespace, workflow, createdAt } = header
+  return { runId, seq: 1, type: 'run.created', path: '', at: createdAt, data: createdDataOf(header), namespace, workflow }
 }

@@ -1,7 +1,6 @@
 /** Composition root: what is opened here is closed here, in the order in which work flows. */
-import { randomUUIDv7 } from 'node:crypto'
 import { hostname } from 'node:os'
-import { PARTITION_COUNT } from '@baton/contracts'
+import { newUuid, PARTITION_COUNT } from '@baton/contracts'
 import type { RunState } from '@baton/engine'
 import { checkPostgres, checkRedis, createLogger, createService, REPLICA, type RunnableService } from '@baton/runtime'
 import { LRUCache } from 'lru-cache'
@@ -46,7 +45,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
     cache,
     now: clock.now,
     random: Math.random,
-    newUuid: () => randomUUIDv7(),
+    newUuid,
     limits: { inlineBytesMax: settings.BATON_INLINE_PAYLOAD_BYTES_MAX, outputBytesMax: settings.BATON_STEP_OUTPUT_BYTES_MAX },
     log,
     observe(batch) {

@@ -1,6 +1,6 @@
 /** API keys: made here and shown once, listed, revoked. */
-import { randomBytes, randomUUIDv7 } from 'node:crypto'
-import { ApiKey, ApiKeyCreated, keys, listOf, uuidOf } from '@baton/contracts'
+import { randomBytes } from 'node:crypto'
+import { ApiKey, ApiKeyCreated, keys, listOf, newUuid, uuidOf } from '@baton/contracts'
 import { problem } from '@baton/runtime'
 import { type ApiKeyRow, createApiKey, getApiKey, hashApiKey, listApiKeys, revokeApiKey } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
@@ -37,7 +37,7 @@ export function apiKeyRoutes(app: FastifyInstance, { sql }: Deps): void {
     async handle({ caller, body, reply }) {
       const key = `btn_${randomBytes(32).toString('base64url')}`
       const { name, role, groups, namespace = caller.namespace } = body
-      const row = await createApiKey(sql, { id: randomUUIDv7(), namespace, name, role, groups, hash: hashApiKey(key) })
+      const row = await createApiKey(sql, { id: newUuid(), namespace, name, role, groups, hash: hashApiKey(key) })
       if (!row) throw problem('BTN_NAME_TAKEN', `namespace ${namespace} has a key named ${name}`)
       reply.code(201)
       return { ...apiKeyOf(row), key }
