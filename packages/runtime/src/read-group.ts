@@ -18,6 +18,8 @@ type RawReply = [stream: string, entries: [id: string, fields: string[] | null][
 
 /** A silent Redis is given up this long after a read should have come back. */
 const GRACE_MS = 5_000
+/** How long the end of a blocked read may take. */
+const UNBLOCK_MS = 1_000
 
 /**
  * Reads new entries of all streams, one blocking XREADGROUP at a time on a connection of its own. Yields the entries of one read, never
@@ -61,7 +63,7 @@ async function readOnce<T>(
   options: ReadGroupOptions<T>,
   reader: Redis,
   streams: readonly string[],
-  unblock: { reading: boolean },
+  unblock: Unblock,
 ): Promise<StreamEntry<T>[]> {
   const blockMs = options.blockMs ?? 5_000
   if (streams.length === 0) {
@@ -70,24 +72,19 @@ async function readOnce<T>(
   }
   const count = Math.max(1, Math.floor(typeof options.count === 'function' ? options.count() : options.count))
   const watchdog = setTimeout(() => reader.disconnect(true), blockMs + GRACE_MS)
-  unblock.reading = true
   const ids = streams.map(() => '>')
+  const { group, consumer } = options
+  const args = ['GROUP', group, consumer, 'COUNT', count, 'BLOCK', blockMs, 'STREAMS', ...streams, ...ids] as const
   let reply: RawReply
   try {
-    reply = (await reader.xreadgroup(
-      'GROUP',
-      options.group,
-      options.consumer,
-      'COUNT',
-      count,
-      'BLOCK',
-      blockMs,
-      'STREAMS',
-      ...streams,
-      ...ids,
-    )) as RawReply
+    reply = await new Promise<RawReply>((resolve, reject) => {
+      // A connection that is closed while it reconnects may never settle the commands it kept for later.
+      unblock.abandon = reject
+      const reading = reader.xreadgroup(...(args as unknown as Parameters<Redis['xreadgroup']>)) as Promise<RawReply>
+      reading.then(resolve, reject)
+    })
   } finally {
-    unblock.reading = false
+    unblock.abandon = undefined
     clearTimeout(watchdog)
   }
   if (reply === null) return []
@@ -111,8 +108,14 @@ async function recover<T>(options: ReadGroupOptions<T>, error: unknown, streams:
   await pause(200, options.signal)
 }
 
+interface Unblock {
+  /** Rejects the read under way; undefined while there is none. */
+  abandon: ((error: Error) => void) | undefined
+  now(): void
+}
+
 /** Ends a blocking read from the outside: CLIENT UNBLOCK loses nothing, while closing the socket could lose what was just delivered. */
-function createUnblock(redis: Redis, reader: Redis): { reading: boolean; now(): void } {
+function createUnblock(redis: Redis, reader: Redis): Unblock {
   let clientId: number | undefined
   reader.on('ready', () => {
     clientId = undefined
@@ -123,12 +126,15 @@ function createUnblock(redis: Redis, reader: Redis): { reading: boolean; now(): 
       () => {},
     )
   })
-  const unblock = {
-    reading: false,
+  const close = () => unblock.abandon?.(new Error('the read was given up'))
+  const unblock: Unblock = {
+    abandon: undefined,
     now() {
-      if (!unblock.reading) return
-      if (reader.status !== 'ready' || redis.status !== 'ready' || clientId === undefined) return reader.disconnect()
-      redis.client('UNBLOCK', clientId).catch(() => reader.disconnect())
+      if (!unblock.abandon) return
+      if (reader.status !== 'ready' || redis.status !== 'ready' || clientId === undefined) return close()
+      redis.client('UNBLOCK', clientId).catch(close)
+      // A Redis that hangs answers neither.
+      setTimeout(close, UNBLOCK_MS).unref()
     },
   }
   return unblock

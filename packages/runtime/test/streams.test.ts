@@ -84,6 +84,20 @@ t.test('FLUSHALL and a Redis without its data: groups are made again, told, and 
   await reader.stop()
 })
 
+t.test('reading ends soon when Redis is gone or hangs', async (t) => {
+  const { server, redis, add } = await start(t)
+  for (const away of [() => server.pause(), () => server.kill()]) {
+    const reader = reading(redis, ['a'])
+    await add('a', { n: 1 })
+    await until(() => reader.seen.length === 1)
+    await away()
+    const startedAt = Date.now()
+    await reader.stop()
+    t.ok(Date.now() - startedAt < 3_000)
+    server.resume()
+  }
+})
+
 t.test('an entry added before the group was made again is not missed', async (t) => {
   const { server, redis, add } = await start(t)
   const reader = reading(redis, ['a'])
