@@ -92,14 +92,15 @@ async function attempt(
     if (error instanceof StorageFailed) throw error.cause
     const { code, message, retryable, ...more } =
       error instanceof Refused ? { ...error.error, retryable: error.retryable } : explainFailure(error)
-    const text = `${requestLine(call, rendered)}${message}`
+    const text = `${requestLine(call, rendered, redactor)}${message}`
     return { status: 'failed', error: { code, message: redactor ? redactor.text(text) : text, ...more }, retryable }
   }
 }
 
-/** What was asked, without the query: that is where people put tokens. */
-function requestLine(call: HttpCall, rendered: RenderedRequest | undefined): string {
-  const url = (rendered?.url ?? call.request.url).split(/[?#]/, 1)[0]!.replace(/\/\/[^/@]*@/, '//')
+/** What was asked, without the query: that is where people put tokens. Redacted before it is cut, or half a secret would stay. */
+function requestLine(call: HttpCall, rendered: RenderedRequest | undefined, redactor: Redactor | undefined): string {
+  const whole = rendered?.url ?? call.request.url
+  const url = (redactor ? redactor.text(whole) : whole).split(/[?#]/, 1)[0]!.replace(/\/\/[^/@]*@/, '//')
   return `${call.request.method} ${url.slice(0, 300)}: `
 }
 
@@ -111,7 +112,7 @@ async function outputOf(
   redactor: Redactor | undefined,
   options: CallHttpOptions,
 ): Promise<Outcome> {
-  if (!isExpected(answer.status, request.expect?.status)) throw unexpected(answer)
+  if (!isExpected(answer.status, request.expect?.status)) throw unexpected(answer, redactor)
   let body = readBody(request.response, answer.headers['content-type'], answer.body)
   let headers: Json = readHeaders(answer.headers)
   if (request.expect?.schema !== undefined) checkSchema(request.expect.schema, body)
@@ -124,11 +125,9 @@ async function outputOf(
   return { status: 'succeeded', output: await storeLarge(call.namespace, output, options) }
 }
 
-function unexpected(answer: OutboundAnswer): Refused {
+function unexpected(answer: OutboundAnswer, redactor: Redactor | undefined): Refused {
   const { status } = answer
-  const type = answer.headers['content-type']
-  const text = type !== undefined && !/json|text|xml/i.test(type) ? '' : readText(answer.body.subarray(0, 4 * EXCERPT_CHARS), type)
-  const excerpt = text.replace(/\s+/g, ' ').replaceAll('\0', '').toWellFormed().trim().slice(0, EXCERPT_CHARS)
+  const excerpt = excerptOf(answer.body, answer.headers['content-type'], redactor)
   const error: BatonError = {
     code: 'BTN_HTTP_STATUS' satisfies ErrorCode,
     message: `answered ${status}${excerpt === '' ? '' : `: ${excerpt}`}`,
@@ -137,6 +136,13 @@ function unexpected(answer: OutboundAnswer): Refused {
   const waitMs = retryAfterMs(answer.headers['retry-after'], Date.now())
   if (waitMs !== undefined) error.retryAfterMs = waitMs
   return new Refused(error, status === 408 || status === 425 || status === 429 || status >= 500)
+}
+
+/** The beginning of a textual body on one line. Secrets go before it is cut, or half of one would stay. */
+function excerptOf(body: Buffer, type: string | undefined, redactor: Redactor | undefined): string {
+  if (type !== undefined && !/json|text|xml/i.test(type)) return ''
+  const text = redactor ? redactor.text(readText(body, type)) : readText(body.subarray(0, 4 * EXCERPT_CHARS), type)
+  return text.replaceAll('\0', '').replace(/\s+/g, ' ').trim().slice(0, EXCERPT_CHARS).toWellFormed()
 }
 
 function checkSchema(schema: Json, body: Json): void {

@@ -263,7 +263,7 @@ t.test('a secret that an answer echoes is redacted, in every form it travels in'
     Buffer.from(SECRET).toString('hex'),
   ]
   const stub = await stubServer(t, ({ path }) => {
-    if (path.startsWith('/error')) return { status: 500, body: `bad key ${SECRET}` }
+    if (path.startsWith('/error')) return { status: 500, body: `bad key ${SECRET} ${'y'.repeat(266)} ${SECRET}` }
     return { headers: { 'x-echo': encodeURIComponent(SECRET) }, body: { echo: forms, [SECRET]: 1, pin: 123456, other: 'word' } }
   })
   const { make } = caller(t, { KEY: SECRET, PIN: '123456' })
@@ -283,6 +283,14 @@ t.test('a secret that an answer echoes is redacted, in every form it travels in'
   const text = JSON.stringify(failure)
   t.match(failure, { error: { status: 500 } })
   for (const form of [SECRET, encodeURIComponent(SECRET), 'p@ss']) t.notOk(text.includes(form), text)
+  stub.requests.length = 0
+  const half = await make(
+    callOf({
+      url: `${stub.url}/error/${'x'.repeat(245)}/`,
+      secrets: [{ pointer: '/url', parts: [`${stub.url}/error/${'x'.repeat(250)}/`, { secret: 'KEY' }] }],
+    }),
+  )
+  t.notMatch(JSON.stringify(half), /p@s|p%40s/, 'not even half of one, where a text is cut')
   const base64 = outputOf(await make(callOf({ url: stub.url, response: 'base64', auth, headers: { pin: '' }, secrets }))).body as string
   t.notOk(Buffer.from(base64.split('[redacted]')[0]!, 'base64').includes(SECRET))
   t.match(base64, /\[redacted\]/)
