@@ -1,13 +1,19 @@
+import { randomInt } from 'node:crypto'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { createServer } from 'node:net'
 
-/** A port that nothing listens on at this moment. */
+const PORT_MIN = 12_000
+const PORT_MAX = 31_999
+
+/**
+ * A port that is free now, from a range that the system does not hand out to outgoing connections: one of those taken between here and the
+ * program that is to listen is what makes a start fail now and then.
+ */
 export async function findFreePort(host = '127.0.0.1'): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve, reject) => server.once('error', reject).listen(0, host, resolve))
-  const { port } = server.address() as { port: number }
-  await new Promise((resolve) => server.close(resolve))
-  return port
+  for (;;) {
+    const port = randomInt(PORT_MIN, PORT_MAX + 1)
+    if (await isPortFree(port, host)) return port
+  }
 }
 
 /** Whether a program could listen on the port now. */
