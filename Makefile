@@ -51,7 +51,7 @@ bench: $(STAMP) ## Measure the running stack (ARGS=… for the bench)
 	@$(NODE) bench/src/main.ts $(ARGS)
 
 demo: $(STAMP) ## Run a refund from end to end (ARGS=--yes approves by itself)
-	@$(NODE) examples/src/demo.ts $(ARGS)
+	@$(EMBEDDED)/demo.ts $(ARGS)
 
 logs: $(STAMP) ## Follow the logs (S=<service> for one)
 	@$(EMBEDDED)/logs.ts $(S)

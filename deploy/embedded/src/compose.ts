@@ -59,9 +59,22 @@ function composeEnvironment(paths: StackPaths, settings: StackSettings): Record<
   }
 }
 
+/**
+ * Starts the shop of the examples beside the services and lets the http-worker call it, and no other private address, until the next make up.
+ * Resolves with the URL under which the services reach it.
+ */
+export function composeShop(paths: StackPaths, settings: StackSettings): string {
+  const env = composeEnvironment(paths, settings)
+  const allowed = [env['BATON_HTTP_ALLOW'], 'shop'].filter(Boolean).join(',')
+  const args = ['--profile', 'demo', 'up', '--detach', '--build', '--wait', '--no-deps', '--quiet-pull', 'shop', 'http-worker']
+  if (compose(paths, args, { ...env, BATON_HTTP_ALLOW: allowed }) !== 0)
+    throw new StackProblem('The shop of the demo did not come up (see above).')
+  return 'http://shop:8090'
+}
+
 /** Stops and removes the containers; with `volumes` their data too. */
 export function composeDown(paths: StackPaths, { volumes }: { volumes: boolean }): void {
-  const status = compose(paths, ['down', '--remove-orphans', ...(volumes ? ['--volumes'] : [])])
+  const status = compose(paths, ['--profile', '*', 'down', '--remove-orphans', ...(volumes ? ['--volumes'] : [])])
   if (status !== 0) throw new StackProblem('The containers could not be stopped (see above). Does the Docker engine answer?')
 }
 
@@ -72,12 +85,13 @@ export function composeLogs(paths: StackPaths, only: string | undefined): number
 
 /** Prints the containers with their health, and the published probes; 1 when one is not well. */
 export async function composeHealth(paths: StackPaths): Promise<number> {
-  compose(paths, ['ps', '--all', '--format', 'table {{.Service}}\t{{.State}}\t{{.Health}}\t{{.Ports}}'])
-  const listed = spawnSync('docker', [...baseArgs(paths), 'ps', '--all', '--format', '{{.Service}} {{.Health}}'], {
-    env: neutralEnvironment(),
-    encoding: 'utf8',
-  })
-  const healthy = new Set(listed.stdout.split('\n').flatMap((line) => (line.endsWith(' healthy') ? line.split(' ')[0]! : [])))
+  const format = '{{.Service}}|{{.State}}|{{.Health}}|{{.Ports}}'
+  const args = [...baseArgs(paths), '--profile', '*', 'ps', '--all', '--format', format]
+  const { stdout } = spawnSync('docker', args, { env: neutralEnvironment(), encoding: 'utf8' })
+  const rows = stdout.split('\n').flatMap((line) => (line ? [line.split('|')] : []))
+  for (const [name = '', state = '', health = '', ports = ''] of [['service', 'state', 'health', 'ports'], ...rows])
+    console.log(`${name.padEnd(18)}${state.padEnd(12)}${health.padEnd(12)}${ports}`.trimEnd())
+  const healthy = new Set(rows.flatMap(([name, , health]) => (name && health === 'healthy' ? [name] : [])))
   const offset = readState(paths)?.portOffset ?? 0
   const published = await Promise.all(
     (['orchestrator', 'fanout'] as const).map((service) => probe('127.0.0.1', SERVICES[service] + offset, '/health')),
