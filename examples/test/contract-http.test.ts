@@ -18,7 +18,7 @@ async function serve(request: StubRequest): Promise<StubAnswer> {
     return seen.length <= Number(a)
       ? { status: Number(b), headers: { 'retry-after': url.searchParams.get('after') ?? '0' } }
       : { body: { tries: seen.length } }
-  if (what === 'slow') await new Promise((resolve) => setTimeout(resolve, Number(a)))
+  if (what === 'slow') await new Promise((resolve) => setTimeout(resolve, Number(a)).unref())
   if (what === 'big') return { body: { text: 'x'.repeat(Number(a)) } }
   if (what === 'redirect') return { status: 302, headers: { location: url.searchParams.get('to')! } }
   if (what === 'text') return { body: 'plain text' }
