@@ -98,6 +98,22 @@ t.test('an Idempotency-Key starts one run, however often and at once it is sent'
   t.ok(await key('viewer'))
 })
 
+t.test('a repeated request gets its run, also when the workflow has changed or was archived since', async (t) => {
+  const { post, ask, save } = await startOrchestrator(t)
+  const steps = { a: { set: { x: 1 } } }
+  await save({ steps }, 'changing')
+  const start = (headers: Record<string, string>) => post('/api/v1/workflows/changing/runs', { input: { n: 1 } }, { headers })
+  const first = await start({ 'idempotency-key': 'once' })
+  t.equal(first.status, 202)
+  await save({ steps, input: { type: 'object', required: ['m'] } }, 'changing')
+  t.match(await start({ 'idempotency-key': 'once' }), { status: 200, body: { id: first.body.id } })
+  t.equal((await start({ 'idempotency-key': 'other' })).status, 422)
+  await ask('DELETE', '/api/v1/workflows/changing')
+  t.match(await start({ 'idempotency-key': 'once' }), { status: 200, body: { id: first.body.id } })
+  t.equal((await start({ 'idempotency-key': 'other' })).status, 409)
+  t.equal((await start({})).status, 409)
+})
+
 t.test('a batch starts in order, or not at all', async (t) => {
   const { post, get, save } = await startOrchestrator(t)
   await save({ input: { type: 'object', properties: { n: { type: 'integer' } } }, ...TINY }, 'tiny')

@@ -1,7 +1,7 @@
 /** Starting runs, one or many. The hot path: nothing is parsed twice, plans come from the cache, inserts are grouped. */
 import { type Json, LIMITS, type ProblemError, Run } from '@baton/contracts'
 import { problem } from '@baton/runtime'
-import { getRunsByIds } from '@baton/store'
+import { findFirstRuns, getRunsByIds, type Sql } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Deps } from '../app.ts'
@@ -39,10 +39,16 @@ export function startRoutes(app: FastifyInstance, { sql, settings, getPlan, star
     bodyLimit: settings.BATON_RUN_INPUT_BYTES_MAX + ENVELOPE_BYTES,
     limitName: 'BATON_RUN_INPUT_BYTES_MAX',
     find: ({ caller, params, request }) => resolve(caller, params.name, wantedOf(request.body)),
-    check: refuseArchived,
+    // A repeated request is answered with its run, whatever became of the workflow since.
+    check: (found, call) => (call.request.headers['idempotency-key'] === undefined ? refuseArchived(found, call) : undefined),
     async handle({ caller, params, query, body, found, request, reply }) {
       const { plan } = await getPlan(caller.namespace, params.name, found.checksum)
       const checked = readInput(plan, body.input, '/input', limits)
+      if (found.archived || 'errors' in checked) {
+        const first = await findFirstRun(sql, { namespace: caller.namespace, workflow: params.name, ...idempotencyOf(request, body) })
+        if (first) return showRun(reply, caller.namespace, first, query.wait)
+        refuseArchived(found, { params })
+      }
       if ('errors' in checked) throw invalidInput(checked.errors)
       const { labels, priority } = body
       const run: RunToStart = {
@@ -62,6 +68,13 @@ export function startRoutes(app: FastifyInstance, { sql, settings, getPlan, star
       return showRun(reply, caller.namespace, started.id, started.outcome === 'known' ? query.wait : undefined)
     },
   })
+}
+
+/** The run that this very request started before, by its Idempotency-Key. */
+async function findFirstRun(sql: Sql, request: Pick<RunToStart, 'namespace' | 'workflow' | 'idempotency'>): Promise<string | undefined> {
+  if (!request.idempotency) return undefined
+  const first = (await findFirstRuns(sql, [request])).get(request)
+  return first?.bodyHash === request.idempotency.bodyHash ? first.runId : undefined
 }
 
 /** POST /workflows/{name}/runs/batch. */
