@@ -258,7 +258,7 @@ async function asking(t: Test, contract: Contract) {
 async function later(t: Test, { call }: Contract) {
   const bodies: Record<string, unknown> = {
     forEach: { in: '${{ input.list }}', steps: { i: set() } },
-    loop: { steps: { i: set() }, max: 2 },
+    loop: { steps: { i: set() }, until: 'true', max: 2 },
     workflow: { name: 'other' },
     waitFor: { event: 'x' },
     emit: { type: 'x' },
