@@ -6,9 +6,6 @@ MANIFESTS := pnpm-lock.yaml pnpm-workspace.yaml package.json $(wildcard packages
 	deploy/embedded/package.json examples/package.json bench/package.json
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
-ifneq ($(wildcard node_modules/.baton-lib),)
-export LD_LIBRARY_PATH := $(CURDIR)/node_modules/.baton-lib:$(LD_LIBRARY_PATH)
-endif
 export TURBO_TELEMETRY_DISABLED := 1
 # by path: make looks commands up on the PATH it was started with, where an older Node may stand
 NODE := node_modules/.bin/node --conditions=@baton/source

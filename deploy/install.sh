@@ -26,38 +26,58 @@ explain() { # $1: what could not be done; looks for the usual reasons
   if [ "${free_kb:-0}" -lt 100000 ] || grep -q ENOSPC "$log"; then
     fail "$1: the disk that holds $(pwd) is full ($((free_kb / 1024)) MB free, about 1 GB is needed). Make room, then run the command again."
   fi
-  if grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT|fetch failed|META_FETCH_FAIL' "$log"; then
-    fail "$1: the npm registry cannot be reached (is there no network, or a proxy to set?). Run the command again when it can."
+  if grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT|fetch failed|META_FETCH_FAIL|Temporary failure resolving|Could not connect|Unable to connect' "$log"; then
+    fail "$1: the package registry cannot be reached (is there no network, or a proxy to set?). Run the command again when it can."
   fi
   fail "$1 (see the lines above)."
 }
 
 log=$(mktemp "${TMPDIR:-/tmp}/baton-install.XXXXXX")
 trap 'rm -f "$log"' EXIT
+
+# Node 26 links libatomic, which a minimal Debian lacks; it has to be there before packages run their scripts with that Node
+lib=
+bring_libatomic() {
+  if [ "$(id -u)" = 0 ]; then
+    echo 'Node 26 needs libatomic1; apt-get installs it …'
+    { apt-get install -y -qq libatomic1 || { apt-get update -qq && apt-get install -y -qq libatomic1; }; } >"$log" 2>&1 && return
+  else
+    lib="$(pwd)/node_modules/.baton-lib"
+    if [ ! -e "$lib/libatomic.so.1" ]; then
+      echo "Node 26 needs libatomic1; apt-get unpacks it into $lib …"
+      work=$(mktemp -d)
+      mkdir -p "$lib"
+      ( cd "$work" && apt-get download libatomic1 && dpkg-deb -x libatomic1*.deb . && find . -name 'libatomic.so*' -exec cp -P {} "$lib/" \; ) >"$log" 2>&1 || true
+      rm -rf "$work"
+    fi
+    LD_LIBRARY_PATH="$lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; export LD_LIBRARY_PATH
+    [ -e "$lib/libatomic.so.1" ] && return
+  fi
+  cat "$log"
+  explain 'libatomic1, which Node 26 needs, could not be brought'
+}
+has_libatomic() {
+  for file in /lib/libatomic.so.1 /lib64/libatomic.so.1 /usr/lib/libatomic.so.1 /usr/lib64/libatomic.so.1 /lib/*/libatomic.so.1 /usr/lib/*/libatomic.so.1; do
+    if [ -e "$file" ]; then return 0; fi
+  done
+  return 1
+}
+if [ "$(uname -s)" = Linux ] && command -v apt-get >/dev/null 2>&1 && ! has_libatomic; then bring_libatomic; fi
+
 echo "Installing the dependencies into node_modules (the first time takes a minute) …"
 rm -f "$STAMP"
 status="$log.status"
 { npx --yes "$PNPM" install --frozen-lockfile --config.confirmModulesPurge=false --config.minimumReleaseAge=0 2>&1 9>&- || echo $? >"$status"; } | tee "$log"
 if [ -f "$status" ]; then rm -f "$status"; explain 'The dependencies could not be installed'; fi
 
-# Node 26 links libatomic, which a minimal Debian lacks
-if ! node_modules/.bin/node --version >/dev/null 2>"$log"; then
-  if grep -q libatomic "$log" && command -v apt-get >/dev/null 2>&1; then
-    echo 'Node 26 needs libatomic1; apt-get brings it …'
-    if [ "$(id -u)" = 0 ]; then
-      { apt-get install -y -qq libatomic1 || { apt-get update -qq && apt-get install -y -qq libatomic1; }; } >"$log" 2>&1 || { cat "$log"; explain 'libatomic1 could not be installed'; }
-    else
-      work=$(mktemp -d)
-      { cd "$work" && apt-get download libatomic1 && dpkg-deb -x libatomic1*.deb .; } >"$log" 2>&1 || { cat "$log"; explain 'libatomic1 could not be brought'; }
-      cd - >/dev/null
-      mkdir -p node_modules/.baton-lib
-      find "$work" -name 'libatomic.so*' -exec cp -P {} node_modules/.baton-lib/ \;
-      rm -rf "$work"
-      LD_LIBRARY_PATH="$(pwd)/node_modules/.baton-lib"; export LD_LIBRARY_PATH
-    fi
-  fi
-  node_modules/.bin/node --version >/dev/null 2>"$log" || { cat "$log"; fail 'Node 26 from npm does not run on this machine (see the lines above).'; }
+if [ -n "$lib" ]; then
+  # whoever calls node_modules/.bin/node finds the library that is not installed on this machine
+  node=$(readlink -f node_modules/.bin/node)
+  rm -f node_modules/.bin/node
+  printf '#!/bin/sh\nLD_LIBRARY_PATH="%s${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"; export LD_LIBRARY_PATH\nexec "%s" "$@"\n' "$lib" "$node" >node_modules/.bin/node
+  chmod 755 node_modules/.bin/node
 fi
+node_modules/.bin/node --version >/dev/null 2>"$log" || { cat "$log"; fail 'Node 26 from npm does not run on this machine (see the lines above).'; }
 # the command on the PATH of the workspace: as a dependency of the root it would count as one of every package
 ln -sf ../../packages/cli/bin/baton.js node_modules/.bin/baton
 touch "$STAMP"
