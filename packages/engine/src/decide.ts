@@ -25,7 +25,8 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
     approvalsClosed: [],
     blobs: new Map(),
   }
-  const d: Deciding = { state, ctx, decision, queue: [], sent: new Set(), timers: new Map() }
+  // What a process knows of Postgres' clock may be a little behind that of the one before it: the time of a run never goes back.
+  const d: Deciding = { state, ctx: { ...ctx, now: Math.max(ctx.now, state.at) }, decision, queue: [], sent: new Set(), timers: new Map() }
   const resend = new Set<string>()
   let resendAll = false
   for (const fact of facts) {
@@ -110,6 +111,8 @@ function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): v
   if (path === '') return endRun(d, 'timed_out', errorOf('BTN_RUN_TIMEOUT', 'the run took longer than its timeout'))
   const step = d.state.steps.get(path)
   if (!step || hasEnded(step) || step.generation !== fact.generation || step.attempt !== fact.attempt) return
+  // It is due by Postgres' clock, whatever this process thinks that it says.
+  if (step.dueAt !== undefined) d.ctx = { ...d.ctx, now: Math.max(d.ctx.now, step.dueAt) }
   if (timer === 'timeout' && step.inner) return failScope(d, step, errorOf('BTN_TIMEOUT', `step ${path} took longer than its timeout`))
   if (timer === 'timeout' && step.status === 'waiting')
     return failStep(d, step, errorOf('BTN_TIMEOUT', `step ${path} took longer than its timeout`), false)

@@ -57,6 +57,8 @@ export interface RunState {
   plan: Plan
   header: RunHeader
   seq: number
+  /** When the last event was: no later one is put before it. */
+  at: number
   status: RunStatus
   /** What `paused` goes back to. */
   pausedFrom?: RunStatus
@@ -78,6 +80,7 @@ export function createState(plan: Plan, header: RunHeader): RunState {
     plan,
     header,
     seq: 0,
+    at: header.createdAt,
     status: 'queued',
     output: null,
     error: null,
@@ -139,6 +142,7 @@ export function isSatisfied(step: StepState): boolean {
 export function applyEvent(state: RunState, event: StoredEvent): void {
   if (event.seq !== state.seq + 1) throw new Error(`run ${state.header.runId}: event ${event.seq} does not follow ${state.seq}`)
   state.seq = event.seq
+  state.at = Math.max(state.at, event.at)
   if (event.path === '') applyRunEvent(state, event)
   else if (event.type.startsWith('step.')) applyStepEvent(state, event)
 }

@@ -5,6 +5,9 @@ export interface ServerClock {
   observe(at: number): void
 }
 
+/** Further back than an answer is ever late: the clocks have moved. */
+const JUMP_MS = 1_000
+
 /** Starts at an offset of zero; a jump of either clock is followed at the next observation. */
 export function createServerClock(): ServerClock {
   let offsetMs = 0
@@ -12,8 +15,8 @@ export function createServerClock(): ServerClock {
     now: () => Date.now() + Math.round(offsetMs),
     observe(at) {
       const seen = at - Date.now()
-      // One observation is late by half a round trip: smooth small differences, follow large ones at once.
-      offsetMs = Math.abs(seen - offsetMs) > 50 ? seen : offsetMs * 0.9 + seen * 0.1
+      // An answer comes late, never early: the latest time seen is the truest, and an earlier one counts for little.
+      offsetMs = seen > offsetMs || offsetMs - seen > JUMP_MS ? seen : offsetMs * 0.99 + seen * 0.01
     },
   }
 }
