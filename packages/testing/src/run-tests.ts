@@ -8,6 +8,7 @@ import { globSync, mkdirSync, statSync } from 'node:fs'
 import { delimiter, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { bringRedisServer, StackProblem } from '@baton/embedded'
+import { engineAnswers, startPostgresContainer } from './start-container.ts'
 import { startPostgres } from './start-postgres.ts'
 
 const ROOT = resolve(import.meta.dirname, '../../..')
@@ -32,9 +33,23 @@ async function prepare(): Promise<{ env: NodeJS.ProcessEnv; stop(): Promise<void
     throw error
   })
   if (env['DATABASE_URL']) return { env, stop: async () => {} }
-  const server = await startPostgres({ settings: { max_connections: '500' } })
+  const server = await startServer()
   env['DATABASE_URL'] = server.url
   return { env, stop: () => server.stop() }
+}
+
+/** A container where a Docker engine answers (BATON_TEST_SERVERS=embedded does without), else the PostgreSQL of the embedded stack. */
+async function startServer(): Promise<{ url: string; stop(): Promise<void> }> {
+  const embedded = () => startPostgres({ settings: { max_connections: '500' } })
+  if (process.env['BATON_TEST_SERVERS'] === 'embedded' || !(await engineAnswers())) return embedded()
+  try {
+    const server = await startPostgresContainer()
+    say('PostgreSQL runs in a container')
+    return server
+  } catch (error) {
+    say(`PostgreSQL could not be started in a container (${(error as Error).message}); the embedded one is taken`)
+    return embedded()
+  }
 }
 
 /** tap in a process group of its own, so that a signal can end it with all that it started. */
