@@ -21,6 +21,7 @@ export const EVENT_TYPES = [
   'step.started',
   'step.retrying',
   'step.waiting',
+  'step.ending',
   'step.succeeded',
   'step.failed',
   'step.skipped',

@@ -1,9 +1,9 @@
 /** Approvals: how the question is put, and what its decision or its silence means. */
-import type { InboxFact, Json } from '@baton/contracts'
+import type { Json } from '@baton/contracts'
 import { idOf, parseDuration } from '@baton/contracts'
-import { clearTimer, type Deciding, emit, errorOf, setTimer, timeText } from './deciding.ts'
+import { type ApprovalDecided, clearTimer, type Deciding, emit, errorOf, setTimer, timeText } from './deciding.ts'
 import type { ApprovalOpening } from './decision.ts'
-import { approvalIdOf, endStep, failStep } from './end-step.ts'
+import { approvalIdOf, endStep, failStep, recordDecision } from './end-step.ts'
 import { ExpressionError } from './expression-error.ts'
 import type { ApprovalPlan, Env } from './plan.ts'
 import type { StepState } from './state.ts'
@@ -74,19 +74,19 @@ function deadlineOf(d: Deciding, step: StepState, timeout: Json | undefined): nu
 }
 
 /** Takes the outcome that was decided by votes. */
-export function takeDecision(d: Deciding, step: StepState, fact: Extract<InboxFact, { kind: 'approval-decided' }>): void {
-  const { decision, comment, data, decidedBy } = fact
-  const decidedAt = timeText(fact.decidedAt)
-  emit(d, 'approval.decided', step.path, { approval: idOf('approval', fact.approvalId), decision, comment, data, decidedBy, decidedAt })
+export function takeDecision(d: Deciding, step: StepState, fact: ApprovalDecided): void {
+  const { decision, comment, decidedBy } = fact
+  const output = recordDecision(d, step, fact)
   clearTimer(d, step.path, 'approval')
-  const output = { decision, comment, data, decidedBy, decidedAt }
   finish(d, step, output, fact.rejects, `${decidedBy.at(-1) ?? 'somebody'} decided "${decision}"${comment ? `: ${comment}` : ''}`)
 }
 
-/** Its deadline has passed: `onTimeout` says what that means. */
+/** Its deadline has passed: `onTimeout` says what that means, unless people have decided before. */
 export function expireApproval(d: Deciding, step: StepState): void {
   const body = step.step.body as ApprovalPlan
   const approval = approvalIdOf(step)
+  const decided = d.decided.find((fact) => idOf('approval', fact.approvalId) === approval)
+  if (decided) return takeDecision(d, step, decided)
   const option =
     body.onTimeout === 'fail'
       ? undefined

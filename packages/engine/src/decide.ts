@@ -25,8 +25,16 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
     approvalsClosed: [],
     blobs: new Map(),
   }
-  // What a process knows of Postgres' clock may be a little behind that of the one before it: the time of a run never goes back.
-  const d: Deciding = { state, ctx: { ...ctx, now: Math.max(ctx.now, state.at) }, decision, queue: [], sent: new Set(), timers: new Map() }
+  const d: Deciding = {
+    state,
+    // What a process knows of Postgres' clock may be a little behind that of the one before it: the time of a run never goes back.
+    ctx: { ...ctx, now: Math.max(ctx.now, state.at) },
+    decision,
+    queue: [],
+    sent: new Set(),
+    timers: new Map(),
+    decided: facts.filter((fact) => fact.kind === 'approval-decided'),
+  }
   const resend = new Set<string>()
   let resendAll = false
   for (const fact of facts) {
@@ -106,10 +114,11 @@ function takeApproval(d: Deciding, fact: Extract<InboxFact, { kind: 'approval-de
 
 function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): void {
   const { path, timer } = fact
+  const step = d.state.steps.get(path)
+  if (step && isOvertaken(step, fact)) return
   clearTimer(d, path, timer)
   if (d.state.status === 'paused') return // fires at resume, which sets it again
   if (path === '') return endRun(d, 'timed_out', errorOf('BTN_RUN_TIMEOUT', 'the run took longer than its timeout'))
-  const step = d.state.steps.get(path)
   if (!step || hasEnded(step) || step.generation !== fact.generation || step.attempt !== fact.attempt) return
   // It is due by Postgres' clock, whatever this process thinks that it says.
   if (step.dueAt !== undefined) d.ctx = { ...d.ctx, now: Math.max(d.ctx.now, step.dueAt) }
@@ -123,6 +132,12 @@ function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): v
   }
 }
 
+/** True when the row of this timer is by now that of a later attempt: a fact that comes this late must not take it away. */
+function isOvertaken(step: StepState, fact: Extract<EngineFact, { kind: 'timer' }>): boolean {
+  if (step.generation === fact.generation && step.attempt === fact.attempt) return false
+  return awaitedTimer(step) === fact.timer
+}
+
 function tryAgain(d: Deciding, step: StepState): void {
   emit(d, 'step.scheduled', step.path, { generation: step.generation, attempt: step.attempt + 1 })
   sendWork(d, step)
@@ -133,16 +148,19 @@ function resumeRun(d: Deciding, by: string): void {
   emit(d, 'run.resumed', '', { by, from: 'paused', to: state.pausedFrom ?? 'running' })
   if (state.plan.timeoutMs !== undefined) setRunTimer(d, state.header.createdAt + state.plan.timeoutMs)
   for (const step of [...state.waiting, ...state.retrying]) {
-    if (step.dueAt !== undefined) setTimer(d, step, timerOf(step), step.dueAt)
+    if (step.dueAt !== undefined) setTimer(d, step, awaitedTimer(step)!, step.dueAt)
   }
   if (d.state.status === 'queued') return startRun(d)
   queueOpen(d, state.root)
 }
 
-function timerOf(step: StepState): TimerKind {
+/** Which timer moves the step, if one does. */
+function awaitedTimer(step: StepState): TimerKind | undefined {
+  if (step.inner) return step.step.timeoutMs === undefined || hasEnded(step) ? undefined : 'timeout'
+  if (step.dueAt === undefined) return undefined
   if (step.status === 'retrying') return 'retry'
   if (step.waitingFor?.kind === 'approval') return 'approval'
-  return step.waitingFor && Date.parse(step.waitingFor.until) > step.dueAt! ? 'timeout' : 'wait'
+  return step.waitingFor && Date.parse(step.waitingFor.until) > step.dueAt ? 'timeout' : 'wait'
 }
 
 function queueOpen(d: Deciding, scope: ScopeState): void {
@@ -164,20 +182,27 @@ function drain(d: Deciding): void {
   d.queue.length = 0
 }
 
-/** Sends again what is scheduled and not ended. When the run is ending, a call that was lost is over. */
+/** Sends again what is scheduled and not ended. When the run is ending nothing is sent again, and a call that was looked for in vain is over. */
 function sendAgain(d: Deciding, calls: Set<string> | 'all'): void {
+  if (calls === 'all' && d.state.ending) return
   for (const step of [...d.state.inFlight]) {
     if (d.sent.has(step)) continue
     const id = callIdOf({ runId: d.state.header.runId, path: step.path, generation: step.generation, attempt: step.attempt })
     if (calls !== 'all' && !calls.has(id)) continue
-    if (calls !== 'all' && d.state.ending) cancelStep(d, step)
+    if (d.state.ending) cancelStep(d, step)
     else sendWork(d, step, true)
   }
 }
 
-/** `waiting` when nothing is in flight or in backoff and something waits; `running` otherwise. */
+/**
+ * `waiting` when nothing is in flight or in backoff and something waits; `running` otherwise. A run that is ending counts as running, whatever
+ * it was: it waits for its calls alone, and the reconciler looks for lost calls in running runs.
+ */
 function settleStatus(d: Deciding): void {
   const { state } = d
+  if (state.ending && (state.status === 'waiting' || state.status === 'paused')) {
+    return emit(d, 'run.resumed', '', { from: state.status, to: 'running' })
+  }
   if (state.ending || (state.status !== 'running' && state.status !== 'waiting')) return
   const active = state.inFlight.size > 0 || state.retrying.size > 0
   if (state.status === 'running' && !active && state.waiting.size > 0) emit(d, 'run.waiting', '', {})

@@ -1,11 +1,11 @@
 /** The workbench of one decision: its state, what it has decided so far, and how events are put down. */
 
 import { createHash } from 'node:crypto'
-import type { BatonError, BlobRef, EventType, Json, StoredEvent } from '@baton/contracts'
+import type { BatonError, BlobRef, EventType, InboxFact, Json, StoredEvent } from '@baton/contracts'
 import { isBlobRef } from '@baton/contracts'
 import { BlobsNeeded, type DecideContext, type Decision, type TimerKind, type TimerSetting } from './decision.ts'
 import type { Env } from './plan.ts'
-import { applyEvent, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
+import { applyEvent, failureOf, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
 
 export interface Deciding {
   state: RunState
@@ -17,7 +17,11 @@ export interface Deciding {
   sent: Set<StepState>
   /** What becomes of each timer, the last word only: null clears it. */
   timers: Map<string, TimerSetting | { path: string; timer: TimerKind; dueAt: null }>
+  /** Approvals that people have decided, also those whose turn has not come: none of them can expire or be withdrawn any more. */
+  decided: readonly ApprovalDecided[]
 }
+
+export type ApprovalDecided = Extract<InboxFact, { kind: 'approval-decided' }>
 
 /** Puts down the next event of the run and folds it into the state. */
 export function emit(d: Deciding, type: EventType, path: string, data: Record<string, Json>): void {
@@ -141,9 +145,7 @@ export function errorOf(code: string, message: string, more: Partial<BatonError>
 
 /** True when the step's scope, and all around it, still start new steps. */
 export function isLive(d: Deciding, scope: ScopeState): boolean {
-  if (d.state.ending !== undefined) return false
-  for (let at: ScopeState | undefined = scope; at; at = at.owner?.scope) if (at.failing) return false
-  return true
+  return d.state.ending === undefined && failureOf(scope) === undefined
 }
 
 /** True when all that the step depends on has ended and lets it go on; 'skip' when it never will. */

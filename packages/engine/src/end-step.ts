@@ -1,10 +1,10 @@
 /** How steps, scopes and runs end (CONTRACT §3): retries, `onError`, and how far a failure spreads. */
 import type { BatonError, Ending, EventType, Json } from '@baton/contracts'
-import { isTerminal } from '@baton/contracts'
-import { clearTimer, type Deciding, emit, envOf, errorOf, isLive, packed, setTimer, timeText } from './deciding.ts'
+import { idOf, isTerminal } from '@baton/contracts'
+import { type ApprovalDecided, clearTimer, type Deciding, emit, envOf, errorOf, isLive, packed, setTimer, timeText } from './deciding.ts'
 import { ExpressionError } from './expression-error.ts'
 import { evaluateCondition } from './expressions.ts'
-import { hasEnded, isOutside, type ScopeState, type StepState } from './state.ts'
+import { failureOf, hasEnded, isOutside, type ScopeState, type StepState } from './state.ts'
 import { renderTemplate } from './templates.ts'
 
 type End = 'succeeded' | 'failed' | 'skipped' | 'cancelled'
@@ -17,9 +17,13 @@ export function endStep(d: Deciding, step: StepState, end: End, data: Record<str
 
 function putEnd(d: Deciding, step: StepState, end: End, data: Record<string, Json>): void {
   clearTimers(d, step)
-  const startedAt: Record<string, Json> = step.startedAt === null ? {} : { startedAt: timeText(step.startedAt) }
-  emit(d, `step.${end}` as EventType, step.path, { generation: step.generation, attempt: step.attempt, ...startedAt, ...data })
+  emit(d, `step.${end}` as EventType, step.path, { generation: step.generation, attempt: step.attempt, ...startOf(step), ...data })
   for (const index of step.step.dependents) d.queue.push(step.scope.steps[index]!)
+}
+
+/** When the work began is told by its result alone, so the event of that result carries it. */
+function startOf(step: StepState): Record<string, Json> {
+  return step.startedAt === null ? {} : { startedAt: timeText(step.startedAt) }
 }
 
 function clearTimers(d: Deciding, step: StepState): void {
@@ -57,7 +61,13 @@ function retryStep(d: Deciding, step: StepState, error: BatonError): void {
   const delayMs = Math.max(jitter ? d.ctx.random() * full : full, Math.min(error.retryAfterMs ?? 0, maxMs))
   const retryAt = Math.ceil(d.ctx.now + delayMs)
   const { generation, attempt } = step
-  emit(d, 'step.retrying', step.path, { generation, attempt, error: error as unknown as Json, retryAt: timeText(retryAt) })
+  emit(d, 'step.retrying', step.path, {
+    generation,
+    attempt,
+    ...startOf(step),
+    error: error as unknown as Json,
+    retryAt: timeText(retryAt),
+  })
   setTimer(d, step, 'retry', retryAt)
 }
 
@@ -92,8 +102,9 @@ function spreadFailure(d: Deciding, step: StepState, error: BatonError): void {
 /** Ends a container's scope: nothing new starts in it, what waits is cancelled; the container fails when what is in flight has ended. */
 export function failScope(d: Deciding, container: StepState, error: BatonError): void {
   const scope = container.inner
-  if (!scope || scope.failing || hasEnded(container)) return
-  scope.failing = error
+  if (!scope || d.state.ending !== undefined || failureOf(scope) || hasEnded(container)) return
+  const { generation, attempt } = container
+  emit(d, 'step.ending', container.path, { generation, attempt, error: error as unknown as Json })
   cancelWaiting(d, scope)
   finishContainer(d, container, scope)
 }
@@ -103,14 +114,13 @@ export function cancelWaiting(d: Deciding, scope: ScopeState): void {
   for (const step of scope.steps) {
     if (step.status === 'waiting' || step.status === 'retrying' || step.status === 'ready') cancelStep(d, step)
     else if (step.inner && !hasEnded(step)) {
-      step.inner.failing ??= errorOf('BTN_STEP_FAILED', 'the step around it ended')
       cancelWaiting(d, step.inner)
       finishContainer(d, step, step.inner)
     }
   }
 }
 
-/** Cancels one step; its approval is withdrawn. */
+/** Cancels one step; its approval is withdrawn, unless people have just decided it. */
 export function cancelStep(d: Deciding, step: StepState): void {
   if (step.waitingFor?.kind === 'approval') cancelApproval(d, step)
   endStep(d, step, 'cancelled', {})
@@ -119,10 +129,23 @@ export function cancelStep(d: Deciding, step: StepState): void {
 function cancelApproval(d: Deciding, step: StepState): void {
   const approval = approvalIdOf(step)
   const id = approval.slice(4)
+  const decided = d.decided.find((fact) => fact.approvalId === id)
+  if (decided) {
+    recordDecision(d, step, decided)
+    return
+  }
   const opened = d.decision.approvalsOpened.findIndex((opening) => opening.id === id)
   if (opened >= 0) d.decision.approvalsOpened.splice(opened, 1)
   else d.decision.approvalsClosed.push({ id, status: 'cancelled', decision: null })
   emit(d, 'approval.cancelled', step.path, { approval })
+}
+
+/** Puts down what people decided; gives the step's output. */
+export function recordDecision(d: Deciding, step: StepState, fact: ApprovalDecided): Record<string, Json> {
+  const { decision, comment, data, decidedBy } = fact
+  const output = { decision, comment, data, decidedBy, decidedAt: timeText(fact.decidedAt) }
+  emit(d, 'approval.decided', step.path, { approval: idOf('approval', fact.approvalId), ...output })
+  return output
 }
 
 /** The public id of the approval that the step waits for. */
@@ -139,10 +162,10 @@ function finishOwner(d: Deciding, step: StepState): void {
 /** Ends a container whose inner steps have all ended, or whose scope (or run) is ending and has nothing under way any more. */
 function finishContainer(d: Deciding, container: StepState, scope: ScopeState): void {
   if (hasEnded(container)) return
-  if (scope.failing || d.state.ending !== undefined) {
+  if (d.state.ending !== undefined || failureOf(scope)) {
     if (isUnderWay(scope)) return
     const culprit = scope.steps.find((step) => step.status === 'failed' && !step.tolerated)
-    if (d.state.ending === undefined && !container.scope.failing) return failStep(d, container, scope.failing!, false)
+    if (isLive(d, container.scope)) return failStep(d, container, scope.failing!, false)
     if (!culprit) return endStep(d, container, 'cancelled', {})
     const error = errorOf('BTN_STEP_FAILED', `step ${culprit.path} failed`, {
       step: culprit.path,

@@ -99,8 +99,8 @@ function startSwitch(d: Deciding, step: StepState, body: SwitchPlan, env: Env): 
   const index = body.cases.findIndex((candidate) => evaluateCondition(candidate.condition, env))
   const chosen = index >= 0 ? index : body.default ? 'default' : null
   schedule(d, step, { case: chosen })
-  if (step.step.timeoutMs !== undefined) setTimer(d, step, 'timeout', d.ctx.now + step.step.timeoutMs)
   if (!step.inner) return endStep(d, step, 'succeeded', { output: { case: null, outputs: {} } })
+  if (step.step.timeoutMs !== undefined) setTimer(d, step, 'timeout', d.ctx.now + step.step.timeoutMs)
   startScope(d, step.inner)
 }
 

@@ -49,7 +49,7 @@ export interface ScopeState {
   owner?: StepState
   steps: StepState[]
   open: number
-  /** Set when an inner failure (or the container's timeout) ends this scope: nothing new starts in it. */
+  /** Set by step.ending, when an inner failure (or the container's timeout) ends this scope: nothing new starts in it, nor in those inside it. */
   failing?: BatonError
 }
 
@@ -97,7 +97,13 @@ export function createState(plan: Plan, header: RunHeader): RunState {
 }
 
 /** `data` of the event run.created. */
-export function createdDataOf(run: { workflow: string; version: number; labels?: Record<string, string>; priority?: number; startedBy: string }) {
+export function createdDataOf(run: {
+  workflow: string
+  version: number
+  labels?: Record<string, string>
+  priority?: number
+  startedBy: string
+}) {
   const { workflow, version, labels = {}, priority = 5, startedBy } = run
   return { workflow, version, labels, priority, startedBy }
 }
@@ -133,6 +139,12 @@ export function hasEnded(step: StepState): boolean {
   return step.status === 'succeeded' || step.status === 'failed' || step.status === 'skipped' || step.status === 'cancelled'
 }
 
+/** Why the scope, or one around it, is ending; undefined while all of them go on. */
+export function failureOf(scope: ScopeState): BatonError | undefined {
+  for (let at: ScopeState | undefined = scope; at; at = at.owner?.scope) if (at.failing) return at.failing
+  return undefined
+}
+
 /** True when steps that depend on this one may go on. */
 export function isSatisfied(step: StepState): boolean {
   return step.status === 'succeeded' || step.status === 'skipped' || (step.status === 'failed' && step.tolerated)
@@ -162,7 +174,7 @@ function applyRunEvent(state: RunState, event: StoredEvent): void {
       state.status = 'paused'
       break
     case 'run.resumed':
-      state.status = state.status === 'paused' ? (state.pausedFrom ?? 'running') : 'running'
+      state.status = (data.to as RunStatus | undefined) ?? 'running'
       delete state.pausedFrom
       break
     case 'run.ending':
@@ -202,7 +214,11 @@ function applyStepEvent(state: RunState, event: StoredEvent): void {
     case 'step.retrying':
       move(state, step, 'retrying')
       step.error = data.error as BatonError
+      step.startedAt = timeOf(data.startedAt) ?? step.startedAt
       setDue(step, data.retryAt)
+      break
+    case 'step.ending':
+      step.inner!.failing = data.error as unknown as BatonError
       break
     case 'step.succeeded':
     case 'step.failed':

@@ -1,0 +1,262 @@
+/**
+ * The world around one run: Postgres' timers and approvals, the calls that are out, and people. It applies decisions as a commit does, hands
+ * the engine facts, and checks after each decision what must hold at any moment.
+ */
+import assert from 'node:assert/strict'
+import type { ApprovalOption, StoredEvent } from '@baton/contracts'
+import { callIdOf, isTerminal } from '@baton/contracts'
+import {
+  applyEvent,
+  createState,
+  type DecideContext,
+  type Decision,
+  decide,
+  type EngineFact,
+  failureOf,
+  type Plan,
+  type RunState,
+  stepsOf,
+  summaryOf,
+  type TimerSetting,
+} from '@baton/engine'
+
+type Result = Extract<EngineFact, { kind: 'result' }>
+type Decided = Extract<EngineFact, { kind: 'approval-decided' }>
+
+interface ApprovalRow {
+  id: string
+  path: string
+  generation: number
+  options: ApprovalOption[]
+  deadline: number | null
+  status: 'pending' | 'decided' | 'expired' | 'cancelled'
+}
+
+export interface World {
+  state: RunState
+  now: number
+  events: StoredEvent[]
+  timers: Map<string, TimerSetting>
+  approvals: Map<string, ApprovalRow>
+  /** Decisions that were accepted and not applied yet. */
+  inbox: Decided[]
+  /** Results and timers that were handed over once: to be doubled. */
+  past: EngineFact[]
+  /** Calls that were sent, by their ids. */
+  sent: Set<string>
+}
+
+const SETS = ['inFlight', 'waiting', 'retrying'] as const
+const ENDS = ['step.succeeded', 'step.failed', 'step.skipped', 'step.cancelled']
+const STARTS = ['step.scheduled', 'step.waiting', 'step.retrying', 'approval.opened']
+
+/** A run that was created and not started. */
+export function createWorld(plan: Plan, seed: number): World {
+  const runId = `01920000-0000-7000-8000-${String(seed).padStart(12, '0')}`
+  const header = {
+    namespace: 'default',
+    workflow: 'random',
+    version: 1,
+    checksum: 'x',
+    labels: {},
+    priority: 5,
+    startedBy: 'key_1',
+    createdAt: 1_000,
+  }
+  const state = createState(plan, { runId, input: { n: seed % 5 }, ...header })
+  const created: StoredEvent = { runId, seq: 1, type: 'run.created', path: '', at: 1_000, data: {} }
+  applyEvent(state, created)
+  const timers = new Map<string, TimerSetting>()
+  if (plan.timeoutMs !== undefined) {
+    timers.set('run ', { path: '', timer: 'run', generation: 0, attempt: 1, dueAt: 1_000 + plan.timeoutMs })
+  }
+  return { state, now: 1_000, events: [created], timers, approvals: new Map(), inbox: [], past: [], sent: new Set() }
+}
+
+/** Decides and commits. When the commit is void (an approval was decided meanwhile), decides again from Postgres, with what is in the inbox. */
+export function take(world: World, facts: EngineFact[], withInbox = true): Decision {
+  const inbox = withInbox ? world.inbox : []
+  const decision = decideTwice(world, [...inbox, ...facts])
+  const isVoid = decision.approvalsClosed.some(({ id }) => world.approvals.get(id)?.status !== 'pending')
+  if (isVoid) {
+    assert.equal(withInbox, false, 'with the inbox at hand nothing is closed that was decided')
+    world.state = refold(world)
+    return take(world, facts, true)
+  }
+  if (withInbox) world.inbox = []
+  commit(world, decision)
+  check(world, decision)
+  return decision
+}
+
+/** The same state, facts and context give the same decision, whether the state was in memory or comes from its events. */
+function decideTwice(world: World, facts: EngineFact[]): Decision {
+  const context = (): DecideContext => {
+    let ids = 0
+    const prefix = `01920000-0000-7000-9000-${String(world.state.seq).padStart(6, '0')}`
+    return {
+      now: world.now,
+      random: () => 0.5,
+      newUuid: () => `${prefix}${String(++ids).padStart(6, '0')}`,
+      vars: {},
+      blobs: new Map(),
+      inlineBytesMax: 65_536,
+      outputBytesMax: 1_000_000,
+    }
+  }
+  const folded = refold(world)
+  const seq = world.state.seq
+  const wasTerminal = isTerminal(world.state.status)
+  const expected = decide(folded, structuredClone(facts), context())
+  const decision = decide(world.state, facts, context())
+  assert.deepEqual(decision, expected, 'a state out of Postgres decides as the one in memory')
+  for (const [index, event] of decision.events.entries()) assert.equal(event.seq, seq + 1 + index, 'seq has no gap')
+  if (wasTerminal) assert.equal(decision.events.length, 0, 'a terminal run stays as it is')
+  return decision
+}
+
+export function refold(world: World): RunState {
+  const folded = createState(world.state.plan, world.state.header)
+  for (const event of world.events) applyEvent(folded, structuredClone(event))
+  return folded
+}
+
+function commit(world: World, decision: Decision): void {
+  world.events.push(...decision.events)
+  const touched = new Set<string>()
+  for (const { path, timer } of decision.timersCleared) {
+    touched.add(`${timer} ${path}`)
+    world.timers.delete(`${timer} ${path}`)
+  }
+  for (const setting of decision.timersSet) {
+    const key = `${setting.timer} ${setting.path}`
+    assert.ok(!touched.has(key), `timer ${key} is set and cleared, or set twice`)
+    touched.add(key)
+    world.timers.set(key, setting)
+  }
+  for (const { id, path, generation, options, deadline } of decision.approvalsOpened) {
+    world.approvals.set(id, { id, path, generation, options, deadline, status: 'pending' })
+  }
+  for (const { id, status } of decision.approvalsClosed) world.approvals.get(id)!.status = status
+  for (const call of decision.calls) world.sent.add(callIdOf(call))
+}
+
+function check(world: World, decision: Decision): void {
+  const { state } = world
+  const folded = refold(world)
+  assert.deepEqual(summaryOf(folded), summaryOf(state), 'the summary folds to the same')
+  assert.deepEqual(stepsOf(folded), stepsOf(state), 'the steps fold to the same')
+  for (const set of SETS) {
+    assert.deepEqual(
+      [...folded[set]].map(({ path }) => path).sort(),
+      [...state[set]].map(({ path }) => path).sort(),
+      `${set} folds to the same`,
+    )
+  }
+  for (const step of state.inFlight) {
+    assert.ok(world.sent.has(callIdOf({ runId: state.header.runId, ...step })), `the call of ${step.path} was sent`)
+  }
+  checkStatus(state)
+  checkTimers(world)
+  checkApprovals(world)
+  if (decision.events.length > 0) checkHistory(world.events)
+}
+
+/** `waiting` = nothing is ready, running or in backoff and at least one step waits. */
+function checkStatus(state: RunState): void {
+  const active = state.inFlight.size > 0 || state.retrying.size > 0
+  if (state.ending) {
+    assert.ok(active, 'an ending run only waits for what is in flight')
+    assert.equal(state.retrying.size + state.waiting.size, 0, 'nothing waits in an ending run')
+    assert.equal(state.status, 'running', 'an ending run with calls in flight is one that the reconciler looks at')
+  } else if (state.status === 'waiting' || state.status === 'running') {
+    assert.equal(state.status, !active && state.waiting.size > 0 ? 'waiting' : 'running', 'the status is what the contract says')
+    assert.ok(active || state.waiting.size > 0, 'an open run has something that moves it')
+  } else if (isTerminal(state.status)) {
+    for (const step of state.steps.values()) {
+      assert.ok(
+        !['running', 'waiting', 'retrying', 'ready'].includes(step.status),
+        `${step.path} is ${step.status} in a run that has ended`,
+      )
+    }
+  }
+}
+
+/** Rows of `timers` are exactly those that somebody waits for; a paused run may lack some until it is resumed. */
+function checkTimers({ state, timers }: World): void {
+  const expected = new Map<string, [attempt: number, dueAt: number]>()
+  if (isTerminal(state.status)) return assert.equal(timers.size, 0, `timers are left: ${[...timers.keys()]}`)
+  if (state.plan.timeoutMs !== undefined && !state.ending) expected.set('run ', [1, state.header.createdAt + state.plan.timeoutMs])
+  for (const step of [...state.waiting, ...state.retrying]) {
+    if (step.dueAt === undefined) continue
+    const isLate = step.waitingFor?.kind === 'timer' && Date.parse(step.waitingFor.until) > step.dueAt
+    const timer = step.status === 'retrying' ? 'retry' : step.waitingFor?.kind === 'approval' ? 'approval' : isLate ? 'timeout' : 'wait'
+    expected.set(`${timer} ${step.path}`, [step.attempt, step.dueAt])
+  }
+  for (const step of state.steps.values()) {
+    if (!step.inner || step.status !== 'running' || step.step.timeoutMs === undefined || failureOf(step.inner) || state.ending) continue
+    expected.set(`timeout ${step.path}`, [step.attempt, step.scheduledAt! + step.step.timeoutMs])
+  }
+  if (state.status !== 'paused') {
+    for (const [key, [attempt, dueAt]] of expected) {
+      assert.deepEqual([timers.get(key)?.attempt, timers.get(key)?.dueAt], [attempt, dueAt], `timer ${key} is set`)
+    }
+  }
+  const containers = new Set(
+    [...state.steps.values()].filter(({ inner, status }) => inner && status === 'running').map(({ path }) => `timeout ${path}`),
+  )
+  for (const key of timers.keys()) assert.ok(expected.has(key) || key === 'run ' || containers.has(key), `nobody waits for timer ${key}`)
+}
+
+function checkApprovals({ state, approvals, inbox }: World): void {
+  const asked = new Set([...state.waiting].flatMap(({ waitingFor }) => (waitingFor?.kind === 'approval' ? [waitingFor.approval] : [])))
+  for (const { id, path, status } of approvals.values()) {
+    const isOpen = status === 'pending' || inbox.some((fact) => fact.approvalId === id)
+    assert.equal(asked.has(`apr_${id}`), isOpen, `the approval of ${path} is ${status}`)
+  }
+}
+
+function checkHistory(events: StoredEvent[]): void {
+  const ended = new Set<string>()
+  let ending = false
+  let terminal = false
+  for (const { type, path, data } of events) {
+    assert.ok(!terminal, `${type} ${path} after the end of the run`)
+    if (type === 'run.ending') ending = true
+    assert.ok(!ending || !STARTS.includes(type), `${type} ${path} while the run is ending`)
+    if (/^run\.(succeeded|failed|cancelled|timed_out)$/.test(type)) terminal = true
+    const instance = `${path} ${data.generation}`
+    if (type.startsWith('step.')) assert.ok(!ended.has(instance), `${type} ${path} after the step's end`)
+    if (ENDS.includes(type)) ended.add(instance)
+  }
+}
+
+/** The answer of a call that is in flight. */
+export function resultOf(world: World, path: string, outcome: Result['outcome']): Result {
+  const { generation, attempt } = world.state.steps.get(path)!
+  return { kind: 'result', path, generation, attempt, startedAt: world.now, outcome }
+}
+
+/** Somebody votes, which decides at once; the row is closed and the inbox knows it. */
+export function vote(world: World, approval: ApprovalRow, option: ApprovalOption): void {
+  if (approval.status !== 'pending' || (approval.deadline !== null && approval.deadline <= world.now)) return
+  approval.status = 'decided'
+  const { id: approvalId, path, generation } = approval
+  const said = {
+    decision: option.id,
+    rejects: option.rejects === true,
+    comment: null,
+    data: null,
+    decidedBy: ['ann'],
+    decidedAt: world.now,
+  }
+  world.inbox.push({ kind: 'approval-decided', path, generation, approvalId, ...said })
+}
+
+/** Timers that Postgres gives out: those of a paused run wait. */
+export function dueTimers(world: World): Extract<EngineFact, { kind: 'timer' }>[] {
+  if (world.state.status === 'paused') return []
+  return [...world.timers.values()]
+    .filter(({ dueAt }) => dueAt <= world.now)
+    .map(({ path, timer, generation, attempt }) => ({ kind: 'timer', path, timer, generation, attempt }))
+}
