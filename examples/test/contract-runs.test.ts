@@ -1,17 +1,25 @@
 /** Starting, waiting for and finding runs. */
 import { type Test, test } from 'tap'
+import { judgeExpressions } from './contract-expressions.ts'
 import { type Contract, expectProblem, type Loose, must, openContract } from './contract-harness.ts'
+import { judgeHttp } from './contract-http.ts'
+import { judgeRunViews } from './contract-run-views.ts'
+import { judgeSteps } from './contract-steps.ts'
 
 const RUN_ID = /^run_[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 const set = (x: unknown = 1) => ({ set: { x } })
 const GATE = { approval: { title: 'Go on?', assignees: ['role:admin'], allowSelf: true } }
 
-test('runs', { timeout: 60_000 }, async (t) => {
+test('runs', { timeout: 110_000 }, async (t) => {
   const contract = await openContract(t)
   await t.test('start once for an idempotency key', (t) => idempotency(t, contract))
   await t.test('start in batches', (t) => batches(t, contract))
   await t.test('can be waited for', (t) => waiting(t, contract))
   await t.test('are found by their filters', (t) => filters(t, contract))
+  await t.test('a run', (t) => judgeRunViews(t, contract))
+  await t.test('expressions', (t) => judgeExpressions(t, contract))
+  await t.test('steps', (t) => judgeSteps(t, contract))
+  await t.test('the http kind', (t) => judgeHttp(t, contract))
 })
 
 async function idempotency(t: Test, { call, saveSteps, makeKey }: Contract) {

@@ -1,5 +1,6 @@
 /** Saving, checking, versions, tags, archiving, keys, secrets, variables, and what the service says of itself. */
 import { type Test, test } from 'tap'
+import { judgeDefinitions } from './contract-definitions.ts'
 import { type Contract, expectProblem, freshName, type Loose, must, openContract } from './contract-harness.ts'
 
 const SET = { set: { x: 1 } }
@@ -14,6 +15,7 @@ test('workflows', { timeout: 60_000 }, async (t) => {
   await t.test('lists are newest first and stable under inserts', (t) => listing(t, contract))
   await t.test('variables and secrets', (t) => values(t, contract))
   await t.test('the service tells what it is', (t) => itself(t, contract))
+  await t.test('definitions that are wrong', (t) => judgeDefinitions(t, contract))
 })
 
 async function saving(t: Test, { call, save, list }: Contract) {

@@ -1,6 +1,6 @@
 /** What `${{ … }}` gives: types, texts, missing fields, numbers, times, and what it may cost. */
-import { type Test, test } from 'tap'
-import { type Contract, expectProblem, freshName, type Loose, openContract } from './contract-harness.ts'
+import type { Test } from 'tap'
+import { type Contract, expectProblem, freshName, type Loose } from './contract-harness.ts'
 
 const INPUT = {
   s: 'text',
@@ -14,14 +14,14 @@ const INPUT = {
   umlaut: 'Zürich 🚲',
 }
 
-test('expressions', { timeout: 60_000 }, async (t) => {
-  const contract = await openContract(t)
+/** Expressions. */
+export async function judgeExpressions(t: Test, contract: Contract): Promise<void> {
   await t.test('keep their type alone, and join as text', (t) => gives(t, contract))
   await t.test('that cannot be evaluated fail their step', (t) => fails(t, contract))
   await t.test('know the run, the workflow and the time', (t) => variables(t, contract))
   await t.test('are conditions with and without ${{ }}', (t) => conditions(t, contract))
   await t.test('in the output of a run fail the run', (t) => outputs(t, contract))
-})
+}
 
 /** Each text with what it must give, in one run. */
 const TABLE: [string, unknown][] = [

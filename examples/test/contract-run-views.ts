@@ -1,20 +1,20 @@
 /** What a run shows of itself, and how it is cancelled, paused and resumed. */
 import { until } from '@baton/testing'
-import { type Test, test } from 'tap'
-import { type Contract, expectProblem, type Loose, must, openContract } from './contract-harness.ts'
+import type { Test } from 'tap'
+import { type Contract, expectProblem, type Loose, must } from './contract-harness.ts'
 
 const RUN_ID = /^run_[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/
 const set = (x: unknown = 1) => ({ set: { x } })
 const GATE = { approval: { title: 'Go on?', assignees: ['role:admin'], allowSelf: true } }
 
-test('a run', { timeout: 60_000 }, async (t) => {
-  const contract = await openContract(t)
+/** What one run shows, and how it is steered. */
+export async function judgeRunViews(t: Test, contract: Contract): Promise<void> {
   await t.test('has a shape', (t) => shapes(t, contract))
   await t.test('tells what happened in events', (t) => happened(t, contract))
   await t.test('tells its graph, its definition and what it waits for', (t) => views(t, contract))
   await t.test('is cancelled, paused and resumed', (t) => steering(t, contract))
-})
+}
 
 async function shapes(t: Test, { saveSteps, start, ended, step, list, namespace }: Contract) {
   const name = await saveSteps([

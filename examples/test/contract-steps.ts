@@ -1,13 +1,13 @@
 /** Order, joins, skips and errors of steps, and the kinds set, switch, wait, fail and agent. */
 import { stubServer } from '@baton/testing'
-import { type Test, test } from 'tap'
-import { type Contract, expectProblem, freshName, type Loose, must, openContract } from './contract-harness.ts'
+import type { Test } from 'tap'
+import { type Contract, expectProblem, freshName, type Loose, must } from './contract-harness.ts'
 
 const set = (x: unknown = 1) => ({ set: { x } })
 const FAIL = { fail: { code: 'OUT_OF_STOCK', message: 'none left' } }
 
-test('steps', { timeout: 60_000 }, async (t) => {
-  const contract = await openContract(t)
+/** Steps. */
+export async function judgeSteps(t: Test, contract: Contract): Promise<void> {
   await t.test('run in the order that they need', (t) => ordering(t, contract))
   await t.test('are skipped, joined and tolerated', (t) => satisfying(t, contract))
   await t.test('that fail end the run', (t) => failing(t, contract))
@@ -15,7 +15,7 @@ test('steps', { timeout: 60_000 }, async (t) => {
   await t.test('of kind wait and their timeouts', (t) => waiting(t, contract))
   await t.test('of kind agent ask a model', (t) => asking(t, contract))
   await t.test('that do not run yet are refused when saved', (t) => later(t, contract))
-})
+}
 
 /** The steps of a run by path. */
 async function stepsOf({ list }: Contract, run: Loose): Promise<Record<string, Loose>> {

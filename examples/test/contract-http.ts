@@ -1,7 +1,7 @@
 /** The http kind: what is sent, what comes back, what is tried again, and what stays secret. */
 import { findFreePort, type StubAnswer, type StubRequest, type StubServer, stubServer } from '@baton/testing'
-import { type Test, test } from 'tap'
-import { type Contract, type Loose, must, openContract } from './contract-harness.ts'
+import type { Test } from 'tap'
+import { type Contract, type Loose, must } from './contract-harness.ts'
 
 const tries = new Map<string, StubRequest[]>()
 
@@ -27,8 +27,8 @@ async function serve(request: StubRequest): Promise<StubAnswer> {
   return { body: { ok: true } }
 }
 
-test('http', { timeout: 60_000 }, async (t) => {
-  const contract = await openContract(t)
+/** The http kind. */
+export async function judgeHttp(t: Test, contract: Contract): Promise<void> {
   const stub = await stubServer(t, serve)
   await t.test('sends what the step says', (t) => sends(t, contract, stub))
   await t.test('gives what came back', (t) => receives(t, contract, stub))
@@ -37,7 +37,7 @@ test('http', { timeout: 60_000 }, async (t) => {
   await t.test('keeps large outputs whole', (t) => blobs(t, contract, stub))
   await t.test('uses secrets and never shows them', (t) => secrets(t, contract, stub))
   await t.test('calls no address that it may not', (t) => refuses(t, contract, stub))
-})
+}
 
 /** Runs one http step; gives the run, the step and its output. */
 async function one({ runSteps, call }: Contract, http: Record<string, unknown>, rest: Record<string, unknown> = {}, input: unknown = {}) {

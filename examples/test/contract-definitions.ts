@@ -1,12 +1,12 @@
 /** Every mistake in a definition is refused with its code and its place. */
-import { type Test, test } from 'tap'
-import { type CallOptions, type Contract, expectProblem, freshName, must, openContract, type Wrong } from './contract-harness.ts'
+import type { Test } from 'tap'
+import { type CallOptions, type Contract, expectProblem, freshName, must, type Wrong } from './contract-harness.ts'
 
-test('definitions that are wrong', { timeout: 60_000 }, async (t) => {
-  const contract = await openContract(t)
+/** Definitions that are wrong. */
+export async function judgeDefinitions(t: Test, contract: Contract): Promise<void> {
   await t.test('are refused with the place', (t) => definitions(t, contract))
   await t.test('are refused when they cannot be read or are too large', (t) => texts(t, contract))
-})
+}
 
 const set = { set: { x: 1 } }
 
