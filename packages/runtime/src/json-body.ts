@@ -4,6 +4,8 @@ import { problem } from './problem.ts'
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json(?:\s*;|$)/i
 
+const POLLUTING = 'the keys __proto__, and prototype inside of constructor, are not taken'
+
 /** Takes JSON alone (everything else is 415); an empty body is none; what cannot be parsed says where. */
 export function parseJsonBodies(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
@@ -20,8 +22,8 @@ export function parseJsonBodies(app: FastifyInstance): void {
 
 /** 400 with the line and column where parsing stopped. */
 export function malformedJson(text: string, cause: Error): Error {
-  // A body that is well-formed but refused (`__proto__`) has no such place.
-  if (isWellFormed(text)) return problem('BTN_MALFORMED_BODY', cause.message, { errors: [{ pointer: '', message: cause.message }], cause })
+  // A body that is well-formed but refused has no such place.
+  if (isWellFormed(text)) return problem('BTN_MALFORMED_BODY', POLLUTING, { errors: [{ pointer: '', message: POLLUTING }], cause })
   const offset = jsonErrorOffset(text)
   const place = placeOf(text, offset)
   const message = offset >= text.length ? 'the JSON ends too soon' : `unexpected ${JSON.stringify(text[offset])} in JSON`
