@@ -28,7 +28,7 @@ export function createAdvanceLoop(a: Advance, factsMax: number): AdvanceLoop {
   let waiting: Item[] = []
   let waitingFacts = 0
   let stopped = false
-  let room: (() => void) | undefined
+  let room: (() => void)[] = []
   let wake: (() => void) | undefined
   const crashes = new Map<string, number>()
 
@@ -41,8 +41,15 @@ export function createAdvanceLoop(a: Advance, factsMax: number): AdvanceLoop {
     }
     waiting = waiting.slice(batch.length)
     waitingFacts -= facts
-    if (waitingFacts < factsMax) room?.()
+    if (waitingFacts < factsMax) makeRoom()
     return batch
+  }
+
+  /** Readers, timers and the reconciler may all wait: each is let go on. */
+  function makeRoom(): void {
+    const waiters = room
+    room = []
+    for (const resolve of waiters) resolve()
   }
 
   async function process(batch: Item[]): Promise<void> {
@@ -102,13 +109,13 @@ export function createAdvanceLoop(a: Advance, factsMax: number): AdvanceLoop {
       wake?.()
       if (waitingFacts >= factsMax * 2)
         await new Promise<void>((resolve) => {
-          room = resolve
+          room.push(resolve)
         })
     },
     async stop() {
       stopped = true
       wake?.()
-      room?.()
+      makeRoom()
       await running
     },
   }

@@ -5,11 +5,10 @@
  * - nothing is sent before its commit, and no fact is acknowledged before everything that follows from it was sent;
  * - a fact that changed nothing still goes through the fence, so that a stale cache acknowledges nothing away.
  */
-import type { AgentTurn, BatonError, Fact, HttpCall, InboxFact, Json, LiveEvent, Notification } from '@baton/contracts'
+import type { BatonError, Fact, InboxFact, Json } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
 import {
   BlobsNeeded,
-  createdDataOf,
   createState,
   type DecideContext,
   type Decision,
@@ -19,8 +18,9 @@ import {
   type RunState,
   summaryOf,
 } from '@baton/engine'
-import type { InboxRow, LoadedRun, RunCommit } from '@baton/store'
+import { type InboxRow, isUnknownOutcome, type LoadedRun, type RunCommit } from '@baton/store'
 import { stateOf } from './load-run.ts'
+import { nextTimerOf, type Outgoing, outgoingOf } from './outgoing.ts'
 
 /** What the hot path needs of Postgres. */
 export interface AdvanceStore {
@@ -32,16 +32,6 @@ export interface AdvanceStore {
   getBlobs(namespace: string, blobs: readonly string[]): Promise<Map<string, Json>>
   putBlobs(namespace: string, blobs: ReadonlyMap<string, string>): Promise<void>
   vars(namespace: string): Promise<Record<string, Json>>
-}
-
-/** What follows from a commit. */
-export interface Outgoing {
-  calls: HttpCall[]
-  turns: AgentTurn[]
-  notifications: Notification[]
-  events: LiveEvent[]
-  /** Bare ids of runs that have ended. */
-  ended: string[]
 }
 
 export interface Advance {
@@ -86,7 +76,7 @@ export async function advanceRuns(a: Advance, deliveries: readonly Delivery[]): 
   let open = groupByRun(deliveries)
   const stuck = new Set<string>()
   for (let round = 0; open.size > 0 && round < ROUNDS_MAX; round++) {
-    const turns = await decideAll(a, open, stuck)
+    const turns = await decideAll(a, open, stuck, round > 0)
     open = await settleTurns(a, turns)
   }
   for (const runId of open.keys()) stuck.add(runId)
@@ -104,8 +94,11 @@ function groupByRun(deliveries: readonly Delivery[]): Map<string, Delivery[]> {
   return runs
 }
 
-async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<string>): Promise<Turn[]> {
-  const [states, inbox] = await Promise.all([loadStates(a, runs, stuck), loadInbox(a, runs)])
+/** `again`: these runs have just lost the fence, so nothing that came with their facts is taken for granted any more. */
+async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<string>, again: boolean): Promise<Turn[]> {
+  const states = await loadStates(a, runs, stuck, again)
+  // After the states: a row that another runner has applied meanwhile then fails the fence, and is not applied twice.
+  const inbox = await loadInbox(a, runs, again)
   const turns: Turn[] = []
   for (const [runId, deliveries] of runs) {
     const state = states.get(runId)
@@ -114,6 +107,11 @@ async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<s
     try {
       turns.push(await decideRun(a, state, deliveries, rows))
     } catch (error) {
+      if (isUnknownOutcome(error)) {
+        // Postgres is away: not the fault of this run. What was decided of the others is not committed either.
+        for (const id of runs.keys()) a.cache.delete(id)
+        throw error
+      }
       a.cache.delete(runId)
       stuck.add(runId)
       a.log.error({ runId, err: error }, 'run could not be decided')
@@ -122,11 +120,11 @@ async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<s
   return turns
 }
 
-async function loadStates(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<string>): Promise<Map<string, RunState>> {
+async function loadStates(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<string>, again: boolean): Promise<Map<string, RunState>> {
   const states = new Map<string, RunState>()
   const cold: string[] = []
   for (const [runId, deliveries] of runs) {
-    const known = a.cache.get(runId) ?? (await newborn(a, deliveries))
+    const known = a.cache.get(runId) ?? (again ? undefined : await newborn(a, deliveries))
     if (known) states.set(runId, known)
     else cold.push(runId)
   }
@@ -135,6 +133,7 @@ async function loadStates(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<
     try {
       states.set(runId, stateOf(await a.store.plan(loaded.header.namespace, loaded.header.checksum), loaded))
     } catch (error) {
+      if (isUnknownOutcome(error)) throw error
       stuck.add(runId)
       a.log.error({ runId, err: error }, 'run could not be loaded')
     }
@@ -154,8 +153,10 @@ async function newborn(a: Advance, deliveries: readonly Delivery[]): Promise<Run
   return undefined
 }
 
-async function loadInbox(a: Advance, runs: Map<string, Delivery[]>): Promise<Map<string, InboxRow[]>> {
-  const ids = [...runs].filter(([, deliveries]) => deliveries.some(({ fact }) => fact.kind === 'inbox')).map(([runId]) => runId)
+/** A run that lost (perhaps an approval that it closes was decided) and one that is given up look whether something waits for them. */
+async function loadInbox(a: Advance, runs: Map<string, Delivery[]>, again: boolean): Promise<Map<string, InboxRow[]>> {
+  const looks = ({ fact }: Delivery) => again || fact.kind === 'inbox' || fact.kind === 'abort'
+  const ids = [...runs].filter(([, deliveries]) => deliveries.some(looks)).map(([runId]) => runId)
   const byRun = new Map<string, InboxRow[]>()
   if (ids.length === 0) return byRun
   for (const row of await a.store.loadInbox(ids)) {
@@ -166,9 +167,9 @@ async function loadInbox(a: Advance, runs: Map<string, Delivery[]>): Promise<Map
   return byRun
 }
 
-async function decideRun(a: Advance, first: RunState, deliveries: Delivery[], rows: readonly InboxRow[]): Promise<Turn> {
+async function decideRun(a: Advance, first: RunState, deliveries: Delivery[], waiting: readonly InboxRow[]): Promise<Turn> {
   const { runId, namespace } = first.header
-  const facts = factsOf(deliveries, rows)
+  let rows = waiting
   const vars = first.plan.usesVars ? await a.store.vars(namespace) : {}
   const blobs = new Map<string, Json>()
   let state = first
@@ -176,7 +177,7 @@ async function decideRun(a: Advance, first: RunState, deliveries: Delivery[], ro
     const fromSeq = state.seq
     const ctx: DecideContext = { now: a.now(), random: a.random, newUuid: a.newUuid, vars, blobs, ...a.limits }
     try {
-      const decision = decide(state, facts, ctx)
+      const decision = decide(state, factsOf(deliveries, rows), ctx)
       return { runId, deliveries, state, fromSeq, decision, inboxIds: rows.map((row) => row.id) }
     } catch (error) {
       if (!(error instanceof BlobsNeeded)) throw error
@@ -186,13 +187,17 @@ async function decideRun(a: Advance, first: RunState, deliveries: Delivery[], ro
       const loaded = (await a.store.loadRuns([runId])).get(runId)
       if (!loaded) throw new Error('the run is gone', { cause: error })
       state = stateOf(first.plan, loaded)
+      if (rows.length > 0) rows = await a.store.loadInbox([runId])
     }
   }
 }
 
 function factsOf(deliveries: readonly Delivery[], rows: readonly InboxRow[]): EngineFact[] {
-  for (const { fact } of deliveries) if (fact.kind === 'abort') return [{ kind: 'abort', error: fact.error }]
   const facts: EngineFact[] = rows.map((row) => row.fact as InboxFact)
+  // Of the rest only what people have decided counts: those approvals cannot be withdrawn any more.
+  for (const { fact } of deliveries) {
+    if (fact.kind === 'abort') return [{ kind: 'abort', error: fact.error }, ...facts.filter(({ kind }) => kind === 'approval-decided')]
+  }
   for (const { fact, redelivered } of deliveries) {
     if (fact.kind === 'result') facts.push({ ...fact, redelivered })
     else if (fact.kind === 'start') facts.push({ kind: 'start' })
@@ -241,11 +246,6 @@ async function settleTurns(a: Advance, turns: Turn[]): Promise<Map<string, Deliv
   return again
 }
 
-function nextTimerOf(turns: readonly Turn[]): number | null {
-  const dueAts = turns.flatMap((turn) => turn.decision.timersSet.map((timer) => timer.dueAt))
-  return dueAts.length === 0 ? null : Math.min(...dueAts)
-}
-
 function abortOf(runId: string, refusal: Error): Delivery {
   return { fact: { kind: 'abort', runId, error: { code: 'BTN_EVENT_REFUSED', message: refusal.message } }, redelivered: false }
 }
@@ -268,26 +268,4 @@ function commitOf(turn: Turn): RunCommit {
     decision,
     inboxIds,
   }
-}
-
-function outgoingOf(turns: readonly Turn[], at: number): Outgoing {
-  const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ended: [] }
-  for (const { runId, state, decision, fromSeq } of turns) {
-    const { namespace, workflow, trace } = state.header
-    for (const call of decision.calls) outgoing.calls.push({ ...call, at })
-    for (const turn of decision.turns) outgoing.turns.push({ ...turn, at })
-    if (fromSeq === 1 && decision.events.length > 0) outgoing.events.push(creationOf(state))
-    for (const event of decision.events) outgoing.events.push({ ...event, namespace, workflow })
-    for (const opening of decision.approvalsOpened) {
-      if (opening.notify !== null) outgoing.notifications.push({ approvalId: opening.id, namespace, ...(trace ? { trace } : {}) })
-    }
-    if (isTerminal(state.status) && state.seq > fromSeq) outgoing.ended.push(runId)
-  }
-  return outgoing
-}
-
-/** The first event of a run was written by whoever created it; live readers are told of it with the first events that follow. */
-function creationOf({ header }: RunState): LiveEvent {
-  const { runId, namespace, workflow, createdAt } = header
-  return { runId, seq: 1, type: 'run.created', path: '', at: createdAt, data: createdDataOf(header), namespace, workflow }
 }

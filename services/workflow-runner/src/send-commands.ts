@@ -1,7 +1,7 @@
 /** The way out after a commit: calls in packs, one entry of events and the ended runs in one pipeline; slow work by BullMQ. */
 import { type AgentTurn, ENTRY_FIELD, type HttpCall, keys, type LiveEvent, type Notification } from '@baton/contracts'
 import type { Redis } from '@baton/runtime'
-import type { Outgoing } from './advance-runs.ts'
+import type { Outgoing } from './outgoing.ts'
 
 const PACK_MAX = 32
 const EVENTS_PER_ENTRY = 500
@@ -31,13 +31,15 @@ export function createSender(options: {
       pipeline.xadd(keys.events(lane), 'MAXLEN', '~', eventsMax, '*', ENTRY_FIELD, JSON.stringify(events))
     }
     if (outgoing.ended.length > 0) pipeline.publish(keys.ended, outgoing.ended.join(','))
-    const slow = [
-      ...(outgoing.turns.length > 0 ? [agentTurns.addMany(outgoing.turns)] : []),
-      ...(outgoing.notifications.length > 0 ? [notifications.addMany(outgoing.notifications)] : []),
-    ]
+    const slow = Promise.all([
+      outgoing.turns.length > 0 ? agentTurns.addMany(outgoing.turns) : undefined,
+      outgoing.notifications.length > 0 ? notifications.addMany(outgoing.notifications) : undefined,
+    ])
+    // A queue refuses at once while the pipeline waits for Redis: the pipeline is awaited nevertheless, or each new try would add to it.
+    slow.catch(() => {})
     const replies = pipeline.length > 0 ? await pipeline.exec() : []
     for (const [error] of replies ?? []) if (error) throw error
-    await Promise.all(slow)
+    await slow
   }
 }
 

@@ -4,7 +4,8 @@ import { type Fact, type HttpCall, idOf, type Json } from '@baton/contracts'
 import { checksumOf, compile, type Plan, type RunState } from '@baton/engine'
 import { createLogger } from '@baton/runtime'
 import { addToInbox, commitBatchBisecting, createRuns, getBlobs, loadInbox, loadRuns, putBlobs, putWorkflow, type Sql } from '@baton/store'
-import type { Advance, Delivery, Outgoing } from '../src/advance-runs.ts'
+import type { Advance, Delivery } from '../src/advance-runs.ts'
+import type { Outgoing } from '../src/outgoing.ts'
 
 export interface Runner extends Advance {
   sent: Outgoing[]

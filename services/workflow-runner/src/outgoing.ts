@@ -1,0 +1,52 @@
+/** What follows from a commit, gathered over all runs of a batch. */
+import type { AgentTurn, HttpCall, LiveEvent, Notification } from '@baton/contracts'
+import { isTerminal } from '@baton/contracts'
+import { createdDataOf, type Decision, type RunState } from '@baton/engine'
+
+/** Commands for others, and what is told to everybody. */
+export interface Outgoing {
+  calls: HttpCall[]
+  turns: AgentTurn[]
+  notifications: Notification[]
+  events: LiveEvent[]
+  /** Bare ids of runs that have ended. */
+  ended: string[]
+}
+
+/** A run whose decision was committed. */
+interface Committed {
+  runId: string
+  state: RunState
+  fromSeq: number
+  decision: Decision
+}
+
+/** `at` is Postgres' time of the commit. */
+export function outgoingOf(turns: readonly Committed[], at: number): Outgoing {
+  const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ended: [] }
+  for (const { runId, state, decision, fromSeq } of turns) {
+    const { namespace, workflow, trace } = state.header
+    for (const call of decision.calls) outgoing.calls.push({ ...call, at })
+    for (const turn of decision.turns) outgoing.turns.push({ ...turn, at })
+    if (fromSeq === 1 && decision.events.length > 0) outgoing.events.push(creationOf(state))
+    for (const event of decision.events) outgoing.events.push({ ...event, namespace, workflow })
+    for (const opening of decision.approvalsOpened) {
+      if (opening.notify !== null) outgoing.notifications.push({ approvalId: opening.id, namespace, ...(trace ? { trace } : {}) })
+    }
+    if (isTerminal(state.status) && state.seq > fromSeq) outgoing.ended.push(runId)
+  }
+  return outgoing
+}
+
+/** The first event of a run was written by whoever created it; live readers are told of it with the first events that follow. */
+function creationOf({ header }: RunState): LiveEvent {
+  const { runId, namespace, workflow, createdAt } = header
+  return { runId, seq: 1, type: 'run.created', path: '', at: createdAt, data: createdDataOf(header), namespace, workflow }
+}
+
+/** When the first of the timers that were set is due. */
+export function nextTimerOf(turns: readonly Pick<Committed, 'decision'>[]): number | null {
+  let next: number | null = null
+  for (const { decision } of turns) for (const { dueAt } of decision.timersSet) if (next === null || dueAt < next) next = dueAt
+  return next
+}
