@@ -4,7 +4,8 @@ set -eu
 cd "$(dirname "$0")/.."
 STAMP=$1
 PNPM=pnpm@12.21.0
-export npm_config_update_notifier=false
+# without a network npm would try for more than a minute
+export npm_config_update_notifier=false npm_config_fetch_retry_mintimeout=1000 npm_config_fetch_retry_maxtimeout=5000
 
 fail() { printf '\n%s\n' "$*" >&2; exit 1; }
 
@@ -26,7 +27,7 @@ explain() { # $1: what could not be done; looks for the usual reasons
   if [ "${free_kb:-0}" -lt 100000 ] || grep -q ENOSPC "$log"; then
     fail "$1: the disk that holds $(pwd) is full ($((free_kb / 1024)) MB free, about 1 GB is needed). Make room, then run the command again."
   fi
-  if grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT|fetch failed|META_FETCH_FAIL|Temporary failure resolving|Could not connect|Unable to connect' "$log"; then
+  if grep -Eq 'ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ETIMEDOUT|ENETUNREACH|ERR_SOCKET_TIMEOUT|fetch failed|META_FETCH_FAIL|error sending request|dns error|Temporary failure resolving|Could not connect|Unable to connect' "$log"; then
     fail "$1: the package registry cannot be reached (is there no network, or a proxy to set?). Run the command again when it can."
   fi
   fail "$1 (see the lines above)."
@@ -67,7 +68,7 @@ if [ "$(uname -s)" = Linux ] && command -v apt-get >/dev/null 2>&1 && ! has_liba
 echo "Installing the dependencies into node_modules (the first time takes a minute) …"
 rm -f "$STAMP"
 status="$log.status"
-{ npx --yes "$PNPM" install --frozen-lockfile --config.confirmModulesPurge=false --config.minimumReleaseAge=0 2>&1 9>&- || echo $? >"$status"; } | tee "$log"
+{ npx --yes "$PNPM" install --frozen-lockfile --config.confirmModulesPurge=false --config.minimumReleaseAge=0 --config.fetchRetryMintimeout=1000 --config.fetchRetryMaxtimeout=5000 2>&1 9>&- || echo $? >"$status"; } | tee "$log"
 if [ -f "$status" ]; then rm -f "$status"; explain 'The dependencies could not be installed'; fi
 
 if [ -n "$lib" ]; then

@@ -51,13 +51,17 @@ function prepareLocal(): void {
 async function upLocal(settings: StackSettings, names: string[], watch: boolean): Promise<void> {
   const services = names.length > 0 ? names.filter(isServiceName) : SERVICE_NAMES
   say(`Starting Baton as processes of this machine (data and logs in ${paths.local}) …`)
+  let interruption: Promise<void> | undefined
   const interrupted = () => {
     say('\nInterrupted: stopping what was started …')
-    void stopStack(paths).then(() => process.exit(130))
+    interruption = stopStack(paths).then(() => process.exit(130))
   }
   process.once('SIGINT', interrupted).once('SIGTERM', interrupted)
   const fingerprint = fingerprintStack(paths, settings)
-  await startStack(paths, settings, { services, exactly: names.length === 0, watch, fingerprint, say })
+  await startStack(paths, settings, { services, exactly: names.length === 0, watch, fingerprint, say }).catch(async (error) => {
+    await interruption // which ends the process: that the supervisor went away is no news then
+    throw error
+  })
   process.off('SIGINT', interrupted).off('SIGTERM', interrupted)
 }
 
