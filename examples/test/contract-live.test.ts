@@ -42,7 +42,7 @@ const isType = (type: string) => (frame: Loose) => frame.type === type
 const ended = (frame: Loose) => frame.type === 'event' && /run\.(succeeded|failed|cancelled|timed_out)$/.test(frame.event.type)
 const upTo = (n: number) => Array.from({ length: n }, (_, i) => i + 1)
 
-async function tokens(t: Test, { open, adminKey, makeKey, call }: Scene) {
+async function tokens(t: Test, { open, liveUrl, adminKey, makeKey, call }: Scene) {
   for (const options of [{}, { headers: { authorization: `Bearer ${adminKey}` } }, { protocols: ['baton', adminKey] }]) {
     const socket = await open(options)
     socket.send({ type: 'ping' })
@@ -57,6 +57,9 @@ async function tokens(t: Test, { open, adminKey, makeKey, call }: Scene) {
   ]) {
     t.equal((await (await open(options)).closed).code, 4401, JSON.stringify(options))
   }
+  const plain = await fetch(`${liveUrl}/ws`)
+  t.equal(plain.status, 400, 'plain HTTP')
+  t.match(await plain.json(), { code: 'BTN_BAD_REQUEST' })
   const viewer = await makeKey('viewer')
   const socket = await open({ key: viewer.key })
   socket.send({ type: 'ping' })

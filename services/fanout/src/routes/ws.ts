@@ -1,4 +1,5 @@
 /** GET /ws (CONTRACT §5): the upgrade. */
+import { problem } from '@baton/runtime'
 import fastifyWebsocket, { type WebsocketPluginOptions } from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import type { WebSocket } from 'ws'
@@ -28,10 +29,19 @@ export async function wsRoutes(app: FastifyInstance, options: ConnectionOptions 
       done()
     },
   })
-  // HEAD would not be a subscription.
-  app.get('/ws', { websocket: true, exposeHeadRoute: false }, (socket: WebSocket, request) => {
-    const source = { headers: request.headers, query: request.query as Record<string, unknown> }
-    const principal = options.authenticator.authenticate(tokenOf(source), namespaceOf(source))
-    serveConnection(socket, request.raw.socket, principal, options)
+  app.route({
+    method: 'GET',
+    url: '/ws',
+    // HEAD would not be a subscription.
+    exposeHeadRoute: false,
+    handler: (_request, reply) => {
+      reply.header('upgrade', 'websocket')
+      throw problem('BTN_BAD_REQUEST', 'this address takes WebSocket connections alone; GET /sse/runs/{id} follows a run over plain HTTP')
+    },
+    wsHandler: (socket: WebSocket, request) => {
+      const source = { headers: request.headers, query: request.query as Record<string, unknown> }
+      const principal = options.authenticator.authenticate(tokenOf(source), namespaceOf(source))
+      serveConnection(socket, request.raw.socket, principal, options)
+    },
   })
 }
