@@ -56,7 +56,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
   const loop = createAdvanceLoop(advance, settings.RUNNER_BATCH_FACTS_MAX)
 
   async function onListening(): Promise<void> {
-    taker = await takeWork({ connections, store, loop, holder, replica, replicas, clock, settings, metrics, log })
+    taker = await takeWork({ connections, store, cache, loop, holder, replica, replicas, clock, settings, metrics, log })
   }
   app.addHook('preClose', async () => {
     await taker?.stop()

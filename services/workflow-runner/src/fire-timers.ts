@@ -76,7 +76,7 @@ export function pumpTimers(options: {
       underWay,
     )
     if (items.length > 0) await offer(items)
-    if (due.length === LIMIT) return 0
+    if (due.length === LIMIT) return items.length > 0 ? 0 : UNDER_WAY_MS
     const next = await source.nextInMs(held)
     if (next === null) return pollMs
     return next <= 0 ? UNDER_WAY_MS : Math.min(pollMs, Math.ceil(next))
@@ -103,7 +103,8 @@ export function pumpTimers(options: {
 
   schedule(0)
   return {
-    expect: schedule,
+    // No further ahead than the poll: a timeout of more than 24 days would fire at once.
+    expect: (inMs) => schedule(Math.min(inMs, pollMs)),
     stop() {
       stopped = true
       clearTimeout(handle)

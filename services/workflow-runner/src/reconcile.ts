@@ -13,10 +13,12 @@ export interface ReconcileSource {
   staleInbox(olderThanMs: number, limit: number): Promise<string[]>
   /** Runs that are queued for longer than this. */
   unstarted(olderThanMs: number, limit: number): Promise<string[]>
-  /** Running runs created before this many ms, by id, after that id. */
+  /** Running runs that have not moved for this many ms, by id, after that id. */
   active(olderThanMs: number, afterId: string | null, limit: number): Promise<string[]>
   /** Folded states of these runs. */
   states(runIds: string[]): Promise<RunState[]>
+  /** States in memory, of runs that this runner has advanced: those that move all the time are judged by these. */
+  cached(): Iterable<RunState>
 }
 
 export interface Reconciler {
@@ -25,6 +27,8 @@ export interface Reconciler {
 }
 
 const LIMIT = 1_000
+/** Folded at a time: states of large runs are large. */
+const STATES_AT_ONCE = 100
 const CLOCK_SLACK_MS = 2_000
 const APPLY_MS_MAX = 2_000
 
@@ -51,17 +55,30 @@ export function createReconciler(options: {
   }
 
   async function judge(partitions: ReadonlySet<number>, minAgeMs: number): Promise<number> {
-    let resent = 0
+    const before = now() - minAgeMs
+    const isMine = (runId: string) => partitions.has(partitionOf(runId))
+    const moving: Suspect[] = []
+    for (const state of source.cached())
+      if (state.inFlight.size > 0 && isMine(state.header.runId)) moving.push(...suspectsOf(state, before))
+    let resent = await resend(moving)
+    const judged = new Set(moving.map(({ callId }) => callId))
     for (let after: string | null = null; ; ) {
       const ids: string[] = await source.active(minAgeMs, after, LIMIT)
-      const mine = ids.filter((runId) => partitions.has(partitionOf(runId)))
-      const suspects = suspectsOf(await source.states(mine), now() - minAgeMs)
-      const lost = suspects.length === 0 ? [] : await withoutTrace(redis, suspects)
-      if (lost.length > 0) await offer(itemsOf(lost))
-      resent += lost.length
+      const mine = ids.filter(isMine)
+      const still: Suspect[] = []
+      for (let at = 0; at < mine.length; at += STATES_AT_ONCE) {
+        for (const state of await source.states(mine.slice(at, at + STATES_AT_ONCE))) still.push(...suspectsOf(state, before))
+      }
+      resent += await resend(still.filter(({ callId }) => !judged.has(callId)))
       if (ids.length < LIMIT) return resent
       after = ids.at(-1)!
     }
+  }
+
+  async function resend(suspects: Suspect[]): Promise<number> {
+    const lost = suspects.length === 0 ? [] : await withoutTrace(redis, suspects)
+    if (lost.length > 0) await offer(itemsOf(lost))
+    return lost.length
   }
 
   return {
@@ -80,17 +97,15 @@ interface Suspect {
   agent: boolean
 }
 
-function suspectsOf(states: RunState[], scheduledBefore: number): Suspect[] {
-  return states.flatMap((state) => {
-    const { runId } = state.header
-    const old = (step: StepState) => (step.scheduledAt ?? 0) <= scheduledBefore
-    return [...state.inFlight].filter(old).map((step) => ({
-      runId,
-      callId: callIdOf({ runId, path: step.path, generation: step.generation, attempt: step.attempt }),
-      scheduledAt: step.scheduledAt ?? 0,
-      agent: step.step.kind === 'agent',
-    }))
-  })
+function suspectsOf(state: RunState, scheduledBefore: number): Suspect[] {
+  const { runId } = state.header
+  const old = (step: StepState) => (step.scheduledAt ?? 0) <= scheduledBefore
+  return [...state.inFlight].filter(old).map((step) => ({
+    runId,
+    callId: callIdOf({ runId, path: step.path, generation: step.generation, attempt: step.attempt }),
+    scheduledAt: step.scheduledAt ?? 0,
+    agent: step.step.kind === 'agent',
+  }))
 }
 
 /**
@@ -99,8 +114,14 @@ function suspectsOf(states: RunState[], scheduledBefore: number): Suspect[] {
  * job id only once.
  */
 async function withoutTrace(redis: Redis, suspects: Suspect[]): Promise<Suspect[]> {
-  const inStreams = await callsInStreams(redis, Math.max(...suspects.map((suspect) => suspect.scheduledAt)))
-  const unseen = suspects.filter((suspect) => suspect.agent || !inStreams.has(suspect.callId))
+  const missing = new Set<string>()
+  let scheduledUntil = 0
+  for (const { agent, callId, scheduledAt } of suspects) {
+    if (!agent) missing.add(callId)
+    scheduledUntil = Math.max(scheduledUntil, scheduledAt)
+  }
+  await dropThoseInStreams(redis, missing, scheduledUntil + CLOCK_SLACK_MS)
+  const unseen = suspects.filter((suspect) => suspect.agent || missing.has(suspect.callId))
   if (unseen.length === 0) return []
   const held = await Promise.all(unseen.map((suspect) => redis.exists(keys.inflight(suspect.callId))))
   const applied = await partitionsApplied(redis, new Set(unseen.map((suspect) => partitionOf(suspect.runId))))
@@ -123,21 +144,26 @@ async function partitionsApplied(redis: Redis, partitions: ReadonlySet<number>):
   return applied
 }
 
-async function callsInStreams(redis: Redis, scheduledUntil: number): Promise<Set<string>> {
-  const found = new Set<string>()
-  const until = String(scheduledUntil + CLOCK_SLACK_MS)
-  for (let lane = 0; lane < PARTITION_COUNT; lane++) {
-    for (let from = '-'; ; ) {
-      const entries = await redis.xrange(keys.calls(lane), from, until, 'COUNT', LIMIT)
-      for (const [, fields] of entries) {
-        const text = fields[fields.indexOf(ENTRY_FIELD) + 1]
-        for (const call of JSON.parse(text ?? '[]') as Parameters<typeof callIdOf>[0][]) found.add(callIdOf(call))
-      }
-      if (entries.length < LIMIT) break
-      from = `(${entries.at(-1)![0]}`
-    }
+/** Looks first where they were put when they were scheduled; then in all that came later, where those stand that were sent again or handed back. */
+async function dropThoseInStreams(redis: Redis, missing: Set<string>, until: number): Promise<void> {
+  for (const [first, last] of [
+    ['-', `${until}`],
+    [`${until + 1}`, '+'],
+  ] as const) {
+    for (let lane = 0; lane < PARTITION_COUNT && missing.size > 0; lane++) await dropThoseIn(redis, keys.calls(lane), missing, first, last)
   }
-  return found
+}
+
+async function dropThoseIn(redis: Redis, stream: string, missing: Set<string>, first: string, last: string): Promise<void> {
+  for (let from = first; missing.size > 0; ) {
+    const entries = await redis.xrange(stream, from, last, 'COUNT', LIMIT)
+    for (const [, fields] of entries) {
+      const text = fields[fields.indexOf(ENTRY_FIELD) + 1]
+      for (const call of JSON.parse(text ?? '[]') as Parameters<typeof callIdOf>[0][]) missing.delete(callIdOf(call))
+    }
+    if (entries.length < LIMIT) return
+    from = `(${entries.at(-1)![0]}`
+  }
 }
 
 function itemsOf(lost: Suspect[]): Item[] {

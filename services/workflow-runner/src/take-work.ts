@@ -1,5 +1,6 @@
 /** Everything that brings work to the loop: facts, timers, and the reconciler that finds what was lost. Begins when the service listens. */
 import { PARTITION_COUNT } from '@baton/contracts'
+import type { RunState } from '@baton/engine'
 import type { Logger } from '@baton/runtime'
 import { dueTimers, findActive, findStale, findUnstarted, nextDue, clock as readClock, type Sql } from '@baton/store'
 import type { AdvanceLoop } from './advance-loop.ts'
@@ -30,6 +31,7 @@ export interface WorkTaker {
 export async function takeWork(options: {
   connections: Connections
   store: ReturnType<typeof createAdvanceStore>
+  cache: { values(): Iterable<RunState> }
   loop: AdvanceLoop
   holder: PartitionHolder
   replica: string
@@ -61,7 +63,13 @@ export async function takeWork(options: {
     onLate: (lateMs) => metrics.timerLateSeconds.observe(lateMs / 1_000),
     onError: (error) => log.warn({ err: error }, 'timers could not be read'),
   })
-  const reconciler = createReconciler({ redis, offer, now: clock.now, staleMs: STALE_MS, source: sourceOf(sql, options.store) })
+  const reconciler = createReconciler({
+    redis,
+    offer,
+    now: clock.now,
+    staleMs: STALE_MS,
+    source: sourceOf(sql, options.store, options.cache),
+  })
   const tending = tendStreams({ redis, holder, reader, reconciler, replicas: options.replicas, settings, metrics, log })
   const endUpkeep = keepUp(sql, log)
   return {
@@ -88,11 +96,12 @@ function timersOf(sql: Sql): TimerSource {
   }
 }
 
-function sourceOf(sql: Sql, store: ReturnType<typeof createAdvanceStore>): ReconcileSource {
+function sourceOf(sql: Sql, store: ReturnType<typeof createAdvanceStore>, cache: { values(): Iterable<RunState> }): ReconcileSource {
   return {
     staleInbox: (olderThanMs, limit) => findStale(sql, olderThanMs, limit),
     unstarted: (olderThanMs, limit) => findUnstarted(sql, olderThanMs, limit),
     active: (olderThanMs, afterId, limit) => findActive(sql, olderThanMs, afterId, limit),
     states: (runIds) => store.states(runIds),
+    cached: () => cache.values(),
   }
 }

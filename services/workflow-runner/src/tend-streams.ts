@@ -41,6 +41,7 @@ export function tendStreams(options: {
   let ticks = 0
   let nextSweepAt = 0
   let deepSweepAt: number | null = null
+  let reconciling: Promise<void> | undefined
 
   async function tick(): Promise<void> {
     if (ticks++ % REPLICAS_EVERY_TICKS === 0) await replicas.look()
@@ -53,7 +54,12 @@ export function tendStreams(options: {
       if (taken.length > 0) deepSweepAt ??= Date.now() + AFTER_TAKEOVER_MS
     }
     await reader.claim()
-    await reconcile()
+    // Looking through long streams takes a while: the leases are renewed meanwhile, or they would change hands for nothing.
+    reconciling ??= reconcile()
+      .catch((error: unknown) => log.warn({ err: error }, 'reconciling failed, trying again'))
+      .finally(() => {
+        reconciling = undefined
+      })
   }
 
   /** The sentinel is set once; when it is missing, Redis lost its data. */
@@ -97,6 +103,7 @@ export function tendStreams(options: {
       stopped = true
       clearTimeout(handle)
       await ticking
+      await reconciling
     },
   }
 }

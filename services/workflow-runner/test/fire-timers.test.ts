@@ -1,0 +1,56 @@
+import { setTimeout as after } from 'node:timers/promises'
+import t from 'tap'
+import type { Item } from '../src/advance-loop.ts'
+import { type DueTimer, pumpTimers } from '../src/fire-timers.ts'
+
+const timersDue = (count: number): DueTimer[] =>
+  Array.from({ length: count }, (_, n) => ({ runId: `r${n}`, path: 'w', timer: 'wait', generation: 0, attempt: 1, lateMs: 0 }))
+
+t.test('timers that are being applied are offered once, and not asked for without pause', async (t) => {
+  const offered: Item[] = []
+  let asked = 0
+  const due = timersDue(500)
+  const pump = pumpTimers({
+    source: {
+      async due() {
+        asked++
+        return due
+      },
+      nextInMs: async () => null,
+    },
+    partitions: () => [0],
+    offer: async (items) => void offered.push(...items),
+    pollMs: 1_000,
+    onLate() {},
+    onError: t.error,
+  })
+  t.teardown(() => pump.stop())
+  await after(200)
+  t.equal(offered.length, 500)
+  t.ok(asked < 15, `asked ${asked} times in 200 ms`)
+  for (const item of offered.splice(0)) item.done?.()
+  await after(100)
+  t.equal(offered.length, 500, 'those that are still there afterwards come again')
+})
+
+t.test('a timer that is due in a month is not waited for with a timeout that overflows', async (t) => {
+  let asked = 0
+  const gate = Promise.withResolvers<DueTimer[]>()
+  const due = () => {
+    asked++
+    return gate.promise
+  }
+  const source = { due, nextInMs: async () => null }
+  const pump = pumpTimers({ source, partitions: () => [0], offer: async () => {}, pollMs: 1_000, onLate() {}, onError: t.error })
+  t.teardown(() => pump.stop())
+  const warnings: string[] = []
+  const warn = (warning: Error) => warnings.push(warning.name)
+  process.on('warning', warn)
+  t.teardown(() => process.removeListener('warning', warn))
+  await after(20) // it is asking
+  pump.expect(30 * 86_400_000)
+  await after(20)
+  gate.resolve([])
+  await after(20)
+  t.strictSame([asked, warnings], [1, []])
+})
