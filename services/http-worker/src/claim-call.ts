@@ -24,8 +24,12 @@ export interface ClaimOptions {
 export async function claimCall(held: HeldCall, options: ClaimOptions): Promise<Claim> {
   const { redis, consumer } = options
   if (held.entry.doubtful && (await isGone(held, redis, consumer))) return 'held elsewhere'
-  if (!(await options.isWanted(held))) return 'unwanted'
   const key = keys.inflight(held.id)
+  if (!(await options.isWanted(held))) {
+    // Whoever makes it answers for it: in a run that is ending, a call in flight is still recorded.
+    const maker = await redis.get(key)
+    return maker === null || maker === consumer || maker === held.entry.from ? 'unwanted' : 'held elsewhere'
+  }
   const holder = await redis.set(key, consumer, 'PX', INFLIGHT_TTL_MS, 'NX', 'GET')
   if (holder !== null && holder !== consumer) {
     // Whoever held the entry in silence until it was taken from them does not count any more.

@@ -33,7 +33,8 @@ export async function runCall(held: HeldCall, options: RunCallOptions): Promise<
   try {
     const claim = mustAsk(held, options) ? await keepTrying(() => claimCall(held, options), options) : 'ours'
     if (options.leaving()) return
-    if (claim === 'unwanted' || claim === 'held elsewhere') return drop(held, claim, options)
+    if (claim === 'held elsewhere') return drop(held, claim, options)
+    if (claim === 'unwanted') return await withdraw(held, options)
     const startedAt = Date.now()
     const outcome = claim === 'too many crashes' ? lostTooOften(options.crashesMax) : await make(held.call, options)
     if (options.leaving()) return
@@ -69,6 +70,14 @@ async function answer(held: HeldCall, startedAt: number, outcome: Outcome, optio
   await keepTrying(() => options.facts.send(fact), options)
   callsEnded.inc({ outcome: outcome.status === 'succeeded' ? 'succeeded' : outcome.error.code })
   options.held.end(held)
+}
+
+/** Says that the call was not made: a run that is ending waits for it no longer. Everybody else takes it for a late answer. */
+async function withdraw(held: HeldCall, options: RunCallOptions): Promise<void> {
+  const { runId, path, generation, attempt } = held.call
+  const outcome = failed('BTN_WITHDRAWN', 'the call was withdrawn before it was made', false)
+  await keepTrying(() => options.facts.send({ kind: 'result', runId, path, generation, attempt, startedAt: Date.now(), outcome }), options)
+  drop(held, 'unwanted', options)
 }
 
 function drop(held: HeldCall, reason: Claim, options: RunCallOptions): void {

@@ -41,11 +41,12 @@ t.test('the service takes calls, reads secrets, stores large outputs, drops what
     callOf({ url: `${stub.url}/late` }, { path: 'late', at: Date.now() - 60_000 }),
   ]
   await h.send(calls, 7)
-  const results = await h.resultsOf(3)
+  const results = await h.resultsOf(4)
   await until(async () => (await h.pending()) === 0)
   const of = (path: string) => results.find((result) => result.path === path)?.outcome
   t.match(of('secret'), { output: { body: { token: 'Bearer [redacted]' } } })
   t.equal(stub.requests.find(({ path }) => path === '/')?.headers.authorization, 'Bearer very-secret')
+  t.match(of('late'), { error: { code: 'BTN_WITHDRAWN' } })
   t.match(of('private'), { error: { code: 'BTN_ADDRESS_REFUSED' } })
   const large = of('large') as unknown as { output: { $blob: string; bytes: number } }
   const texts = await getBlobTexts(database.sql as never, 'default', [large.output.$blob])

@@ -98,12 +98,33 @@ t.test('late and resent calls are made only if they are wanted and nobody holds 
     },
   })
   await h.send([fresh, late, resent, unwanted, elsewhere])
-  await h.resultsOf(3)
+  const results = await h.resultsOf(4)
   await until(async () => (await h.pending()) === 0)
+  t.match(
+    results.find(({ path }) => path === 'unwanted')?.outcome,
+    { error: { code: 'BTN_WITHDRAWN' }, retryable: false },
+    'a run that is ending must not wait for it',
+  )
+  t.notOk(
+    results.some(({ path }) => path === 'elsewhere'),
+    'whoever holds it answers',
+  )
   t.same(made.sort(), [fresh, late, resent].map(idOf).sort())
   t.same(asked.sort(), [late, resent, unwanted, elsewhere].map(idOf).sort(), 'a fresh call costs no query')
   t.equal(await h.redis.get(keys.inflight(idOf(elsewhere))), 'another-worker', 'the key of the other stays')
   t.equal(await h.redis.exists(keys.inflight(idOf(resent))), 0, 'our own is gone')
+})
+
+t.test('a call of a run that is ending is withdrawn, unless another worker is making it', async (t) => {
+  const h = await startHarness(t)
+  const [queued, made] = [call({ resent: true, path: 'queued' }), call({ resent: true, path: 'made' })]
+  await h.redis.set(keys.inflight(idOf(made)), 'another-worker', 'PX', 60_000)
+  h.worker({ isWanted: async () => false, makeCall: () => Promise.reject(new Error('made')) })
+  await h.send([queued, made])
+  const [result] = await h.resultsOf(1)
+  await until(async () => (await h.pending()) === 0)
+  t.match(result, { path: 'queued', outcome: { error: { code: 'BTN_WITHDRAWN' } } })
+  t.equal((await h.results()).length, 1)
 })
 
 t.test('while Postgres is away nothing is dropped and nothing is failed', async (t) => {
