@@ -3,10 +3,11 @@
  * Postgres but stand in no stream and are held by no worker. A call is judged by itself, not with its run; one that is still in a stream (an
  * entry stays there until it is acknowledged) or whose worker keeps its `inflight:` key alive is not lost.
  */
-import { callIdOf, ENTRY_FIELD, keys, PARTITION_COUNT, partitionOf } from '@baton/contracts'
+import { callIdOf, keys, partitionOf } from '@baton/contracts'
 import type { RunState, StepState } from '@baton/engine'
 import type { Redis } from '@baton/runtime'
 import type { Item } from './advance-loop.ts'
+import { dropThoseInStreams } from './find-traces.ts'
 
 export interface ReconcileSource {
   /** Runs with inbox rows older than this. */
@@ -142,28 +143,6 @@ async function partitionsApplied(redis: Redis, partitions: ReadonlySet<number>):
     }
   }
   return applied
-}
-
-/** Looks first where they were put when they were scheduled; then in all that came later, where those stand that were sent again or handed back. */
-async function dropThoseInStreams(redis: Redis, missing: Set<string>, until: number): Promise<void> {
-  for (const [first, last] of [
-    ['-', `${until}`],
-    [`${until + 1}`, '+'],
-  ] as const) {
-    for (let lane = 0; lane < PARTITION_COUNT && missing.size > 0; lane++) await dropThoseIn(redis, keys.calls(lane), missing, first, last)
-  }
-}
-
-async function dropThoseIn(redis: Redis, stream: string, missing: Set<string>, first: string, last: string): Promise<void> {
-  for (let from = first; missing.size > 0; ) {
-    const entries = await redis.xrange(stream, from, last, 'COUNT', LIMIT)
-    for (const [, fields] of entries) {
-      const text = fields[fields.indexOf(ENTRY_FIELD) + 1]
-      for (const call of JSON.parse(text ?? '[]') as Parameters<typeof callIdOf>[0][]) missing.delete(callIdOf(call))
-    }
-    if (entries.length < LIMIT) return
-    from = `(${entries.at(-1)![0]}`
-  }
 }
 
 function itemsOf(lost: Suspect[]): Item[] {

@@ -1,6 +1,7 @@
 /** The way out after a commit: calls in packs, one entry of events and the ended runs in one pipeline; slow work by BullMQ. */
 import { type AgentTurn, ENTRY_FIELD, type HttpCall, keys, type LiveEvent, type Notification } from '@baton/contracts'
 import type { Redis } from '@baton/runtime'
+import { withoutStanding } from './find-traces.ts'
 import type { Outgoing } from './outgoing.ts'
 
 const PACK_MAX = 32
@@ -25,8 +26,9 @@ export function createSender(options: {
 }): (outgoing: Outgoing) => Promise<void> {
   const { redis, lane, workers, agentTurns, notifications, eventsMax } = options
   return async (outgoing) => {
+    const calls = outgoing.calls.some((call) => call.resent) ? await callsToSend(redis, outgoing.calls) : outgoing.calls
     const pipeline = redis.pipeline()
-    for (const pack of packsOf(outgoing.calls, workers())) pipeline.xadd(keys.calls(lane), '*', ENTRY_FIELD, JSON.stringify(pack))
+    for (const pack of packsOf(calls, workers())) pipeline.xadd(keys.calls(lane), '*', ENTRY_FIELD, JSON.stringify(pack))
     for (const events of chunksOf(outgoing.events, EVENTS_PER_ENTRY)) {
       pipeline.xadd(keys.events(lane), 'MAXLEN', '~', eventsMax, '*', ENTRY_FIELD, JSON.stringify(events))
     }
@@ -41,6 +43,15 @@ export function createSender(options: {
     for (const [error] of replies ?? []) if (error) throw error
     await slow
   }
+}
+
+/** What is to be sent again may stand in a stream after all: a second entry would be a second request to whoever is called. */
+async function callsToSend(redis: Redis, calls: readonly HttpCall[]): Promise<HttpCall[]> {
+  const again = await withoutStanding(
+    redis,
+    calls.filter((call) => call.resent),
+  )
+  return [...calls.filter((call) => !call.resent), ...again]
 }
 
 /** Ready calls in packs: one each when idle, larger ones when many are ready at once. */

@@ -1,5 +1,6 @@
-import type { AgentTurn, HttpCall } from '@baton/contracts'
-import type { Redis } from '@baton/runtime'
+import { type AgentTurn, ENTRY_FIELD, type HttpCall, keys, newUuid, partitionOf } from '@baton/contracts'
+import { connectRedis, type Redis } from '@baton/runtime'
+import { testRedis } from '@baton/testing'
 import t from 'tap'
 import { createSender, packsOf } from '../src/send-commands.ts'
 
@@ -31,4 +32,23 @@ t.test('packs grow with what is ready and shrink with the workers that live', as
   t.equal(packsOf(calls.slice(0, 4), 1).length, 4)
   t.equal(packsOf(calls, 1)[0]!.length, 32)
   t.equal(packsOf(calls, 10)[0]!.length, 10)
+})
+
+t.test('what is sent again goes out only if neither it nor its result stands in a stream', async (t) => {
+  const { url } = await testRedis(t)
+  const redis = connectRedis(url, { name: 'test' })
+  t.teardown(() => redis.disconnect())
+  const nothing = { turns: [], notifications: [], events: [], ended: [] }
+  const queue = { addMany: async () => {} }
+  const send = createSender({ redis, lane: 3, workers: () => 1, agentTurns: queue, notifications: queue, eventsMax: 10 })
+  const call = (path: string, resent = false) =>
+    ({ runId: newUuid(), path, generation: 0, attempt: 1, at: Date.now(), ...(resent ? { resent } : {}) }) as HttpCall
+  const [standing, answered, lost] = [call('standing'), call('answered', true), call('lost', true)]
+  await send({ calls: [standing], ...nothing })
+  const fact = { kind: 'result', runId: answered.runId, path: 'answered', generation: 0, attempt: 1 }
+  await redis.xadd(keys.facts(partitionOf(answered.runId)), '*', ENTRY_FIELD, JSON.stringify([fact]))
+  await send({ calls: [{ ...standing, resent: true }, answered, lost, call('fresh')], ...nothing })
+  const entries = await redis.xrange(keys.calls(3), '-', '+')
+  const sent = entries.flatMap(([, fields]) => (JSON.parse(fields[1]!) as HttpCall[]).map(({ path }) => path))
+  t.same(sent.sort(), ['fresh', 'lost', 'standing'])
 })
