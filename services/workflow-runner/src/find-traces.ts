@@ -11,9 +11,10 @@ type CallIdentity = Parameters<typeof callIdOf>[0]
 
 /** Removes from `missing` (ids of calls) those that stand in a stream of calls. Looks first up to `until` (ms), where they were put when they were scheduled. */
 export async function dropThoseInStreams(redis: Redis, missing: Set<string>, until: number): Promise<void> {
+  const untilMs = Math.ceil(until) // times of Postgres have fractions, ids of entries have none
   for (const [first, last] of [
-    ['-', `${until}`],
-    [`${until + 1}`, '+'],
+    ['-', `${untilMs}`],
+    [`${untilMs + 1}`, '+'],
   ] as const) {
     for (let lane = 0; lane < PARTITION_COUNT && missing.size > 0; lane++) {
       await readAll<CallIdentity>(redis, keys.calls(lane), first, last, (call) => {
@@ -28,7 +29,11 @@ export async function dropThoseInStreams(redis: Redis, missing: Set<string>, unt
 export async function withoutStanding(redis: Redis, calls: readonly HttpCall[]): Promise<HttpCall[]> {
   const missing = new Set(calls.map(callIdOf))
   if (missing.size === 0) return []
-  await dropThoseInStreams(redis, missing, Math.max(...calls.map((call) => call.at)))
+  await dropThoseInStreams(
+    redis,
+    missing,
+    calls.reduce((until, call) => Math.max(until, call.at), 0),
+  )
   for (const partition of new Set(calls.map((call) => partitionOf(call.runId)))) {
     if (missing.size === 0) break
     await readAll<Fact>(redis, keys.facts(partition), '-', '+', (fact) => {

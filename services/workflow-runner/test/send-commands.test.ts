@@ -42,7 +42,7 @@ t.test('what is sent again goes out only if neither it nor its result stands in 
   const queue = { addMany: async () => {} }
   const send = createSender({ redis, lane: 3, workers: () => 1, agentTurns: queue, notifications: queue, eventsMax: 10 })
   const call = (path: string, resent = false) =>
-    ({ runId: newUuid(), path, generation: 0, attempt: 1, at: Date.now(), ...(resent ? { resent } : {}) }) as HttpCall
+    ({ runId: newUuid(), path, generation: 0, attempt: 1, at: Date.now() + 0.25, ...(resent ? { resent } : {}) }) as HttpCall
   const [standing, answered, lost] = [call('standing'), call('answered', true), call('lost', true)]
   await send({ calls: [standing], ...nothing })
   const fact = { kind: 'result', runId: answered.runId, path: 'answered', generation: 0, attempt: 1 }
