@@ -32,6 +32,20 @@ async function eventsOf(client: BatonClient, id: string): Promise<CloudEvent[]> 
   return events
 }
 
+/** Waits for the end of all runs; says what the others wait for when that takes too long. */
+async function allSucceed(t: Test, client: BatonClient, count: number): Promise<void> {
+  try {
+    await until(async () => (await succeeded(client)) === count, { timeoutMs: 60_000, what: 'all runs to succeed' })
+  } catch (error) {
+    for await (const run of client.runs.list({ label: 'batch:faults' })) {
+      if (run.status === 'succeeded') continue
+      const { items } = await client.runs.why(run.id)
+      t.comment(`${run.id} is ${run.status}: ${JSON.stringify(items[0])}`)
+    }
+    throw error
+  }
+}
+
 /** All ended well, `seq` has no gap, each step has one outcome, and nothing was called after its success stood written. */
 async function judge(t: Test, client: BatonClient, shop: Shop, ids: string[]): Promise<void> {
   let gaps = 0
@@ -87,7 +101,7 @@ test('SIGKILL of each service in turn, then FLUSHALL: all 300 runs succeed, noth
   t.ok(before < 300, `${before} of 300 had ended when Redis was emptied`)
   await stack.redis.flushAll()
   const flushedAt = Date.now()
-  await until(async () => (await succeeded(client)) === 300, { timeoutMs: 60_000, what: 'all runs to succeed' })
+  await allSucceed(t, client, 300)
   t.ok(Date.now() - flushedAt < 35_000, `all ended ${Date.now() - flushedAt} ms after the flush`)
   await judge(t, client, shop, ids)
   for (const seqs of await followed)
@@ -107,7 +121,7 @@ test('SIGTERM of every service under load: exit 0 within 25 s, nothing is lost',
     t.equal(ended.code, 0, `${service} exits 0`)
     t.ok(ended.durationMs < 25_000, `${service} took ${Math.round(ended.durationMs)} ms`)
   }
-  await until(async () => (await succeeded(client)) === 200, { timeoutMs: 60_000, what: 'all runs to succeed' })
+  await allSucceed(t, client, 200)
   await judge(t, client, shop, ids)
 })
 

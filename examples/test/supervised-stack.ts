@@ -32,7 +32,7 @@ export async function superviseStack(t: Teardown, settings: Record<string, strin
     DATABASE_URL: database.url,
     REDIS_URL: redis.url,
     HOST: '127.0.0.1',
-    LOG_LEVEL: 'error',
+    LOG_LEVEL: process.env.SHOW_LOGS ?? 'error',
     BATON_ADMIN_KEY: adminKey,
     BATON_MASTER_KEY: randomBytes(32).toString('hex'),
     BATON_HTTP_ALLOW: '127.0.0.0/8',
