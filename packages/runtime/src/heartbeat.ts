@@ -7,6 +7,7 @@ import { REPLICA, VERSION } from './version.ts'
 const EVERY_MS = 5_000
 /** After this long without a beat an entry is removed by whoever sees it. */
 const FORGET_MS = 60_000
+const STOP_MS = 1_000
 
 /** Beats until `stop`, which also removes the entry. */
 export function startHeartbeat(options: { service: string; url: string; redis: Redis; log: Logger; clients?: () => number }): {
@@ -40,7 +41,10 @@ export function startHeartbeat(options: { service: string; url: string; redis: R
     async stop() {
       clearInterval(timer)
       options.redis.removeListener('ready', tryBeat)
-      if (options.redis.status === 'ready') await options.redis.hdel(keys.replicas, field).catch(() => {})
+      if (options.redis.status !== 'ready') return
+      // A Redis that hangs must not hold up the stop: an entry that stays is dead after 15 s.
+      const removed = options.redis.hdel(keys.replicas, field).catch(() => {})
+      await Promise.race([removed, new Promise((resolve) => setTimeout(resolve, STOP_MS))])
     },
   }
 }

@@ -43,6 +43,8 @@ export function createService(options: ServiceOptions): FastifyInstance {
     bodyLimit: options.bodyLimit ?? BODY_BYTES_MAX,
     routerOptions: { maxParamLength: 2_048 },
     forceCloseConnections: 'idle',
+    // Hooks that stop work may take the whole grace of 25 s; by itself fastify gives them up after 10 s, with what they hold.
+    pluginTimeout: 30_000,
     // While closing, routes still answer: a request that came in time is never refused (/ready tells the load balancer).
     return503OnClosing: false,
     frameworkErrors: (error, request, reply) => void answer(options, error, request, reply),

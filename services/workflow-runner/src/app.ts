@@ -2,7 +2,7 @@
 import { hostname } from 'node:os'
 import { newUuid, PARTITION_COUNT } from '@baton/contracts'
 import type { RunState } from '@baton/engine'
-import { checkPostgres, checkRedis, createLogger, createService, REPLICA, type RunnableService } from '@baton/runtime'
+import { checkPostgres, checkRedis, createLogger, createService, REPLICA, type Redis, type RunnableService } from '@baton/runtime'
 import { LRUCache } from 'lru-cache'
 import { createAdvanceLoop } from './advance-loop.ts'
 import type { Advance } from './advance-runs.ts'
@@ -15,6 +15,9 @@ import { openConnections } from './open-connections.ts'
 import { createSender } from './send-commands.ts'
 import { takeWork, type WorkTaker } from './take-work.ts'
 import { watchReplicas } from './watch-replicas.ts'
+
+/** The batch under way, and what is being read, may take this long after a SIGTERM. */
+const LEAVE_MS = 15_000
 
 /** Builds the service; it takes work from the moment it listens until it closes. */
 export async function buildApp(settings: Settings): Promise<RunnableService> {
@@ -58,13 +61,26 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
   async function onListening(): Promise<void> {
     taker = await takeWork({ connections, store, cache, loop, holder, replica, replicas, clock, settings, metrics, log })
   }
-  app.addHook('preClose', async () => {
-    await taker?.stop()
-    await loop.stop()
-    await holder.release().catch(() => {})
-  })
+  app.addHook('preClose', () =>
+    leaveInTime(redis, async () => {
+      await taker?.stop()
+      await loop.stop()
+      await holder.release()
+    }),
+  )
   app.addHook('onClose', connections.close)
   return { app, host: settings.HOST, port: settings.PORT, redis, onListening }
+}
+
+/**
+ * Stops in order, but not for ever: with Redis away nothing can be acknowledged, and what waits for it is given up. The facts come again, and
+ * what they ask for is sent again then.
+ */
+async function leaveInTime(redis: Redis, stop: () => Promise<void>): Promise<void> {
+  const timer = setTimeout(() => redis.disconnect(), LEAVE_MS)
+  const late = new Promise<void>((resolve) => setTimeout(resolve, LEAVE_MS + 1_000).unref())
+  await Promise.race([stop().catch(() => {}), late])
+  clearTimeout(timer)
 }
 
 /** A lane that is always the same for a replica, so that the events of a run keep their order. */
