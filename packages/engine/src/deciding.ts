@@ -3,9 +3,10 @@
 import { createHash } from 'node:crypto'
 import type { BatonError, BlobRef, EventType, InboxFact, Json, StoredEvent } from '@baton/contracts'
 import { isBlobRef } from '@baton/contracts'
+import { applyEvent } from './apply-event.ts'
 import { BlobsNeeded, type DecideContext, type Decision, type TimerKind, type TimerSetting } from './decision.ts'
 import type { Env } from './plan.ts'
-import { applyEvent, failureOf, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
+import { failureOf, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
 
 export interface Deciding {
   state: RunState

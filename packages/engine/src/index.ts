@@ -2,6 +2,7 @@
  * Definitions to plans, and plans with facts to what happens next. Pure: no I/O, no clock, no randomness of its own. Invariants: a plan never
  * changes; every expression does a bounded amount of work; nothing of JavaScript shows through to expressions; secrets are never evaluated.
  */
+export * from './apply-event.ts'
 export * from './checksum.ts'
 export type { Finding, Limits } from './compilation.ts'
 export * from './compile.ts'

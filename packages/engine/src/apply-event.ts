@@ -1,0 +1,137 @@
+/** Folding: the only code that changes the state of a run. */
+import type { BatonError, Ending, Json, RunStatus, SecretSlot, StepStatus, StoredEvent } from '@baton/contracts'
+import { hasEnded, isOutside, openScope, type RunState, type StepState, type WaitingFor } from './state.ts'
+
+/** Folds one event into the state. Throws when the event is not the next one. */
+export function applyEvent(state: RunState, event: StoredEvent): void {
+  if (event.seq !== state.seq + 1) throw new Error(`run ${state.header.runId}: event ${event.seq} does not follow ${state.seq}`)
+  state.seq = event.seq
+  state.at = Math.max(state.at, event.at)
+  if (event.path === '') applyRunEvent(state, event)
+  else if (event.type.startsWith('step.')) applyStepEvent(state, event)
+}
+
+function applyRunEvent(state: RunState, event: StoredEvent): void {
+  const data = event.data
+  switch (event.type) {
+    case 'run.started':
+      state.status = 'running'
+      state.startedAt = event.at
+      break
+    case 'run.waiting':
+      state.status = 'waiting'
+      break
+    case 'run.paused':
+      state.pausedFrom = state.status
+      state.status = 'paused'
+      break
+    case 'run.resumed':
+      state.status = (data.to as RunStatus | undefined) ?? 'running'
+      delete state.pausedFrom
+      break
+    case 'run.ending':
+      state.ending = data.ending as Ending
+      state.error = (data.error as BatonError | undefined) ?? null
+      break
+    case 'run.succeeded':
+    case 'run.failed':
+    case 'run.cancelled':
+    case 'run.timed_out':
+      state.status = event.type.slice(4) as RunStatus
+      state.endedAt = event.at
+      state.output = data.output ?? null
+      state.error = (data.error as BatonError | undefined) ?? null
+      delete state.ending
+      delete state.pausedFrom
+      break
+  }
+}
+
+function applyStepEvent(state: RunState, event: StoredEvent): void {
+  const step = state.steps.get(event.path)
+  if (!step) throw new Error(`run ${state.header.runId}: event ${event.seq} names an unknown step ${event.path}`)
+  const data = event.data
+  step.generation = (data.generation as number | undefined) ?? step.generation
+  step.attempt = (data.attempt as number | undefined) ?? step.attempt
+  switch (event.type) {
+    case 'step.scheduled':
+      applyScheduled(state, step, event)
+      break
+    case 'step.waiting':
+      move(state, step, 'waiting')
+      step.startedAt = timeOf(data.startedAt) ?? event.at
+      step.waitingFor = data.waitingFor as WaitingFor
+      setDue(step, data.dueAt)
+      break
+    case 'step.retrying':
+      move(state, step, 'retrying')
+      step.error = data.error as BatonError
+      step.startedAt = timeOf(data.startedAt) ?? step.startedAt
+      setDue(step, data.retryAt)
+      break
+    case 'step.ending':
+      step.inner!.failing = data.error as unknown as BatonError
+      break
+    case 'step.succeeded':
+    case 'step.failed':
+    case 'step.skipped':
+    case 'step.cancelled':
+      applyEnded(state, step, event)
+      break
+  }
+}
+
+function applyScheduled(state: RunState, step: StepState, event: StoredEvent): void {
+  const data = event.data
+  step.scheduledAt = event.at
+  // What the runner does by itself starts at once; what is outside says when it started.
+  if (!isOutside(step)) step.startedAt = event.at
+  if (data.input !== undefined) step.input = data.input
+  if (data.secrets !== undefined) step.secrets = data.secrets as SecretSlot[]
+  if (data.now !== undefined) step.now = timeOf(data.now)!
+  if (data.vars !== undefined) step.vars = data.vars as Record<string, Json>
+  setDue(step, undefined)
+  move(state, step, 'running')
+  if (step.step.body.kind !== 'switch' || data.case === undefined) return
+  step.chosen = data.case as number | 'default' | null
+  const body = step.step.body
+  const scope = step.chosen === 'default' ? body.default : step.chosen === null ? undefined : body.cases[step.chosen]?.scope
+  if (scope) step.inner = openScope(state, scope, `${step.path}.`, step)
+}
+
+function applyEnded(state: RunState, step: StepState, event: StoredEvent): void {
+  const data = event.data
+  const ended = hasEnded(step)
+  move(state, step, event.type.slice(5) as StepStatus)
+  step.output = data.output ?? null
+  step.error = (data.error as BatonError | undefined) ?? null
+  step.tolerated = data.tolerated === true
+  step.startedAt = timeOf(data.startedAt) ?? step.startedAt
+  step.endedAt = event.at
+  delete step.waitingFor
+  setDue(step, undefined)
+  if (ended) return
+  step.scope.open -= 1
+  for (const index of step.step.dependents) step.scope.steps[index]!.blocked -= 1
+}
+
+function move(state: RunState, step: StepState, status: StepStatus): void {
+  if (step.status === 'running') state.inFlight.delete(step)
+  else if (step.status === 'waiting') state.waiting.delete(step)
+  else if (step.status === 'retrying') state.retrying.delete(step)
+  step.status = status
+  if (status === 'running' && isOutside(step)) state.inFlight.add(step)
+  else if (status === 'waiting') state.waiting.add(step)
+  else if (status === 'retrying') state.retrying.add(step)
+}
+
+function setDue(step: StepState, dueAt: Json | undefined): void {
+  const due = timeOf(dueAt)
+  if (due === undefined) delete step.dueAt
+  else step.dueAt = due
+}
+
+/** Milliseconds since 1970 of a time as events hold it (RFC 3339), or undefined. */
+function timeOf(value: Json | undefined): number | undefined {
+  return typeof value === 'string' ? Date.parse(value) : undefined
+}
