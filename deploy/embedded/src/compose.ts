@@ -113,6 +113,8 @@ function neutralEnvironment(): NodeJS.ProcessEnv {
 
 function compose(paths: StackPaths, args: string[], env: NodeJS.ProcessEnv = neutralEnvironment()): number {
   const { status, error } = spawnSync('docker', [...baseArgs(paths), ...args], { stdio: 'inherit', env, cwd: paths.root })
+  if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT')
+    throw new StackProblem('There is no docker on PATH: install it, or start the stack as processes with BATON_MODE=local make up.')
   if (error) throw new StackProblem(`docker cannot be run: ${error.message}`, { cause: error })
   return status ?? 1
 }

@@ -60,5 +60,7 @@ await runCommand(async () => {
     console.log(`${name.padEnd(18)}${at.padEnd(20)}${health.padEnd(12)}${note}`.trimEnd())
   line('service', 'where', '/health', '')
   for (const { name, at, health, note } of rows) line(name, at, health, note)
+  if (!readState(paths) && rows.every(({ health }) => health === 'no answer'))
+    console.log('\nNothing is running: make up starts the stack.')
   return rows.every(({ well }) => well) ? 0 : 1
 })

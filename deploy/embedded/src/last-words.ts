@@ -9,11 +9,10 @@ export function lastWords(file: string): string {
     .map((line) => line.trim())
     .filter(Boolean)
   const told = lines.map(readable)
-  return (
-    told.findLast((line) => /error|fatal|panic|invalid|refused|missing|required|cannot/i.test(line) && !/^at /.test(line)) ??
-    told.at(-1) ??
-    ''
-  )
+  const at = told.findLastIndex((line) => /error|fatal|panic|invalid|refused|missing|required|cannot/i.test(line) && !/^at /.test(line))
+  const from = told[at - 1]?.endsWith(':') ? at - 1 : at // a heading and what it announces belong together
+  const words = told[from]?.endsWith(':') ? told.slice(from, from + 2).join(' ') : told[from]
+  return words ?? told.at(-1) ?? ''
 }
 
 function readTail(file: string): string {

@@ -89,4 +89,8 @@ test('the last words of a log are the error in it, readable', async (t) => {
   writeFileSync(file, '{"msg":"starting"}\n{"level":60,"msg":"cannot listen","err":{"message":"in use"}}\n{"msg":"bye"}\n')
   t.equal(lastWords(file), 'cannot listen: in use')
   t.equal(lastWords(`${file}.missing`), '')
+  writeFileSync(file, 'these settings are missing or wrong:\n  BATON_X is wrong: a number\n')
+  t.equal(lastWords(file), 'these settings are missing or wrong: BATON_X is wrong: a number', 'a heading comes with what it announces')
+  writeFileSync(file, 'these settings are missing or wrong:\n  BATON_X is required\n')
+  t.equal(lastWords(file), 'these settings are missing or wrong: BATON_X is required')
 })
