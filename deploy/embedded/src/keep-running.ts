@@ -53,12 +53,11 @@ export function keepRunning(program: Program, options: KeepOptions): KeptProgram
     if (stopping.signal.aborted) return 'stopped before it started'
     mkdirSync(logs, { recursive: true })
     const output = openSync(join(logs, `${program.name}.log`), 'a')
-    const child = await spawnProgram(program, output).finally(() => closeSync(output))
+    const child = await spawnProgram(program, output, (pid) => record(identify(pid))).finally(() => closeSync(output))
     const ended = new Promise<string>((resolve) =>
       child.once('exit', (code, signal) => resolve(signal ? `ended by ${signal}` : `ended with exit code ${code}`)),
     )
     if (child.exitCode === null) current = identify(child.pid)
-    record(current)
     change({ pid: child.pid, status: exits.length >= CRASHING ? 'crashing' : 'running' })
     const how = await ended
     current = undefined

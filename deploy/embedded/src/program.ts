@@ -17,8 +17,15 @@ export type Program = {
   isReady: () => Promise<boolean>
 }
 
-/** Starts the program with its output on the given file descriptor. Rejects when it cannot be executed. */
-export async function spawnProgram(program: Program, outputFd: number | 'ignore'): Promise<ChildProcess & { pid: number }> {
+/**
+ * Starts the program with its output on the given file descriptor. Rejects when it cannot be executed. `onPid` hears of the process in the
+ * same breath: whoever is killed right after must have written it down.
+ */
+export async function spawnProgram(
+  program: Program,
+  outputFd: number | 'ignore',
+  onPid: (pid: number) => void = () => {},
+): Promise<ChildProcess & { pid: number }> {
   const child = spawn(program.command, program.args, {
     stdio: ['ignore', outputFd, outputFd],
     detached: true, // its own process group: Ctrl-C in the terminal reaches only the one who stops things in order
@@ -27,6 +34,7 @@ export async function spawnProgram(program: Program, outputFd: number | 'ignore'
     ...(program.uid !== undefined && { uid: program.uid }),
     ...(program.gid !== undefined && { gid: program.gid }),
   })
+  if (child.pid !== undefined) onPid(child.pid)
   await new Promise<void>((resolve, reject) => {
     child.once('spawn', resolve)
     child.once('error', (error) => reject(new StackProblem(`${program.name} cannot be started: ${error.message}`, { cause: error })))
