@@ -71,7 +71,7 @@ status="$log.status"
 { npx --yes "$PNPM" install --frozen-lockfile --config.confirmModulesPurge=false --config.minimumReleaseAge=0 --config.fetchRetryMintimeout=1000 --config.fetchRetryMaxtimeout=5000 2>&1 9>&- || echo $? >"$status"; } | tee "$log"
 if [ -f "$status" ]; then rm -f "$status"; explain 'The dependencies could not be installed'; fi
 
-if [ -n "$lib" ]; then
+if [ -n "$lib" ] && [ -L node_modules/.bin/node ]; then
   # whoever calls node_modules/.bin/node finds the library that is not installed on this machine
   node=$(readlink -f node_modules/.bin/node)
   rm -f node_modules/.bin/node
