@@ -106,7 +106,9 @@ async function ask(withdrawn: AbortSignal): Promise<'approve' | 'reject' | undef
     return /^y(es)?$/i.test(text.trim()) ? 'approve' : 'reject'
   } catch (error) {
     if (withdrawn.aborted) return undefined
-    throw error
+    // Ctrl-C or Ctrl-D at the question; the events alone would keep the demo going
+    console.error(`\ndemo: not answered (${(error as Error).message}); the run goes on waiting for its approval`)
+    process.exit(130)
   } finally {
     terminal.close()
   }
