@@ -1,7 +1,7 @@
 /** What readers see of a folded run: its steps, its graph with states, and why it stands where it stands. */
 import type { Graph, Step, StepStatus, Why } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
-import { hasEnded, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
+import { failureOf, hasEnded, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
 
 const timeOf = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())
 
@@ -74,6 +74,7 @@ function whole(status: string, since: string, reason: string, movableBy: string[
 function explainScope(state: RunState, scope: ScopeState, approvals: readonly ApprovalStanding[], items: Why['items']): void {
   for (const step of scope.steps) {
     if (hasEnded(step)) continue
+    if (step.status === 'pending' && (state.ending || failureOf(scope))) continue // it will never start
     const since = new Date(step.startedAt ?? step.scheduledAt ?? state.header.createdAt).toISOString()
     const { reason, movableBy } = explain(state, step, approvals)
     items.push({ step: step.path, status: shownStatus(state, step), since, reason, movableBy })

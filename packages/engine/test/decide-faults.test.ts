@@ -1,5 +1,5 @@
 /** What late, doubled and lost facts may not do. */
-import { stepsOf } from '@baton/engine'
+import { stepsOf, whyOf } from '@baton/engine'
 import t from 'tap'
 import { start } from './decide-harness.ts'
 
@@ -110,4 +110,13 @@ t.test('an approval that was decided in time does not expire, whichever of the t
   )
   t.equal(h.state.status, 'succeeded')
   t.strictSame(h.last.approvalsClosed, [])
+})
+
+t.test('why says nothing of steps that will never start because the run is ending', async (t) => {
+  const h = start({ steps: { a: http(), b: http({ needs: ['a'] }) } })
+  h.take({ kind: 'cancel', by: 'me' })
+  t.strictSame(
+    whyOf(h.state, []).items.map(({ step }) => step),
+    [null, 'a'],
+  )
 })

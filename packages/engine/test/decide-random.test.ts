@@ -77,7 +77,8 @@ function happen(world: World, dice: Dice): EngineFact[] {
   if (roll < 92) return [{ kind: 'pause', by: 'ann' }]
   if (roll < 97) return [{ kind: 'resume', by: 'ann' }]
   if (roll < 98) return [{ kind: 'cancel', by: 'ann' }]
-  if (roll < 99)
+  if (roll === 98 && dice.chance(0.2)) return [{ kind: 'abort', error: { code: 'BTN_INTERNAL', message: 'no' } }]
+  if (roll === 98)
     world.state = refold(world) // another runner takes the run up
   else world.now += 1_000
   return []
