@@ -55,7 +55,7 @@ bring_libatomic() {
     [ -e "$lib/libatomic.so.1" ] && return
   fi
   cat "$log"
-  explain 'libatomic1, which Node 26 needs, could not be brought'
+  explain 'libatomic1, which Node 26 needs, could not be brought (as root: apt-get update && apt-get install libatomic1)'
 }
 has_libatomic() {
   for file in /lib/libatomic.so.1 /lib64/libatomic.so.1 /usr/lib/libatomic.so.1 /usr/lib64/libatomic.so.1 /lib/*/libatomic.so.1 /usr/lib/*/libatomic.so.1; do
