@@ -79,14 +79,17 @@ function decideUrl(
 
 function looksEmbedded(url: string, port: number): boolean {
   if (!URL.canParse(url)) return false
-  const { hostname, username, port: itsPort } = new URL(url)
-  return hostname === '127.0.0.1' && Number(itsPort) === port && (username === 'baton' || username === '')
+  const { hostname, username, password, port: itsPort } = new URL(url)
+  // Also one that was made for another BATON_PORT_OFFSET, and outlived its record in .local.
+  return hostname === '127.0.0.1' && (username === 'baton' || username === '') && (Number(itsPort) === port || MADE_SECRET.test(password))
 }
 
 function withPort(url: string, port: number): string {
   return url.replace(/:\d+(?=\/)/, `:${port}`)
 }
 
+/** What makeSecret makes. */
+const MADE_SECRET = /^[0-9a-f]{64}$/
 const makeDatabaseUrl = (port: number) => `postgres://baton:${makeSecret()}@127.0.0.1:${port}/baton`
 const makeRedisUrl = (port: number) => `redis://:${makeSecret()}@127.0.0.1:${port}/0`
 

@@ -1,4 +1,4 @@
-import { cpSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { cpSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { test } from 'tap'
 import { readDotEnv, writeDotEnv } from '../src/dot-env.ts'
@@ -73,6 +73,15 @@ test('BATON_PORT_OFFSET moves the servers of the stack with their passwords, and
   t.ok(moved.ownPostgres && moved.ownRedis)
   t.equal(readDotEnv(paths.dotEnv)['DATABASE_URL'], moved.databaseUrl)
   t.same(loadStackSettings(paths, {}), plain)
+})
+
+test('the offset moves the servers also when .local was removed meanwhile', async (t) => {
+  const paths = stackPaths(temporaryFolder(t))
+  const moved = loadStackSettings(paths, { BATON_PORT_OFFSET: '100' })
+  rmSync(paths.local, { recursive: true })
+  const plain = loadStackSettings(paths, {})
+  t.ok(plain.ownPostgres && plain.ownRedis)
+  t.equal(portOf(plain.databaseUrl), portOf(moved.databaseUrl) - 100)
 })
 
 test('the environment wins over .env, also with a secret in a file', async (t) => {
