@@ -54,7 +54,7 @@ export const commonSettings = {
     .enum(LOG_LEVELS)
     .default('info')
     .describe(`one of ${LOG_LEVELS.join(', ')}`),
-  BATON_ADMIN_KEY: z.string().min(16).describe('the key of the first admin, at least 16 characters'),
+  BATON_ADMIN_KEY: z.string().min(16, 'at least 16 characters').describe('the key of the first admin'),
   BATON_MASTER_KEY: masterKey.describe('encrypts secrets at rest'),
   BATON_HTTP_ALLOW: list.default([]).describe('CIDRs and host names, comma-separated, that may be called beside public addresses'),
 } as const
