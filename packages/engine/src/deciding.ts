@@ -72,10 +72,12 @@ export function isOver(value: Json, bytesMax: number): boolean {
 
 /** The value itself, or a reference to it when it is large; the payload then joins the decision's blobs. Undefined when over the output limit. */
 export function packed(d: Deciding, value: Json): Json | BlobRef | undefined {
-  if (!isOver(value, d.ctx.inlineBytesMax / 4) || isBlobRef(value)) return value
+  // A user's value that looks like a reference is stored as a payload itself: read back, it is what the user wrote.
+  const looksStored = isBlobRef(value)
+  if (!looksStored && !isOver(value, d.ctx.inlineBytesMax / 4)) return value
   const text = JSON.stringify(value)
   const bytes = Buffer.byteLength(text)
-  if (bytes <= d.ctx.inlineBytesMax) return value
+  if (!looksStored && bytes <= d.ctx.inlineBytesMax) return value
   if (bytes > d.ctx.outputBytesMax) return undefined
   const $blob = `sha256:${createHash('sha256').update(text).digest('hex')}`
   d.decision.blobs.set($blob, text)

@@ -309,3 +309,11 @@ t.test('now and vars are recorded when a step is scheduled', async (t) => {
   t.match(h.last.events.find((e) => e.type === 'step.scheduled')?.data, { now: '1970-01-01T00:00:01.000Z', vars: { X: 7 } })
   t.strictSame(h.state.steps.get('a')?.output, { at: '1970-01-01T00:00:01.000Z', v: 7 })
 })
+
+t.test('a value that looks like a reference to a payload is a value', async (t) => {
+  const fake = { $blob: `sha256:${'a'.repeat(64)}`, bytes: 3 }
+  const h = start({ steps: { a: { set: fake }, b: { set: { n: '${{ steps.a.output.bytes }}' } } }, output: '${{ steps.b.output.n }}' })
+  t.equal(h.state.status, 'succeeded')
+  t.equal(h.state.output, 3)
+  t.notSame(h.state.steps.get('a')?.output, fake)
+})

@@ -8,8 +8,10 @@ import { addToInbox, isCallWanted, loadInbox, putBlobs, type Sql } from '@baton/
 type TurnFact = Extract<InboxFact, { kind: 'turn' }>
 
 export interface TurnRecord {
-  /** The turn stands in the inbox already, or its step no longer waits for it. */
-  isSettled(turn: AgentTurn): Promise<boolean>
+  /** `recorded`: the turn stands in the inbox already. `unwanted`: its step no longer waits for it. */
+  stateOf(turn: AgentTurn): Promise<'open' | 'recorded' | 'unwanted'>
+  /** Tells the runner that the turn was not taken: a run that is ending waits for it no longer. */
+  withdraw(turn: AgentTurn): Promise<void>
   /** Writes the fact, and tries again while Postgres is away: what it holds was paid for. Rejects with the reason of the signal. */
   settle(turn: AgentTurn, fact: TurnFact): Promise<void>
 }
@@ -32,11 +34,19 @@ const PAUSE_MS_MAX = 5_000
 export function createTurnRecord(options: RecordOptions): TurnRecord {
   const { sql, facts, log, signal } = options
   return {
-    async isSettled(turn) {
+    async stateOf(turn) {
       // In this order: a turn that leaves the inbox between the two queries is no longer wanted by the time of the second.
       const rows = await loadInbox(sql, [turn.runId])
-      if (rows.some(({ fact }) => fact.kind === 'turn' && isSameCall(fact, turn))) return true
-      return !(await isCallWanted(sql, turn))
+      if (rows.some(({ fact }) => fact.kind === 'turn' && isSameCall(fact, turn))) return 'recorded'
+      return (await isCallWanted(sql, turn)) ? 'open' : 'unwanted'
+    },
+    async withdraw({ runId, path, generation, attempt }) {
+      const error = { code: 'BTN_WITHDRAWN', message: 'the turn was withdrawn before it was taken' }
+      const outcome = { status: 'failed', error, retryable: false } as const
+      // Lost with Redis, it is made up for by the reconciler.
+      await facts.send({ kind: 'result', runId, path, generation, attempt, startedAt: Date.now(), outcome }).catch((err: Error) => {
+        log.warn({ err, runId, path }, 'withdrawal not sent')
+      })
     },
     async settle(turn, fact) {
       const stored = bounded(storable(fact as Json) as TurnFact, options)

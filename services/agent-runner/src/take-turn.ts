@@ -30,9 +30,11 @@ export async function takeTurn(turn: AgentTurn, deps: TakeTurnDeps): Promise<voi
     return log.info(where, 'turn is held by another replica')
   }
   try {
-    if (await record.isSettled(turn)) {
+    const state = await record.stateOf(turn)
+    if (state !== 'open') {
       metrics.skipped('settled')
-      return log.info(where, 'turn is settled already')
+      if (state === 'unwanted') await record.withdraw(turn)
+      return log.info({ ...where, state }, 'turn is settled already')
     }
     const startedAt = Date.now()
     const outcome = await deps.ask(turn, deps.signal)

@@ -64,6 +64,16 @@ test('a turn that comes again is not paid again', async (t) => {
   t.equal(asked.length, 1, 'nobody asked for that attempt')
 })
 
+test('a turn of a run that is ending is withdrawn, so that the run does not wait for it', async (t) => {
+  const { sql, redis, deps, asked } = await setUp(t)
+  const turn = await openRun(sql)
+  await sql`update runs set ending = 'cancelled' where id = ${turn.runId}`
+  await takeTurn(turn, deps)
+  t.equal(asked.length, 0)
+  const [entry] = await redis.xrange(keys.facts(partitionOf(turn.runId)), '-', '+')
+  t.match(JSON.parse(entry![1][1]!), [{ kind: 'result', path: 'draft', outcome: { status: 'failed', error: { code: 'BTN_WITHDRAWN' } } }])
+})
+
 test('of two replicas that get the same turn one asks', async (t) => {
   const { sql, deps, claims, asked } = await setUp(t)
   const turn = await openRun(sql)
@@ -120,7 +130,7 @@ test('a paid answer waits for Postgres to come back', async (t) => {
   const facts = createFactSender(redisThatIsAway(t))
   const record = createTurnRecord({ sql, facts, log, inlineBytesMax: 1_000, outputBytesMax: 10_000, signal: deps.signal })
   await sql`alter table inbox rename to inbox_away`
-  const taking = takeTurn(turn, { ...deps, log, record: { ...record, isSettled: async () => false } })
+  const taking = takeTurn(turn, { ...deps, log, record: { ...record, stateOf: async () => 'open' as const } })
   await told.promise
   await sql`alter table inbox_away rename to inbox`
   await taking

@@ -1,6 +1,6 @@
 /** The input of a run, before it is one: its size, its depth and the schema of its workflow. */
 import { createHash } from 'node:crypto'
-import type { BlobRef, Json, ProblemError } from '@baton/contracts'
+import { type BlobRef, isBlobRef, type Json, type ProblemError } from '@baton/contracts'
 import { type Plan, validateAgainst } from '@baton/engine'
 import { problem } from '@baton/runtime'
 
@@ -27,7 +27,8 @@ export function readInput(plan: Plan, value: Json, at: string, limits: InputLimi
   }
   const errors = plan.input === undefined ? [] : validateAgainst(plan.input, value, at)
   if (errors.length > 0) return { errors }
-  if (bytes <= limits.inlineBytesMax) return { input: value, inputBytes: bytes }
+  // One that looks like a reference to a blob is stored as a blob itself, or it would be taken for what it names.
+  if (bytes <= limits.inlineBytesMax && !isBlobRef(value)) return { input: value, inputBytes: bytes }
   const id = `sha256:${createHash('sha256').update(text).digest('hex')}`
   return { input: { $blob: id, bytes }, inputBytes: 100, blob: { id, text } }
 }
