@@ -3,7 +3,10 @@
  * the test process: servers are ended at teardown, and by a guard when the process was killed.
  */
 export { findFreePort } from '@baton/embedded'
+export { type DurablePostgres, durablePostgres } from './durable-postgres.ts'
+export { type DurableRedis, durableRedis } from './durable-redis.ts'
 export { endProcess, guardProcess } from './guard-process.ts'
+export { type SmallDisk, smallDisk } from './small-disk.ts'
 export { type PostgresServer, startPostgres } from './start-postgres.ts'
 export { type StubAnswer, type StubRequest, type StubServer, stubServer } from './stub-server.ts'
 export { emptyDatabase, type Teardown, type TestDatabase, testDatabase } from './test-database.ts'
