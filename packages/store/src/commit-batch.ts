@@ -6,7 +6,7 @@
 import type { Decision, summaryOf } from '@baton/engine'
 import { coreParameters, FULL_STATEMENT, fullParameters, LEAN_STATEMENT } from './commit-statements.ts'
 import { clock, type Sql } from './connect.ts'
-import { isValueRefused } from './errors.ts'
+import { isTransient, isValueRefused } from './errors.ts'
 
 type RunSummary = ReturnType<typeof summaryOf>
 
@@ -31,10 +31,14 @@ export interface CommitOutcome {
 }
 
 /** Commits the batch. A run that is not in `won` has moved on: load it and decide again. Throws when Postgres refuses a value, and then nothing is written. */
-export async function commitBatch(sql: Sql, batch: readonly RunCommit[]): Promise<CommitOutcome> {
+export function commitBatch(sql: Sql, batch: readonly RunCommit[]): Promise<CommitOutcome> {
   const isLean = batch.every(({ decision: d }) => {
     return d.timersSet.length + d.timersCleared.length + d.approvalsOpened.length + d.approvalsClosed.length === 0
   })
+  return commitWith(sql, batch, isLean)
+}
+
+async function commitWith(sql: Sql, batch: readonly RunCommit[], isLean: boolean): Promise<CommitOutcome> {
   const core = coreParameters(batch)
   const rows = isLean
     ? await sql.unsafe<{ id: string | null; at: number }[]>(LEAN_STATEMENT, core, { prepare: true })
@@ -45,18 +49,24 @@ export async function commitBatch(sql: Sql, batch: readonly RunCommit[]): Promis
 }
 
 /**
- * Commits the batch; when Postgres refuses a value, finds the runs that hold one by halving and reports them, while the others commit.
- * Throws every other error: with isUnknownOutcome the whole batch has to be loaded again.
+ * `refused` are runs with a value that Postgres does not take: the same one fails again. `failed` are runs whose commit fails for another
+ * reason that is their own: they may be tried again later. Nothing of either was written.
  */
-export async function commitBatchBisecting(
-  sql: Sql,
-  batch: readonly RunCommit[],
-): Promise<CommitOutcome & { refused: Map<string, Error> }> {
+export interface BisectedOutcome extends CommitOutcome {
+  refused: Map<string, Error>
+  failed: Map<string, Error>
+}
+
+/**
+ * Commits the batch; when that fails for a reason that does not pass by itself, finds the runs at fault by halving, while the others commit.
+ * Throws what passes, and what would stop every run: the whole batch has then to be tried again, and with isUnknownOutcome to be loaded again.
+ */
+export async function commitBatchBisecting(sql: Sql, batch: readonly RunCommit[]): Promise<BisectedOutcome> {
   try {
-    return { ...(await commitBatch(sql, batch)), refused: new Map() }
+    return { ...(await commitBatch(sql, batch)), refused: new Map(), failed: new Map() }
   } catch (error) {
-    if (!isValueRefused(error)) throw error
-    if (batch.length === 1) return { won: new Set(), at: await clock(sql), refused: new Map([[batch[0]!.runId, error as Error]]) }
+    if (isTransient(error)) throw error
+    if (batch.length === 1) return blame(sql, batch[0]!, error as Error)
     const middle = batch.length >> 1
     const first = await commitBatchBisecting(sql, batch.slice(0, middle))
     const second = await commitBatchBisecting(sql, batch.slice(middle))
@@ -64,6 +74,17 @@ export async function commitBatchBisecting(
       won: new Set([...first.won, ...second.won]),
       at: second.at,
       refused: new Map([...first.refused, ...second.refused]),
+      failed: new Map([...first.failed, ...second.failed]),
     }
   }
+}
+
+const NOTHING = { events: [], timersSet: [], timersCleared: [], approvalsOpened: [], approvalsClosed: [] }
+
+/** The fault is the run's only if the statement itself goes through: a commit that changes nothing tells. */
+async function blame(sql: Sql, commit: RunCommit, error: Error): Promise<BisectedOutcome> {
+  const none = { won: new Set<string>(), refused: new Map<string, Error>(), failed: new Map<string, Error>() }
+  if (isValueRefused(error)) return { ...none, at: await clock(sql), refused: new Map([[commit.runId, error]]) }
+  const { at } = await commitWith(sql, [{ ...commit, toSeq: commit.fromSeq, summary: null, inboxIds: [], decision: NOTHING }], false)
+  return { ...none, at, failed: new Map([[commit.runId, error]]) }
 }

@@ -17,6 +17,8 @@ export class ConnectionLost extends Error {
 const CLIENT_CODES = /^(CONNECTION_(CLOSED|DESTROYED|ENDED)|CONNECT_TIMEOUT)$/
 const SOCKET_CODES =
   /^(ECONNRESET|ECONNREFUSED|ECONNABORTED|EPIPE|ETIMEDOUT|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|ENOTFOUND|EAI_AGAIN|ENOENT)$/
+/** Connections, rolled back, no resources, not in the needed state, operators at work, the system underneath. */
+const TRANSIENT_CLASSES = /^(08|40|53|55|57|58)\w{3}$/
 const SERVER_CODES = /^(08\w{3}|57P0[1-5]|40003|53300)$/
 
 /**
@@ -26,6 +28,11 @@ const SERVER_CODES = /^(08\w{3}|57P0[1-5]|40003|53300)$/
 export function isUnknownOutcome(error: unknown): boolean {
   const code = codeOf(error)
   return CLIENT_CODES.test(code) || SOCKET_CODES.test(code) || SERVER_CODES.test(code)
+}
+
+/** True when it is the server's state that stands in the way (a lost race, no room, a restart) and the same statement may pass a little later. */
+export function isTransient(error: unknown): boolean {
+  return isUnknownOutcome(error) || TRANSIENT_CLASSES.test(codeOf(error))
 }
 
 /** True when Postgres refused a value of the statement (U+0000, a lone surrogate, a violated check, an oversized row): the same one fails again. */

@@ -3,13 +3,14 @@
  * run is never advanced twice at once inside a process; between processes the fence of the commit decides.
  */
 import { type Advance, advanceRuns, type Delivery } from './advance-runs.ts'
+import { createTroubledRuns, type Patience } from './troubled-runs.ts'
 
 /** Something to advance, and what to do when it is safe to forget it. */
 export interface Item {
   deliveries: Delivery[]
   /** Called when everything that follows from the deliveries was committed and sent. */
   done?(): void
-  /** Called instead when some run of it could not be advanced now; it will come again. */
+  /** Called instead when the loop ends before some run of it could be advanced; it will come again. */
   failed?(): void
 }
 
@@ -21,16 +22,21 @@ export interface AdvanceLoop {
 }
 
 const RETRY_MS_MAX = 2_000
-const CRASHES_MAX = 5
 
 /** Starts the loop. `factsMax` bounds a batch; twice as many may wait. */
-export function createAdvanceLoop(a: Advance, factsMax: number): AdvanceLoop {
+export function createAdvanceLoop(a: Advance, factsMax: number, patience?: Patience): AdvanceLoop {
   let waiting: Item[] = []
   let waitingFacts = 0
   let stopped = false
   let room: (() => void)[] = []
   let wake: (() => void) | undefined
-  const crashes = new Map<string, number>()
+  const troubled = createTroubledRuns(put, patience)
+
+  function put(items: readonly Item[]): void {
+    waiting.push(...items)
+    for (const item of items) waitingFacts += item.deliveries.length
+    wake?.()
+  }
 
   function take(): Item[] {
     const batch: Item[] = []
@@ -52,40 +58,23 @@ export function createAdvanceLoop(a: Advance, factsMax: number): AdvanceLoop {
     for (const resolve of waiters) resolve()
   }
 
-  async function process(batch: Item[]): Promise<void> {
+  async function process(items: Item[]): Promise<void> {
+    const batch = troubled.admit(items)
     let deliveries = batch.flatMap((item) => item.deliveries)
     for (let delayMs = 50; ; delayMs = Math.min(delayMs * 2, RETRY_MS_MAX)) {
       try {
-        return settle(batch, await advanceRuns(a, withAborts(deliveries)))
+        return troubled.settle(batch, await advanceRuns(a, troubled.withAborts(deliveries)))
       } catch (error) {
         a.log.warn({ err: error, facts: deliveries.length }, 'batch failed, trying it again')
-        if (stopped) return settle(batch, new Set(deliveries.map(({ fact }) => fact.runId)))
+        if (stopped) return letGo(batch)
         deliveries = deliveries.map((delivery) => ({ ...delivery, redelivered: true }))
         await new Promise((resolve) => setTimeout(resolve, delayMs))
       }
     }
   }
 
-  /** A run that crashes us over and over is ended, or it would hold its partition for ever. */
-  function withAborts(deliveries: Delivery[]): Delivery[] {
-    if (crashes.size === 0) return deliveries
-    const doomed = [...new Set(deliveries.map(({ fact }) => fact.runId))].filter((runId) => (crashes.get(runId) ?? 0) >= CRASHES_MAX)
-    const error = {
-      code: 'BTN_INTERNAL',
-      message: `the run could not be advanced ${CRASHES_MAX} times; the log of workflow-runner has the reason`,
-    }
-    return [...deliveries, ...doomed.map((runId): Delivery => ({ fact: { kind: 'abort', runId, error }, redelivered: false }))]
-  }
-
-  function settle(batch: Item[], stuck: ReadonlySet<string>): void {
-    for (const { fact } of batch.flatMap((item) => item.deliveries)) {
-      if (!stuck.has(fact.runId)) crashes.delete(fact.runId)
-    }
-    for (const runId of stuck) crashes.set(runId, (crashes.get(runId) ?? 0) + 1)
-    for (const item of batch) {
-      if (stuck.size > 0 && item.deliveries.some(({ fact }) => stuck.has(fact.runId))) item.failed?.()
-      else item.done?.()
-    }
+  function letGo(items: readonly Item[]): void {
+    for (const item of items) item.failed?.()
   }
 
   async function run(): Promise<void> {
@@ -104,9 +93,7 @@ export function createAdvanceLoop(a: Advance, factsMax: number): AdvanceLoop {
   return {
     async offer(items) {
       if (stopped) return
-      waiting.push(...items)
-      for (const item of items) waitingFacts += item.deliveries.length
-      wake?.()
+      put(items)
       if (waitingFacts >= factsMax * 2)
         await new Promise<void>((resolve) => {
           room.push(resolve)
@@ -117,6 +104,7 @@ export function createAdvanceLoop(a: Advance, factsMax: number): AdvanceLoop {
       wake?.()
       makeRoom()
       await running
+      troubled.stop()
     },
   }
 }

@@ -18,7 +18,7 @@ import {
   type RunState,
   summaryOf,
 } from '@baton/engine'
-import { type InboxRow, isUnknownOutcome, type LoadedRun, type RunCommit } from '@baton/store'
+import { type InboxRow, isTransient, type LoadedRun, type RunCommit } from '@baton/store'
 import { stateOf } from './load-run.ts'
 import { nextTimerOf, type Outgoing, outgoingOf } from './outgoing.ts'
 
@@ -26,8 +26,16 @@ import { nextTimerOf, type Outgoing, outgoingOf } from './outgoing.ts'
 export interface AdvanceStore {
   loadRuns(runIds: string[]): Promise<Map<string, LoadedRun>>
   loadInbox(runIds: string[]): Promise<InboxRow[]>
-  /** One statement; throws when its outcome is unknown. `refused` are runs whose values Postgres does not take. */
-  commit(batch: RunCommit[]): Promise<{ won: ReadonlySet<string>; refused: ReadonlyMap<string, Error>; at: number }>
+  /**
+   * One statement; throws when its outcome is unknown. `refused` are runs whose values Postgres does not take, `failed` those whose commit
+   * fails for another reason of their own: nothing of them was written.
+   */
+  commit(batch: RunCommit[]): Promise<{
+    won: ReadonlySet<string>
+    refused: ReadonlyMap<string, Error>
+    failed?: ReadonlyMap<string, Error>
+    at: number
+  }>
   plan(namespace: string, checksum: string): Promise<Plan>
   getBlobs(namespace: string, blobs: readonly string[]): Promise<Map<string, Json>>
   putBlobs(namespace: string, blobs: ReadonlyMap<string, string>): Promise<void>
@@ -77,7 +85,7 @@ export async function advanceRuns(a: Advance, deliveries: readonly Delivery[]): 
   const stuck = new Set<string>()
   for (let round = 0; open.size > 0 && round < ROUNDS_MAX; round++) {
     const turns = await decideAll(a, open, stuck, round > 0)
-    open = await settleTurns(a, turns)
+    open = await settleTurns(a, turns, stuck)
   }
   for (const runId of open.keys()) stuck.add(runId)
   return stuck
@@ -107,7 +115,7 @@ async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<s
     try {
       turns.push(await decideRun(a, state, deliveries, rows))
     } catch (error) {
-      if (isUnknownOutcome(error)) {
+      if (isTransient(error)) {
         // Postgres is away: not the fault of this run. What was decided of the others is not committed either.
         for (const id of runs.keys()) a.cache.delete(id)
         throw error
@@ -133,7 +141,7 @@ async function loadStates(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<
     try {
       states.set(runId, stateOf(await a.store.plan(loaded.header.namespace, loaded.header.checksum), loaded))
     } catch (error) {
-      if (isUnknownOutcome(error)) throw error
+      if (isTransient(error)) throw error
       stuck.add(runId)
       a.log.error({ runId, err: error }, 'run could not be loaded')
     }
@@ -208,8 +216,8 @@ function factsOf(deliveries: readonly Delivery[], rows: readonly InboxRow[]): En
   return facts
 }
 
-/** Commits the turns as one, sends what follows, and returns those that lost the race. */
-async function settleTurns(a: Advance, turns: Turn[]): Promise<Map<string, Delivery[]>> {
+/** Commits the turns as one, sends what follows, and returns those that lost the race. Those that cannot be committed are stuck. */
+async function settleTurns(a: Advance, turns: Turn[], stuck: Set<string>): Promise<Map<string, Delivery[]>> {
   const again = new Map<string, Delivery[]>()
   if (turns.length === 0) return again
   let outcome: Awaited<ReturnType<AdvanceStore['commit']>>
@@ -223,8 +231,13 @@ async function settleTurns(a: Advance, turns: Turn[]): Promise<Map<string, Deliv
   const won: Turn[] = []
   for (const turn of turns) {
     const refusal = outcome.refused.get(turn.runId)
+    const failure = outcome.failed?.get(turn.runId)
     if (outcome.won.has(turn.runId)) won.push(turn)
-    else {
+    else if (failure) {
+      a.cache.delete(turn.runId)
+      stuck.add(turn.runId)
+      a.log.error({ runId: turn.runId, err: failure }, 'run could not be committed')
+    } else {
       a.cache.delete(turn.runId)
       again.set(turn.runId, refusal ? [...turn.deliveries, abortOf(turn.runId, refusal)] : turn.deliveries)
       if (refusal) a.log.error({ runId: turn.runId, err: refusal }, 'postgres refused a value of the run')

@@ -26,8 +26,9 @@ export interface TimerPump {
 }
 
 const LIMIT = 500
-/** What is due and still there is being committed: look again soon, not at once. */
+/** What is due and still there is being committed: look again soon, not at once, and later each time while nothing is new (a run may rest). */
 const UNDER_WAY_MS = 20
+const UNDER_WAY_MS_MAX = 320
 
 /** Starts the pump. It asks Postgres when a timer is due, and once per `pollMs` in case another runner set one. */
 export function pumpTimers(options: {
@@ -44,6 +45,7 @@ export function pumpTimers(options: {
   let handle: NodeJS.Timeout | undefined
   let dueAt = Number.POSITIVE_INFINITY
   let firing = false
+  let underWayMs = UNDER_WAY_MS
 
   function schedule(inMs: number): void {
     const at = Date.now() + Math.max(0, inMs)
@@ -75,11 +77,12 @@ export function pumpTimers(options: {
       due.filter((timer) => !underWay.has(keyOf(timer))),
       underWay,
     )
+    underWayMs = items.length > 0 ? UNDER_WAY_MS : Math.min(underWayMs * 2, UNDER_WAY_MS_MAX)
     if (items.length > 0) await offer(items)
-    if (due.length === LIMIT) return items.length > 0 ? 0 : UNDER_WAY_MS
+    if (due.length === LIMIT) return items.length > 0 ? 0 : underWayMs
     const next = await source.nextInMs(held)
     if (next === null) return pollMs
-    return next <= 0 ? UNDER_WAY_MS : Math.min(pollMs, Math.ceil(next))
+    return next <= 0 ? underWayMs : Math.min(pollMs, Math.ceil(next))
   }
 
   function itemsOf(due: DueTimer[], pending: Set<string>): Item[] {
