@@ -7,20 +7,13 @@
  */
 import type { BatonError, Fact, InboxFact, Json } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
-import {
-  BlobsNeeded,
-  createState,
-  type DecideContext,
-  type Decision,
-  decide,
-  type EngineFact,
-  type Plan,
-  type RunState,
-  summaryOf,
-} from '@baton/engine'
+import { BlobsNeeded, type DecideContext, type Decision, decide, type EngineFact, type Plan, type RunState, summaryOf } from '@baton/engine'
 import { type InboxRow, isTransient, type LoadedRun, type RunCommit } from '@baton/store'
+import { endUnreadable, isOver } from './end-unreadable-run.ts'
 import { stateOf } from './load-run.ts'
+import { loadStates, type Unreadable } from './load-states.ts'
 import { nextTimerOf, type Outgoing, outgoingOf } from './outgoing.ts'
+import { PlanUnreadable } from './plans.ts'
 
 /** What the hot path needs of Postgres. */
 export interface AdvanceStore {
@@ -104,16 +97,17 @@ function groupByRun(deliveries: readonly Delivery[]): Map<string, Delivery[]> {
 
 /** `again`: these runs have just lost the fence, so nothing that came with their facts is taken for granted any more. */
 async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<string>, again: boolean): Promise<Turn[]> {
-  const states = await loadStates(a, runs, stuck, again)
+  const { states, unreadable } = await loadStates(a, runs, again)
   // After the states: a row that another runner has applied meanwhile then fails the fence, and is not applied twice.
   const inbox = await loadInbox(a, runs, again)
   const turns: Turn[] = []
   for (const [runId, deliveries] of runs) {
     const state = states.get(runId)
-    if (!state) continue // no such run: nothing to advance, the fact goes
+    const flaw = unreadable.get(runId)
+    if (!state && !flaw) continue // no such run: nothing to advance, the fact goes
     const rows = inbox.get(runId) ?? []
     try {
-      turns.push(await decideRun(a, state, deliveries, rows))
+      turns.push(state ? await decideRun(a, state, deliveries, rows) : giveUp(a, runId, deliveries, rows, flaw!))
     } catch (error) {
       if (isTransient(error)) {
         // Postgres is away: not the fault of this run. What was decided of the others is not committed either.
@@ -126,39 +120,6 @@ async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<s
     }
   }
   return turns
-}
-
-async function loadStates(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<string>, again: boolean): Promise<Map<string, RunState>> {
-  const states = new Map<string, RunState>()
-  const cold: string[] = []
-  for (const [runId, deliveries] of runs) {
-    const known = a.cache.get(runId) ?? (again ? undefined : await newborn(a, deliveries))
-    if (known) states.set(runId, known)
-    else cold.push(runId)
-  }
-  if (cold.length === 0) return states
-  for (const [runId, loaded] of await a.store.loadRuns(cold)) {
-    try {
-      states.set(runId, stateOf(await a.store.plan(loaded.header.namespace, loaded.header.checksum), loaded))
-    } catch (error) {
-      if (isTransient(error)) throw error
-      stuck.add(runId)
-      a.log.error({ runId, err: error }, 'run could not be loaded')
-    }
-  }
-  return states
-}
-
-/** A run that comes with its own header needs no query: the fence finds out if it has moved since. */
-async function newborn(a: Advance, deliveries: readonly Delivery[]): Promise<RunState | undefined> {
-  for (const { fact, redelivered } of deliveries) {
-    if (fact.kind !== 'start' || !fact.run || redelivered) continue
-    const header = fact.run as unknown as LoadedRun['header']
-    const state = createState(await a.store.plan(header.namespace, header.checksum), header)
-    state.seq = 1
-    return state
-  }
-  return undefined
 }
 
 /** A run that lost (perhaps an approval that it closes was decided) and one that is given up look whether something waits for them. */
@@ -198,6 +159,17 @@ async function decideRun(a: Advance, first: RunState, deliveries: Delivery[], wa
       if (rows.length > 0) rows = await a.store.loadInbox([runId])
     }
   }
+}
+
+/** A run without a state can only be ended, and only when that was decided; until then it is stuck. */
+function giveUp(a: Advance, runId: string, deliveries: Delivery[], rows: readonly InboxRow[], { loaded, error }: Unreadable): Turn {
+  const abort = deliveries.find(({ fact }) => fact.kind === 'abort')?.fact as AbortFact | undefined
+  if (!loaded || !(abort || isOver(loaded))) throw error
+  const reason =
+    error instanceof PlanUnreadable || !abort ? { code: 'BTN_DEFINITION_UNREADABLE', message: (error as Error).message } : abort.error
+  const inbox = rows.map((row) => row.fact as InboxFact)
+  const ended = endUnreadable(loaded, { error: reason, now: a.now(), inbox })
+  return { runId, deliveries, ...ended, fromSeq: loaded.seq, inboxIds: rows.map((row) => row.id) }
 }
 
 function factsOf(deliveries: readonly Delivery[], rows: readonly InboxRow[]): EngineFact[] {
