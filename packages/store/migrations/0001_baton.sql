@@ -3,6 +3,11 @@
 -- keys (a run that is loaded again renders the same text as before), take what jsonb refuses (\u0000) and cost less to write. There are no
 -- foreign keys on the hot tables: a run is never deleted under its rows, and a key check would lock rows of `runs` that the commit needs.
 
+-- The partition of a run, as `partitionOf` has it everywhere else: the last hex digit of its id.
+create function partition_of(run_id uuid) returns smallint language sql immutable parallel safe as $$
+  select (get_byte(uuid_send(run_id), 15) & 15)::smallint
+$$;
+
 -- Frozen copies of definitions, by content: what a run executes never changes under it.
 create table definitions (
   namespace text not null,
@@ -80,7 +85,7 @@ create index runs_newest on runs (namespace, id desc);
 create index runs_of_workflow on runs (namespace, workflow, id desc);
 create index runs_by_status on runs (namespace, status, id desc);
 create index runs_by_label on runs using gin (labels jsonb_path_ops) where labels <> '{}';
-create index runs_active on runs (id) where status in ('queued', 'running');
+create index runs_active on runs (partition_of(id), id) where status in ('queued', 'running');
 
 -- One immutable row per event. Partitioned by month: ids are UUIDv7, so a range of ids is a range of time and the key stays a real one.
 create table run_events (
@@ -131,6 +136,7 @@ create table inbox (
   created_at timestamptz(3) not null default now()
 ) with (autovacuum_vacuum_scale_factor = 0.05);
 create index inbox_of_run on inbox (run_id);
+create index inbox_oldest on inbox (partition_of(run_id), id);
 
 -- Due by the clock of Postgres; a row is deleted in the statement that applies it.
 create table timers (

@@ -1,6 +1,7 @@
 /** Facts that somebody was told are accepted. The commit that applies a row deletes it. */
 import type { InboxFact } from '@baton/contracts'
 import type { Db } from './connect.ts'
+import type { PartitionCut } from './runs.ts'
 
 export interface InboxRow {
   id: string
@@ -24,9 +25,23 @@ export async function loadInbox(db: Db, runIds: readonly string[]): Promise<Inbo
   return [...rows.filter(isOutcome), ...rows.filter((row) => !isOutcome(row))]
 }
 
-/** Runs with a row that has waited for longer: its wake-up was lost. */
-export async function findStale(db: Db, olderThanMs: number, limit = 1_000): Promise<string[]> {
-  const rows = await db<{ runId: string }[]>`
-    select run_id from inbox where created_at < now() - ${olderThanMs}::float8 * interval '1 ms' group by run_id order by min(id) limit ${limit}`
-  return rows.map((row) => row.runId)
+/**
+ * Rows that have waited since before the cut of their partition: their wake-up was lost. At most `limit`, oldest first, after the row `afterId`;
+ * a run may have several.
+ */
+export async function findStale(
+  db: Db,
+  cuts: readonly PartitionCut[],
+  afterId: string | null,
+  limit: number,
+): Promise<{ id: string; runId: string }[]> {
+  return db<{ id: string; runId: string }[]>`
+    select i.id::text, i.run_id
+      from unnest(${cuts.map((cut) => cut.partition)}::smallint[], ${cuts.map((cut) => cut.before)}::float8[]) as p (partition, before)
+      cross join lateral (
+        select i.id, i.run_id from inbox i
+         where partition_of(i.run_id) = p.partition and i.id > ${afterId ?? '0'}::bigint and i.created_at < to_timestamp(p.before / 1000)
+         order by i.id limit ${limit}
+      ) as i
+     order by i.id limit ${limit}`
 }

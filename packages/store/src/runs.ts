@@ -114,21 +114,45 @@ function labelsOf(wanted: readonly string[]): string {
   return JSON.stringify(Object.fromEntries(labels))
 }
 
-/** Ids of queued runs that nobody took up for longer: their start fact was lost, or they wait for a slot. Oldest first. */
-export async function findUnstarted(db: Db, olderThanMs: number, limit: number): Promise<string[]> {
+/** A partition, and the time (ms, by the clock of Postgres) before which something in it must have happened to count. */
+export interface PartitionCut {
+  partition: number
+  before: number
+}
+
+const FIRST_ID = '00000000-0000-0000-0000-000000000000'
+
+/** Ids of queued runs that nobody took up since the cut of their partition: their start fact was lost, or they wait for a slot. By id, after `afterId`. */
+export async function findUnstarted(db: Db, cuts: readonly PartitionCut[], afterId: string | null, limit: number): Promise<string[]> {
   const rows = await db<{ id: string }[]>`
-    select id from runs
-     where status = 'queued' and status in ('queued', 'running') and updated_at < now() - ${olderThanMs}::float8 * interval '1 ms'
-     order by id limit ${limit}`
+    select r.id
+      from unnest(${cuts.map((cut) => cut.partition)}::smallint[], ${cuts.map((cut) => cut.before)}::float8[]) as p (partition, before)
+      cross join lateral (
+        select r.id from runs r
+         where partition_of(r.id) = p.partition and r.status = 'queued' and r.status in ('queued', 'running')
+           and r.updated_at < to_timestamp(p.before / 1000) and r.id > ${afterId ?? FIRST_ID}
+         order by r.id limit ${limit}
+      ) as r
+     order by r.id limit ${limit}`
   return rows.map((row) => row.id)
 }
 
-/** Ids of running runs that have not moved for longer, after `afterId` in the order of ids: those whose calls may be lost. */
-export async function findActive(db: Db, olderThanMs: number, afterId: string | null, limit: number): Promise<string[]> {
-  const rows = await db<{ id: string }[]>`
-    select id from runs
-     where status = 'running' and status in ('queued', 'running') and updated_at < now() - ${olderThanMs}::float8 * interval '1 ms'
-       and id > ${afterId ?? '00000000-0000-0000-0000-000000000000'}
-     order by id limit ${limit}`
-  return rows.map((row) => row.id)
+/** Running runs of these partitions that have not moved since the time, after `afterId` in the order of ids: those whose calls may be lost. */
+export async function findActive(
+  db: Db,
+  partitions: readonly number[],
+  before: number,
+  afterId: string | null,
+  limit: number,
+): Promise<{ id: string; seq: number }[]> {
+  return db<{ id: string; seq: number }[]>`
+    select r.id, r.seq
+      from unnest(${[...partitions]}::smallint[]) as p (partition)
+      cross join lateral (
+        select r.id, r.seq from runs r
+         where partition_of(r.id) = p.partition and r.status = 'running' and r.status in ('queued', 'running')
+           and r.updated_at < to_timestamp(${before}::float8 / 1000) and r.id > ${afterId ?? FIRST_ID}
+         order by r.id limit ${limit}
+      ) as r
+     order by r.id limit ${limit}`
 }

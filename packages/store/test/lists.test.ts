@@ -1,4 +1,5 @@
 import { randomUUIDv7 } from 'node:crypto'
+import { PARTITION_COUNT, partitionOf } from '@baton/contracts'
 import { testDatabase } from '@baton/testing'
 import { test } from 'tap'
 import {
@@ -19,6 +20,8 @@ import {
   loadInbox,
 } from '../src/index.ts'
 import { commitOf, event, newRun, startRun } from './fixtures/runs.ts'
+
+const PARTITIONS = Array.from({ length: PARTITION_COUNT }, (_, n) => n)
 
 test('pages of runs are stable while runs come in', async (t) => {
   const { sql } = await testDatabase(t)
@@ -117,14 +120,55 @@ test('what stands still is found: queued runs, running runs, inbox rows', async 
     commitOf(running, 1, 2),
     commitOf(waiting, 1, 2, { summary: { status: 'waiting', ending: null, output: null, error: null, startedAt: 1, endedAt: null } }),
   ])
-  t.same(await findUnstarted(sql, -1_000, 10), [queued])
-  t.same(await findUnstarted(sql, 60_000, 10), [])
-  t.same(await findActive(sql, -1_000, null, 10), [running])
-  t.same(await findActive(sql, -1_000, running, 10), [])
-  t.same(await findActive(sql, 60_000, null, 10), [])
-  await addToInbox(sql, 'default', waiting, { kind: 'cancel', by: 'a' })
-  t.same(await findStale(sql, -1_000), [waiting])
-  t.same(await findStale(sql, 60_000), [])
+  const [future, past] = [Date.now() + 60_000, Date.now() - 60_000]
+  const cuts = (before: number) => PARTITIONS.map((partition) => ({ partition, before }))
+  t.same(await findUnstarted(sql, cuts(future), null, 10), [queued])
+  t.same(await findUnstarted(sql, cuts(future), queued, 10), [])
+  t.same(await findUnstarted(sql, cuts(past), null, 10), [])
+  t.same(await findActive(sql, PARTITIONS, future, null, 10), [{ id: running, seq: 2 }])
+  t.same(await findActive(sql, PARTITIONS, future, running, 10), [])
+  t.same(await findActive(sql, PARTITIONS, past, null, 10), [])
+  const row = await addToInbox(sql, 'default', waiting, { kind: 'cancel', by: 'a' })
+  t.same(await findStale(sql, cuts(future), null, 10), [{ id: row, runId: waiting }])
+  t.same(await findStale(sql, cuts(future), row, 10), [])
+  t.same(await findStale(sql, cuts(past), null, 10), [])
+})
+
+test('the backlog of one partition hides no other, and pages leave nothing out', async (t) => {
+  const { sql } = await testDatabase(t)
+  const runs = Array.from({ length: 200 }, () => newRun())
+  await createRuns(sql, runs)
+  const rows = await sql<{ id: string; partition: number }[]>`select id, partition_of(id) as partition from runs`
+  t.ok(
+    rows.every(({ id, partition }) => partition === partitionOf(id)),
+    'Postgres and everybody else agree on partitions',
+  )
+  for (const { id } of runs) await addToInbox(sql, 'default', id, { kind: 'cancel', by: 'a' })
+  const mine = runs.filter(({ id }) => partitionOf(id) === 7 || partitionOf(id) === 12).map(({ id }) => id)
+  const cuts = [7, 12].map((partition) => ({ partition, before: Date.now() + 60_000 }))
+  const queued: string[] = []
+  const stale: string[] = []
+  for (let more = true; more; ) {
+    const ids = await findUnstarted(sql, cuts, queued.at(-1) ?? null, 5)
+    queued.push(...ids)
+    more = ids.length === 5
+  }
+  for (let after: string | null = null; ; ) {
+    const found: { id: string; runId: string }[] = await findStale(sql, cuts, after, 5)
+    stale.push(...found.map(({ runId }) => runId))
+    if (found.length < 5) break
+    after = found.at(-1)!.id
+  }
+  t.same(queued, mine.sort())
+  t.same(stale.sort(), mine)
+  await commitBatch(
+    sql,
+    runs.map(({ id }) => commitOf(id, 1, 2)),
+  )
+  t.same(
+    (await findActive(sql, [7, 12], Date.now() + 60_000, null, 1_000)).map(({ id }) => id),
+    mine,
+  )
 })
 
 test('outcomes come out of the inbox before commands', async (t) => {

@@ -2,56 +2,51 @@
  * Where a call stands in Redis. Its entry stays in a stream of calls until its result is in the stream of facts, and the fact stays there until
  * it is applied: a call that stands in neither was never sent, or is lost.
  */
-import { callIdOf, ENTRY_FIELD, type Fact, type HttpCall, keys, PARTITION_COUNT, partitionOf } from '@baton/contracts'
+import { callIdOf, type Fact, GROUPS, type HttpCall, keys, PARTITION_COUNT } from '@baton/contracts'
 import type { Redis } from '@baton/runtime'
-
-const PAGE = 1_000
+import { indexStreams, type StreamIndex } from './index-streams.ts'
 
 type CallIdentity = Parameters<typeof callIdOf>[0]
 
-/** Removes from `missing` (ids of calls) those that stand in a stream of calls. Looks first up to `until` (ms), where they were put when they were scheduled. */
-export async function dropThoseInStreams(redis: Redis, missing: Set<string>, until: number): Promise<void> {
-  const untilMs = Math.ceil(until) // times of Postgres have fractions, ids of entries have none
-  for (const [first, last] of [
-    ['-', `${untilMs}`],
-    [`${untilMs + 1}`, '+'],
-  ] as const) {
-    for (let lane = 0; lane < PARTITION_COUNT && missing.size > 0; lane++) {
-      await readAll<CallIdentity>(redis, keys.calls(lane), first, last, (call) => {
-        missing.delete(callIdOf(call))
-        return missing.size > 0
-      })
-    }
-  }
+interface Traces {
+  calls: StreamIndex
+  results: StreamIndex
 }
 
-/** Of calls that are to be sent again, those that really have to: they stand in no stream, nor does their result. In this order, since a result is put down before its call is taken away. */
+const ALL = Array.from({ length: PARTITION_COUNT }, (_, n) => n)
+/** One for each connection: whoever sends and whoever reconciles ask the same one. */
+const tracesOf = new WeakMap<Redis, Traces>()
+
+function tracesFor(redis: Redis): Traces {
+  const known = tracesOf.get(redis)
+  if (known) return known
+  const resultOf = (fact: Fact) => (fact.kind === 'result' ? callIdOf(fact) : undefined)
+  const traces: Traces = {
+    calls: indexStreams<CallIdentity>({ redis, streams: ALL.map(keys.calls), group: GROUPS.calls, idOf: callIdOf }),
+    results: indexStreams<Fact>({ redis, streams: ALL.map(keys.facts), group: GROUPS.facts, idOf: resultOf }),
+  }
+  tracesOf.set(redis, traces)
+  return traces
+}
+
+/** Of calls, by id, those that stand in no stream of calls. */
+export function withoutCalls(redis: Redis, ids: readonly string[]): Promise<Set<string>> {
+  return without(tracesFor(redis).calls, ids)
+}
+
+/** Of calls, by id, those whose result stands in no stream of facts. To be asked after the calls: a result is put down before its call is taken away. */
+export function withoutResults(redis: Redis, ids: readonly string[]): Promise<Set<string>> {
+  return without(tracesFor(redis).results, ids)
+}
+
+async function without(index: StreamIndex, ids: readonly string[]): Promise<Set<string>> {
+  if (ids.length === 0) return new Set()
+  const standing = await index.standing(ids)
+  return new Set(ids.filter((id) => !standing.has(id)))
+}
+
+/** Of calls that are to be sent again, those that really have to: they stand in no stream, nor does their result. */
 export async function withoutStanding(redis: Redis, calls: readonly HttpCall[]): Promise<HttpCall[]> {
-  const missing = new Set(calls.map(callIdOf))
-  if (missing.size === 0) return []
-  await dropThoseInStreams(
-    redis,
-    missing,
-    calls.reduce((until, call) => Math.max(until, call.at), 0),
-  )
-  for (const partition of new Set(calls.map((call) => partitionOf(call.runId)))) {
-    if (missing.size === 0) break
-    await readAll<Fact>(redis, keys.facts(partition), '-', '+', (fact) => {
-      if (fact.kind === 'result') missing.delete(callIdOf(fact))
-      return missing.size > 0
-    })
-  }
+  const missing = await withoutResults(redis, [...(await withoutCalls(redis, calls.map(callIdOf)))])
   return calls.filter((call) => missing.has(callIdOf(call)))
-}
-
-/** Reads what the entries of a stream hold, until `take` says that it has enough. */
-async function readAll<T>(redis: Redis, stream: string, first: string, last: string, take: (item: T) => boolean): Promise<void> {
-  for (let from = first; ; ) {
-    const entries = await redis.xrange(stream, from, last, 'COUNT', PAGE)
-    for (const [, fields] of entries) {
-      for (const item of JSON.parse(fields[fields.indexOf(ENTRY_FIELD) + 1] ?? '[]') as T[]) if (!take(item)) return
-    }
-    if (entries.length < PAGE) return
-    from = `(${entries.at(-1)![0]}`
-  }
 }

@@ -1,21 +1,23 @@
 /**
  * What Redis lost is found here and sent again. Inbox rows nobody was woken for, queued runs nobody started, and calls that are scheduled in
  * Postgres but stand in no stream and are held by no worker. A call is judged by itself, not with its run; one that is still in a stream (an
- * entry stays there until it is acknowledged) or whose worker keeps its `inflight:` key alive is not lost.
+ * entry stays there until it is acknowledged) or whose worker keeps its `inflight:` key alive is not lost. Only what belongs to the partitions
+ * that this runner holds is looked at, all of it, a page at a time.
  */
-import { callIdOf, keys, partitionOf } from '@baton/contracts'
+import { callIdOf, type Fact, keys, partitionOf } from '@baton/contracts'
 import type { RunState, StepState } from '@baton/engine'
 import type { Redis } from '@baton/runtime'
+import type { PartitionCut } from '@baton/store'
 import type { Item } from './advance-loop.ts'
-import { dropThoseInStreams } from './find-traces.ts'
+import { withoutCalls, withoutResults } from './find-traces.ts'
 
 export interface ReconcileSource {
-  /** Runs with inbox rows older than this. */
-  staleInbox(olderThanMs: number, limit: number): Promise<string[]>
-  /** Runs that are queued for longer than this. */
-  unstarted(olderThanMs: number, limit: number): Promise<string[]>
-  /** Running runs that have not moved for this many ms, by id, after that id. */
-  active(olderThanMs: number, afterId: string | null, limit: number): Promise<string[]>
+  /** Rows of the inbox from before the cut of their partition, oldest first, after that row. */
+  staleInbox(cuts: readonly PartitionCut[], afterId: string | null, limit: number): Promise<{ id: string; runId: string }[]>
+  /** Runs that are queued since before the cut of their partition, by id, after that id. */
+  unstarted(cuts: readonly PartitionCut[], afterId: string | null, limit: number): Promise<string[]>
+  /** Running runs of these partitions that have not moved since `before` (ms), by id, after that id. */
+  active(partitions: readonly number[], before: number, afterId: string | null, limit: number): Promise<{ id: string; seq: number }[]>
   /** Folded states of these runs. */
   states(runIds: string[]): Promise<RunState[]>
   /** States in memory, of runs that this runner has advanced: those that move all the time are judged by these. */
@@ -31,7 +33,8 @@ const LIMIT = 1_000
 /** Folded at a time: states of large runs are large. */
 const STATES_AT_ONCE = 100
 const CLOCK_SLACK_MS = 2_000
-const APPLY_MS_MAX = 2_000
+/** Whoever has waited for longer is woken although older facts of the partition still wait: one of them may wait for ever. */
+const BACKLOG_MS_MAX = 20_000
 
 /** A reconciler that offers what it finds to the loop. `now` is Postgres' clock. */
 export function createReconciler(options: {
@@ -43,36 +46,51 @@ export function createReconciler(options: {
 }): Reconciler {
   const { source, redis, offer, now, staleMs } = options
 
-  async function wake(partitions: ReadonlySet<number>, ageMs: number): Promise<number> {
-    const [inbox, unstarted] = await Promise.all([source.staleInbox(ageMs, LIMIT), source.unstarted(ageMs, LIMIT)])
-    const items: Item[] = []
-    for (const runId of inbox)
-      if (partitions.has(partitionOf(runId))) items.push({ deliveries: [{ fact: { kind: 'inbox', runId }, redelivered: false }] })
-    for (const runId of unstarted) {
-      if (partitions.has(partitionOf(runId))) items.push({ deliveries: [{ fact: { kind: 'sweep', runId, lost: [] }, redelivered: false }] })
+  async function wakeInbox(cuts: readonly PartitionCut[]): Promise<number> {
+    const woken = new Set<string>()
+    for (let after: string | null = null; ; ) {
+      const rows = await source.staleInbox(cuts, after, LIMIT)
+      const fresh = new Set(rows.map(({ runId }) => runId).filter((runId) => !woken.has(runId)))
+      for (const runId of fresh) woken.add(runId)
+      if (fresh.size > 0) await offer([...fresh].map((runId) => itemOf({ kind: 'inbox', runId })))
+      if (rows.length < LIMIT) return woken.size
+      after = rows.at(-1)!.id
     }
-    if (items.length > 0) await offer(items)
-    return items.length
   }
 
-  async function judge(partitions: ReadonlySet<number>, minAgeMs: number): Promise<number> {
-    const before = now() - minAgeMs
-    const isMine = (runId: string) => partitions.has(partitionOf(runId))
-    const moving: Suspect[] = []
-    for (const state of source.cached())
-      if (state.inFlight.size > 0 && isMine(state.header.runId)) moving.push(...suspectsOf(state, before))
-    let resent = await resend(moving)
-    const judged = new Set(moving.map(({ callId }) => callId))
+  async function startQueued(cuts: readonly PartitionCut[]): Promise<number> {
+    let woken = 0
     for (let after: string | null = null; ; ) {
-      const ids: string[] = await source.active(minAgeMs, after, LIMIT)
-      const mine = ids.filter(isMine)
-      const still: Suspect[] = []
-      for (let at = 0; at < mine.length; at += STATES_AT_ONCE) {
-        for (const state of await source.states(mine.slice(at, at + STATES_AT_ONCE))) still.push(...suspectsOf(state, before))
-      }
-      resent += await resend(still.filter(({ callId }) => !judged.has(callId)))
-      if (ids.length < LIMIT) return resent
+      const ids = await source.unstarted(cuts, after, LIMIT)
+      if (ids.length > 0) await offer(ids.map((runId) => itemOf({ kind: 'sweep', runId, lost: [] })))
+      woken += ids.length
+      if (ids.length < LIMIT) return woken
       after = ids.at(-1)!
+    }
+  }
+
+  async function judge(partitions: readonly number[], minAgeMs: number): Promise<number> {
+    const held = new Set(partitions)
+    const before = now() - minAgeMs
+    const moving: Suspect[] = []
+    const seqs = new Map<string, number>()
+    for (const state of source.cached()) {
+      if (!held.has(partitionOf(state.header.runId))) continue
+      seqs.set(state.header.runId, state.seq)
+      if (state.inFlight.size > 0) moving.push(...suspectsOf(state, before))
+    }
+    let resent = await resend(moving)
+    for (let after: string | null = null; ; ) {
+      const runs = await source.active(partitions, before, after, LIMIT)
+      // What is in memory as it is in Postgres was judged just now.
+      const cold = runs.filter(({ id, seq }) => seqs.get(id) !== seq).map(({ id }) => id)
+      const still: Suspect[] = []
+      for (let at = 0; at < cold.length; at += STATES_AT_ONCE) {
+        for (const state of await source.states(cold.slice(at, at + STATES_AT_ONCE))) still.push(...suspectsOf(state, before))
+      }
+      resent += await resend(still)
+      if (runs.length < LIMIT) return resent
+      after = runs.at(-1)!.id
     }
   }
 
@@ -84,17 +102,29 @@ export function createReconciler(options: {
 
   return {
     async sweep(partitions, minAgeMs) {
-      const set = new Set(partitions)
-      const woken = await wake(set, Math.min(staleMs, minAgeMs))
-      return { woken, resent: await judge(set, minAgeMs) }
+      if (partitions.length === 0) return { woken: 0, resent: 0 }
+      const cuts = await cutsOf(redis, partitions, now(), Math.min(staleMs, minAgeMs))
+      const woken = (await wakeInbox(cuts)) + (await startQueued(cuts))
+      return { woken, resent: await judge(partitions, minAgeMs) }
     },
   }
+}
+
+/** Up to when somebody should have been woken: a fact that still waits in its stream, behind others, is not lost. */
+async function cutsOf(redis: Redis, partitions: readonly number[], now: number, ageMs: number): Promise<PartitionCut[]> {
+  const [seconds, micros] = await redis.time()
+  const redisNow = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
+  const oldest = await Promise.all(partitions.map((partition) => redis.xrange(keys.facts(partition), '-', '+', 'COUNT', 1)))
+  return partitions.map((partition, i) => {
+    const entry = oldest[i]![0]
+    const waitsMs = entry ? redisNow - timeOfEntry(entry[0]) + CLOCK_SLACK_MS : 0
+    return { partition, before: now - Math.max(ageMs, Math.min(waitsMs, BACKLOG_MS_MAX)) }
+  })
 }
 
 interface Suspect {
   runId: string
   callId: string
-  scheduledAt: number
   agent: boolean
 }
 
@@ -104,51 +134,39 @@ function suspectsOf(state: RunState, scheduledBefore: number): Suspect[] {
   return [...state.inFlight].filter(old).map((step) => ({
     runId,
     callId: callIdOf({ runId, path: step.path, generation: step.generation, attempt: step.attempt }),
-    scheduledAt: step.scheduledAt ?? 0,
     agent: step.step.kind === 'agent',
   }))
 }
 
 /**
  * Those that stand in no stream and are held by no worker. The fact of a call is in its stream before the call leaves its own, so a call that
- * is not there is lost only if the facts that were there at that moment have all been applied. Agent turns are left to BullMQ, which takes a
- * job id only once.
+ * is in neither, looked for in this order, is lost or its fact was applied meanwhile; then sending it again does nothing. Agent turns are left
+ * to BullMQ, which takes a job id only once.
  */
 async function withoutTrace(redis: Redis, suspects: Suspect[]): Promise<Suspect[]> {
-  const missing = new Set<string>()
-  let scheduledUntil = 0
-  for (const { agent, callId, scheduledAt } of suspects) {
-    if (!agent) missing.add(callId)
-    scheduledUntil = Math.max(scheduledUntil, scheduledAt)
-  }
-  await dropThoseInStreams(redis, missing, scheduledUntil + CLOCK_SLACK_MS)
-  const unseen = suspects.filter((suspect) => suspect.agent || missing.has(suspect.callId))
+  const calls = suspects.filter(({ agent }) => !agent).map(({ callId }) => callId)
+  const missing = await withoutCalls(redis, calls)
+  const unseen = suspects.filter(({ agent, callId }) => agent || missing.has(callId))
   if (unseen.length === 0) return []
-  const held = await Promise.all(unseen.map((suspect) => redis.exists(keys.inflight(suspect.callId))))
-  const applied = await partitionsApplied(redis, new Set(unseen.map((suspect) => partitionOf(suspect.runId))))
-  return unseen.filter((suspect, i) => held[i] === 0 && applied.has(partitionOf(suspect.runId)))
-}
-
-/** The partitions in which every fact that is there now gets applied within `APPLY_MS_MAX`. */
-async function partitionsApplied(redis: Redis, partitions: ReadonlySet<number>): Promise<Set<number>> {
-  const [seconds, micros] = await redis.time()
-  const now = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
-  const applied = new Set<number>()
-  for (let waitedMs = 0; waitedMs <= APPLY_MS_MAX && applied.size < partitions.size; waitedMs += 50) {
-    if (waitedMs > 0) await new Promise((resolve) => setTimeout(resolve, 50))
-    for (const partition of partitions) {
-      if (applied.has(partition)) continue
-      const [oldest] = await redis.xrange(keys.facts(partition), '-', '+', 'COUNT', 1)
-      if (!oldest || timeOfEntry(oldest[0]) > now) applied.add(partition)
-    }
-  }
-  return applied
+  const pipeline = redis.pipeline()
+  for (const { callId } of unseen) pipeline.exists(keys.inflight(callId))
+  const held = (await pipeline.exec()) ?? []
+  const free = unseen.filter((_, i) => held[i]?.[1] === 0)
+  const silent = await withoutResults(
+    redis,
+    free.map(({ callId }) => callId),
+  )
+  return free.filter(({ callId }) => silent.has(callId))
 }
 
 function itemsOf(lost: Suspect[]): Item[] {
-  const byRun = new Map<string, string[]>()
-  for (const { runId, callId } of lost) byRun.set(runId, [...(byRun.get(runId) ?? []), callId])
-  return [...byRun].map(([runId, calls]) => ({ deliveries: [{ fact: { kind: 'sweep', runId, lost: calls }, redelivered: false }] }))
+  return [...Map.groupBy(lost, ({ runId }) => runId)].map(([runId, calls]) =>
+    itemOf({ kind: 'sweep', runId, lost: calls.map(({ callId }) => callId) }),
+  )
+}
+
+function itemOf(fact: Fact): Item {
+  return { deliveries: [{ fact, redelivered: false }] }
 }
 
 function timeOfEntry(id: string): number {

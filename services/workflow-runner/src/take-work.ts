@@ -98,9 +98,9 @@ function timersOf(sql: Sql): TimerSource {
 
 function sourceOf(sql: Sql, store: ReturnType<typeof createAdvanceStore>, cache: { values(): Iterable<RunState> }): ReconcileSource {
   return {
-    staleInbox: (olderThanMs, limit) => findStale(sql, olderThanMs, limit),
-    unstarted: (olderThanMs, limit) => findUnstarted(sql, olderThanMs, limit),
-    active: (olderThanMs, afterId, limit) => findActive(sql, olderThanMs, afterId, limit),
+    staleInbox: (cuts, afterId, limit) => findStale(sql, cuts, afterId, limit),
+    unstarted: (cuts, afterId, limit) => findUnstarted(sql, cuts, afterId, limit),
+    active: (partitions, before, afterId, limit) => findActive(sql, partitions, before, afterId, limit),
     states: (runIds) => store.states(runIds),
     cached: () => cache.values(),
   }

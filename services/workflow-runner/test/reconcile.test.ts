@@ -36,7 +36,7 @@ async function open(t: { teardown(action: () => unknown): void }, stored: RunSta
   const source: ReconcileSource = {
     staleInbox: async () => [],
     unstarted: async () => [],
-    active: async (_, after) => (after === null ? stored.map((state) => state.header.runId) : []),
+    active: async (_, _before, after) => (after === null ? stored.map((state) => ({ id: state.header.runId, seq: state.seq })) : []),
     states: async (ids) => stored.filter((state) => ids.includes(state.header.runId)),
     cached: () => cached,
   }
