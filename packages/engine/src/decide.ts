@@ -74,7 +74,7 @@ function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): v
     case 'cancel':
       return endRun(d, 'cancelled', null)
     case 'pause':
-      if (d.state.status !== 'paused' && !d.state.ending) emit(d, 'run.paused', '', { by: fact.by, from: d.state.status })
+      if (d.state.status !== 'paused' && !d.state.ending) pauseRun(d, fact.by)
       return
     case 'resume':
       if (d.state.status === 'paused') resumeRun(d, fact.by)
@@ -141,6 +141,17 @@ function isOvertaken(step: StepState, fact: Extract<EngineFact, { kind: 'timer' 
 function tryAgain(d: Deciding, step: StepState): void {
   emit(d, 'step.scheduled', step.path, { generation: step.generation, attempt: step.attempt + 1 })
   sendWork(d, step)
+}
+
+/** Nothing is to fire meanwhile: every timer goes, and comes back at resume. */
+function pauseRun(d: Deciding, by: string): void {
+  const { state } = d
+  emit(d, 'run.paused', '', { by, from: state.status })
+  if (state.plan.timeoutMs !== undefined) clearTimer(d, '', 'run')
+  for (const step of [...state.waiting, ...state.retrying]) if (step.dueAt !== undefined) clearTimer(d, step.path, awaitedTimer(step)!)
+  for (const step of state.steps.values()) {
+    if (step.inner && !hasEnded(step) && step.step.timeoutMs !== undefined) clearTimer(d, step.path, 'timeout')
+  }
 }
 
 function resumeRun(d: Deciding, by: string): void {

@@ -181,6 +181,7 @@ t.test('cancel withdraws approvals and ends at once when nothing is in flight', 
 t.test('a paused run records what is in flight, starts nothing, and goes on at resume', async (t) => {
   const h = start({ steps: { a: http(), b: http({ needs: ['a'] }), w: { wait: { for: '10s' } } } })
   h.take({ kind: 'pause', by: 'me' })
+  t.same(h.last.timersCleared, [{ path: 'w', timer: 'wait' }], 'nobody has to look at it over and over')
   h.succeed('a')
   t.equal(h.last.calls.length, 0)
   t.equal(stepsOf(h.state).find((s) => s.path === 'b')?.status, 'ready')

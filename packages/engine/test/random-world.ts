@@ -182,7 +182,7 @@ function checkStatus(state: RunState): void {
   }
 }
 
-/** Rows of `timers` are exactly those that somebody waits for; a paused run may lack some until it is resumed. */
+/** Rows of `timers` are exactly those that somebody waits for; a paused run has none, save those of backoffs that began since. */
 function checkTimers({ state, timers }: World): void {
   const expected = new Map<string, [attempt: number, dueAt: number]>()
   if (isTerminal(state.status)) return assert.equal(timers.size, 0, `timers are left: ${[...timers.keys()]}`)
@@ -205,6 +205,7 @@ function checkTimers({ state, timers }: World): void {
   const containers = new Set(
     [...state.steps.values()].filter(({ inner, status }) => inner && status === 'running').map(({ path }) => `timeout ${path}`),
   )
+  if (state.status === 'paused') for (const key of timers.keys()) assert.ok(key.startsWith('retry '), `timer ${key} of a paused run`)
   for (const key of timers.keys()) assert.ok(expected.has(key) || key === 'run ' || containers.has(key), `nobody waits for timer ${key}`)
 }
 
@@ -253,9 +254,8 @@ export function vote(world: World, approval: ApprovalRow, option: ApprovalOption
   world.inbox.push({ kind: 'approval-decided', path, generation, approvalId, ...said })
 }
 
-/** Timers that Postgres gives out: those of a paused run wait. */
+/** Timers that Postgres gives out. */
 export function dueTimers(world: World): Extract<EngineFact, { kind: 'timer' }>[] {
-  if (world.state.status === 'paused') return []
   return [...world.timers.values()]
     .filter(({ dueAt }) => dueAt <= world.now)
     .map(({ path, timer, generation, attempt }) => ({ kind: 'timer', path, timer, generation, attempt }))

@@ -12,8 +12,8 @@ export interface DueTimer {
 }
 
 /**
- * Timers of these partitions that are due, oldest first, and the clock. Those of paused runs wait for the resume. Each partition is walked
- * by itself, in the order of its index: no sort over all that wait.
+ * Timers of these partitions that are due, oldest first, and the clock. Runs that are paused or have ended keep no timers, so the rows that
+ * are due are all to be applied. Each partition is walked by itself, in the order of its index: no sort over all that wait.
  */
 export async function dueTimers(db: Db, partitions: readonly number[], limit: number): Promise<{ now: number; timers: DueTimer[] }> {
   const rows = await db<(DueTimer & { now: number })[]>`
@@ -22,7 +22,7 @@ export async function dueTimers(db: Db, partitions: readonly number[], limit: nu
       left join lateral (
         select t.* from unnest(${[...partitions]}::smallint[]) as p (partition)
           cross join lateral (
-            select t.* from timers t join runs r on r.id = t.run_id and r.status in ('queued', 'running', 'waiting')
+            select t.* from timers t
              where t.partition = p.partition and t.due_at <= clock.now
              order by t.due_at limit ${limit}
           ) as t
@@ -31,14 +31,13 @@ export async function dueTimers(db: Db, partitions: readonly number[], limit: nu
   return { now: rows[0]!.now, timers: rows.filter((row) => row.runId !== null).map(({ now: _, ...timer }) => timer) }
 }
 
-/** When the next timer of these partitions is due, paused runs aside; null when there is none. */
+/** When the next timer of these partitions is due; null when there is none. */
 export async function nextDue(db: Db, partitions: readonly number[]): Promise<{ now: number; dueAt: number | null }> {
   const [row] = await db<{ now: number; dueAt: number | null }[]>`
     select clock_timestamp() as now, (
       select min(t.due_at) from unnest(${[...partitions]}::smallint[]) as p (partition)
         cross join lateral (
-          select t.due_at from timers t join runs r on r.id = t.run_id and r.status in ('queued', 'running', 'waiting')
-           where t.partition = p.partition order by t.due_at limit 1
+          select t.due_at from timers t where t.partition = p.partition order by t.due_at limit 1
         ) as t
     ) as due_at`
   return row!

@@ -239,9 +239,6 @@ test('timers are set, moved and cleared with their run, and due by the clock of 
   t.match((await dueTimers(sql, all, 10)).timers, [{ path: 'a', attempt: 2, dueAt: 2_000 }])
   t.equal((await nextDue(sql, all)).dueAt, 2_000)
   t.same((await dueTimers(sql, [], 10)).timers, [])
-  await sql`update runs set status = 'paused' where id = ${id}`
-  t.same((await dueTimers(sql, all, 10)).timers, [], 'timers of a paused run wait')
-  await sql`update runs set status = 'running' where id = ${id}`
   await commitBatch(sql, [commitOf(id, 3, 4, { decision: { timersCleared: [{ path: 'a', timer: 'wait' }] } })])
   const { now, dueAt } = await nextDue(sql, all)
   t.ok(dueAt! > now + 3_500_000, 'what is left is the timeout of the run')
