@@ -30,6 +30,8 @@ export function serveSse(
   { principal, run, after }: { principal: Principal; run: OpenedRun; after: number },
   options: SseOptions,
 ): boolean {
+  // Whoever hung up while Postgres was asked has no `close` before them that would remove them.
+  if (response.destroyed) return true
   let stop: (() => void) | undefined
   let lastType = ''
   let judging = false

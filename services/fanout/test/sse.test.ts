@@ -1,7 +1,7 @@
 import { idOf } from '@baton/contracts'
 import { until } from '@baton/testing'
 import t from 'tap'
-import { startBench, upTo } from './bench.ts'
+import { ADMIN_KEY, openSse, startBench, upTo } from './bench.ts'
 
 t.test('SSE gives each event once over ten cuts, ends after the run, and then answers 204', async (t) => {
   const bench = await startBench(t)
@@ -80,4 +80,29 @@ t.test('a quiet stream gets comments, and ends when its key is revoked', async (
   await viewer.revoke(false)
   await stream.done
   t.equal((await bench.sse(run, { key: viewer.key })).response.status, 401)
+})
+
+t.test('whoever hung up while Postgres was asked is no client, and does not hold up the stop', async (t) => {
+  const bench = await startBench(t)
+  const run = await bench.createRun()
+  const { app, port } = await bench.start()
+  const connections = () =>
+    new Promise((resolve, reject) => app.server.getConnections((error, count) => (error ? reject(error) : resolve(count))))
+  const leaving = new AbortController()
+  let asked: Promise<unknown> | undefined
+  await bench.sql.begin(async (tx) => {
+    await tx`lock table runs in access exclusive mode`
+    const headers = { authorization: `Bearer ${ADMIN_KEY}` }
+    asked = fetch(`http://127.0.0.1:${port}/sse/runs/${idOf('run', run)}`, { headers, signal: leaving.signal }).catch(() => {})
+    const waits = () => bench.sql`select from pg_stat_activity where application_name = 'fanout' and wait_event_type = 'Lock'`
+    await until(async () => (await waits()).length > 0, { what: 'the query to wait' })
+    leaving.abort()
+    await until(async () => (await connections()) === 0, { what: 'the connection to be gone' })
+  })
+  await asked
+  const next = await openSse(t, port, run, {})
+  next.stop()
+  await next.done
+  const closed = app.close().then(() => 'closed')
+  t.equal(await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 8_000, 'still open'))]), 'closed')
 })
