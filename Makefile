@@ -11,7 +11,7 @@ export TURBO_TELEMETRY_DISABLED := 1
 NODE := node_modules/.bin/node --conditions=@baton/source
 EMBEDDED := $(NODE) deploy/embedded/src
 
-.PHONY: help install up down dev test check bench demo logs health clean $(addprefix start-,$(SERVICES))
+.PHONY: help install up down dev test check bench bench-peers soak demo logs health clean $(addprefix start-,$(SERVICES))
 
 help: ## List the targets
 	@echo 'Usage: make <target>'
@@ -44,8 +44,14 @@ check: $(STAMP) ## Lint, types, import rules, generated files
 	@npm run --silent boundaries
 	@npm run --silent generated
 
-bench: $(STAMP) ## Measure the running stack (ARGS=… for the bench)
+bench: $(STAMP) ## Measure the running stack (ARGS=--quick|--write)
 	@$(NODE) bench/src/main.ts $(ARGS)
+
+bench-peers: $(STAMP) ## Measure Baton beside other engines (ARGS="--peers restate,dbos --rounds 3 --write")
+	@$(NODE) bench/src/compare.ts $(ARGS)
+
+soak: $(STAMP) ## Half of saturation for SECONDS=600, then IDLE=180; exits 1 when a bound is broken
+	@$(NODE) bench/src/soak.ts --seconds $(or $(SECONDS),600) --idle $(or $(IDLE),180) $(ARGS)
 
 demo: $(STAMP) ## Run a refund from end to end (ARGS=--yes approves by itself)
 	@$(EMBEDDED)/demo.ts $(ARGS)

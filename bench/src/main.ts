@@ -2,46 +2,35 @@
  * `make bench`: measures W1, W2 and W3 against the running stack and prints the figures; `--write` also puts them into bench/README.md,
  * `--quick` takes a tenth of the runs (to see that it works; its figures mean little).
  */
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
-import { join } from 'node:path'
-import { parseArgs } from 'node:util'
-import { reportOf, writeReport } from './report.ts'
-import { openStack } from './stack.ts'
-import { type Figures, measureFan, measureGate, measureSequence, saveWorkflows } from './workloads.ts'
+import { parseStackOptions } from './options.ts'
+import { stackReport, writeFigures } from './report.ts'
+import { runCommand } from './run-command.ts'
+import { openRunningStack } from './running-stack.ts'
+import { startTarget } from './start-target.ts'
+import { measureGate, measureRuns } from './workloads.ts'
 
-async function startTarget(): Promise<{ url: string; stop(): void }> {
-  const child = fork(join(import.meta.dirname, 'target.ts'), { execArgv: ['--no-warnings'] })
-  const [message] = (await once(child, 'message')) as [{ port: number }]
-  return { url: `http://127.0.0.1:${message.port}`, stop: () => child.disconnect() }
-}
-
-async function measure(options: { quick: boolean; write: boolean }): Promise<void> {
-  const scale = options.quick ? 0.1 : 1
-  const sizes = (idleRuns: number, busyRuns: number) => ({ idleRuns: Math.ceil(idleRuns * scale), busyRuns: Math.ceil(busyRuns * scale) })
-  const stack = await openStack()
+async function measure({ quick, write }: { quick: boolean; write: boolean }): Promise<number> {
+  const sizes = (idleRuns: number, busyRuns: number) => {
+    const scale = quick ? 0.1 : 1
+    return { idleRuns: Math.ceil(idleRuns * scale), busyRuns: Math.ceil(busyRuns * scale) }
+  }
+  const stack = await openRunningStack()
   const target = await startTarget()
   try {
-    await saveWorkflows(stack, target.url)
-    const results: Figures[] = [
-      await measureSequence(stack, sizes(100, 1_000)),
-      await measureFan(stack, sizes(30, 200)),
-      await measureGate(stack, target.url, sizes(50, 500)),
+    await stack.client.save(target.url)
+    const results = [
+      { name: 'W1: ten http steps in sequence', figures: await measureRuns(stack, target, 'sequence', sizes(100, 1_000)) },
+      { name: 'W2: 1 → 100 → join', figures: await measureRuns(stack, target, 'fan', sizes(30, 200)) },
+      { name: 'W3: approval → next step', figures: await measureGate(stack, target, sizes(50, 500)) },
     ]
-    const report = reportOf(results, new Date())
+    const report = stackReport(results, new Date())
     console.log(report)
-    if (options.write) writeReport(join(import.meta.dirname, '../README.md'), report)
+    if (write) writeFigures('stack', report)
+    return 0
   } finally {
-    target.stop()
-    await stack.close()
+    await target.stop()
+    await stack.client.close()
   }
 }
 
-const { values } = parseArgs({
-  allowPositionals: true,
-  options: { write: { type: 'boolean', default: false }, quick: { type: 'boolean', default: false } },
-})
-await measure(values).catch((error: Error) => {
-  console.error(`bench: ${error.message}`)
-  process.exitCode = 1
-})
+await runCommand('bench', () => measure(parseStackOptions(process.argv.slice(2))))

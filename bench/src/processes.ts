@@ -1,4 +1,4 @@
-/** CPU time of the processes behind a stack, found by the ports they listen on. Linux only: everything is read from /proc. */
+/** CPU time and memory of the processes behind a stack, found by the ports they listen on. Linux only: everything is read from /proc. */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 
@@ -25,19 +25,47 @@ export function findProcesses(ports: Record<string, number>): Map<string, number
   return found
 }
 
-/** CPU milliseconds, user and system, of a process and all its descendants, those that have ended included. */
-export function cpuMsOf(root: number): number {
-  const stats = new Map(processIds().map((pid) => [pid, statOf(pid)]))
-  const tree = new Set([root])
+/** What the processes under a name use together. `pss` splits pages among those that share them, `rss` counts them for each; both in bytes. */
+export interface Memory {
+  pss: number
+  rss: number
+}
+
+/** CPU milliseconds, user and system, of each root with its descendants, those that have ended included. What hangs on another root counts there. */
+export function cpuMsOf(roots: ReadonlyMap<string, number>): Map<string, number> {
+  const ticksOf = (stat: number[]) => stat[STAT.user]! + stat[STAT.system]! + stat[STAT.childrenUser]! + stat[STAT.childrenSystem]!
+  const sum = (processes: Process[]) => processes.reduce((ticks, { stat }) => ticks + ticksOf(stat), 0) * MS_PER_TICK
+  return new Map([...treesOf(roots)].map(([name, processes]) => [name, sum(processes)]))
+}
+
+/** Memory of each root with its descendants. */
+export function memoryOf(roots: ReadonlyMap<string, number>): Map<string, Memory> {
+  const sum = (processes: Process[]) => {
+    const texts = processes.map(({ pid }) => readText(`/proc/${pid}/smaps_rollup`))
+    const total = (name: string) => texts.reduce((bytes, text) => bytes + kibibytes(text, name) * 1_024, 0)
+    return { pss: total('Pss'), rss: total('Rss') }
+  }
+  return new Map([...treesOf(roots)].map(([name, processes]) => [name, sum(processes)]))
+}
+
+function kibibytes(text: string, name: string): number {
+  return Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0)
+}
+
+/** A process that runs, with what /proc/<pid>/stat says of it. */
+type Process = { pid: number; stat: number[] }
+
+/** The processes under each name: the root and its descendants, save those that are under a nearer root (a supervisor's children, say). */
+function treesOf(roots: ReadonlyMap<string, number>): Map<string, Process[]> {
+  const stats = new Map(processIds().flatMap((pid) => [statOf(pid)].flatMap((stat) => (stat ? [[pid, stat] as const] : []))))
+  const names = new Map([...roots].map(([name, pid]) => [pid, name]))
+  const trees = new Map<string, Process[]>([...roots.keys()].map((name) => [name, []]))
   for (const [pid, stat] of stats) {
-    if (stat && tree.has(stat[STAT.parent]!)) tree.add(pid)
+    let at: number | undefined = pid
+    while (at !== undefined && !names.has(at)) at = stats.get(at)?.[STAT.parent]
+    if (at !== undefined) trees.get(names.get(at)!)?.push({ pid, stat })
   }
-  let ticks = 0
-  for (const pid of tree) {
-    const stat = stats.get(pid)
-    if (stat) ticks += stat[STAT.user]! + stat[STAT.system]! + stat[STAT.childrenUser]! + stat[STAT.childrenSystem]!
-  }
-  return ticks * MS_PER_TICK
+  return trees
 }
 
 /** Inodes of the listening TCP sockets, by port. */

@@ -1,148 +1,119 @@
-/** The three workloads: W1 ten HTTP steps in sequence, W2 one to a hundred and a join, W3 an approval and the step after it. */
+/** The workloads of an engine that stays up: W1 ten HTTP steps in sequence, W2 one to a hundred and a join, W3 an approval and the step after it. */
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Stack } from './stack.ts'
-import { inParallel, quantile } from './statistics.ts'
+import { type Client, type Engine, newTag, type RunRequest, STARTS_AT_ONCE, STEPS, type WorkflowName } from './engine.ts'
+import type { Target } from './start-target.ts'
+import { type Figures, inParallel, quantile } from './statistics.ts'
+import { cpuMsByProcess, spentCpuMs, totalOf } from './usage.ts'
 
-/** What one workload came to. Latencies are those of one run at a time, on an idle stack; for W3 from the vote to the next step's call. */
-export interface Figures {
-  name: string
-  runsPerSecond: number
-  stepsPerSecond: number
-  p50Ms: number
-  p99Ms: number
-  /** CPU milliseconds a step, by process, while saturated. */
-  cpuMsPerStep: Map<string, number>
-}
-
+/** Runs one at a time for the latency, and as many as the engine takes for throughput and CPU time. */
 export interface Sizes {
   idleRuns: number
   busyRuns: number
 }
 
-interface Workload {
-  name: string
-  workflow: string
-  /** HTTP steps in a run. */
-  steps: number
+/** An engine that is measured. */
+export type Subject = Pick<Engine, 'client' | 'processes'>
+
+/** How long a measurement waits for runs to end. */
+export const IN_TIME_MS = 180_000
+/** Between two questions about how many runs are done. */
+const POLL_MS = 25
+/** A `gate` run waits for its approval a moment after its first step was called; this is enough for all. */
+const SETTLE_MS = 1_500
+/** The prefix of figures that name a process. */
+export const CPU_OF = 'cpu '
+
+/** W1 and W2: latency of one run at a time on an idle engine, then runs a second and CPU time with many at once. */
+export async function measureRuns(subject: Subject, target: Target, workflow: WorkflowName, sizes: Sizes): Promise<Figures> {
+  const latencies = await measureLatencies(subject.client, workflow, sizes.idleRuns)
+  return { ...latencies, ...(await measureSaturation(subject, target, workflow, sizes.busyRuns)) }
 }
 
-interface RunAnswer {
-  id: string
-  status: string
-  error?: unknown
-}
-
-const WIDTH = 64
-const POLL_MS = 20
-const IN_TIME_MS = 120_000
-const FAN = 100
-let tags = 0
-
-/** Saves the workflows whose steps call the target. */
-export async function saveWorkflows(stack: Stack, target: string): Promise<void> {
-  const call = (step: string) => ({ http: { url: `${target}/s/\${{ input.tag }}/\${{ input.id }}/${step}` } })
-  const sequence = Array.from({ length: 10 }, (_, index) => ({ id: `s${index}`, ...call(`s${index}`) }))
-  const fan = Object.fromEntries(Array.from({ length: FAN }, (_, index) => [`s${index}`, call(`s${index}`)]))
-  const gate = { id: 'gate', approval: { title: 'Go on?', assignees: ['role:admin'], allowSelf: true } }
-  await stack.call('PUT', '/workflows/bench-sequence', { steps: sequence })
-  await stack.call('PUT', '/workflows/bench-fan', { steps: { ...fan, join: { needs: Object.keys(fan), ...call('join') } } })
-  await stack.call('PUT', '/workflows/bench-gate', { steps: [{ id: 's0', ...call('s0') }, gate, { id: 's1', ...call('s1') }] })
-}
-
-/** W1. */
-export function measureSequence(stack: Stack, sizes: Sizes): Promise<Figures> {
-  return measureRuns(stack, { name: 'W1: ten http steps in sequence', workflow: 'bench-sequence', steps: 10 }, sizes)
-}
-
-/** W2. */
-export function measureFan(stack: Stack, sizes: Sizes): Promise<Figures> {
-  return measureRuns(stack, { name: 'W2: 1 → 100 → join', workflow: 'bench-fan', steps: FAN + 1 }, sizes)
-}
-
-async function measureRuns(stack: Stack, workload: Workload, sizes: Sizes): Promise<Figures> {
+async function measureLatencies(client: Client, workflow: WorkflowName, count: number): Promise<Figures> {
+  const tag = newTag()
   const latencies: number[] = []
-  const warmUp = Math.ceil(sizes.idleRuns / 5)
-  for (let index = 0; index < warmUp + sizes.idleRuns; index++) {
+  const warmUp = Math.ceil(count / 5)
+  for (let index = 0; index < warmUp + count; index++) {
     const startedAt = performance.now()
-    const run = await start(stack, workload.workflow, 'idle', index, '?wait=60s')
-    if (run.status !== 'succeeded') throw new Error(`a run of ${workload.workflow} ended ${run.status}: ${JSON.stringify(run.error)}`)
+    await client.run(requestOf(workflow, tag, index))
     if (index >= warmUp) latencies.push(performance.now() - startedAt)
   }
-  const tag = newTag()
-  const before = stack.cpuMs()
-  const startedAt = performance.now()
-  await inParallel(sizes.busyRuns, WIDTH, async (index) => {
-    await start(stack, workload.workflow, tag, index)
-  })
-  await untilCounted(stack, tag, 'succeeded', sizes.busyRuns)
-  const seconds = (performance.now() - startedAt) / 1_000
-  return figuresOf(workload.name, latencies, sizes.busyRuns, workload.steps, seconds, spent(before, stack.cpuMs()))
+  return { p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99) }
 }
 
-/** W3: parks runs at an approval, then approves them one at a time for the latency, and all at once for the throughput. */
-export async function measureGate(stack: Stack, target: string, sizes: Sizes): Promise<Figures> {
-  const single = await park(stack, sizes.idleRuns)
+/** Starts runs as fast as they are accepted and waits until the engine says that all have succeeded. */
+export async function measureSaturation(subject: Subject, target: Target, workflow: WorkflowName, count: number): Promise<Figures> {
+  const tag = newTag()
+  return measureBusy(subject, count, STEPS[workflow], async () => {
+    await inParallel(count, STARTS_AT_ONCE, (index) => subject.client.start(requestOf(workflow, tag, index)))
+    await target.until(tag, count * STEPS[workflow], IN_TIME_MS)
+    await untilDone(subject.client, tag, count)
+  })
+}
+
+/** W3: approves waiting runs one at a time, from the vote to the next step's call, then all at once. */
+export async function measureGate(subject: Subject, target: Target, sizes: Sizes): Promise<Figures> {
+  const { client } = subject
+  const single = await park(client, target, sizes.idleRuns)
+  const latencies = await approveEach(client, target, single)
+  const many = await park(client, target, sizes.busyRuns)
+  const busy = await measureBusy(subject, sizes.busyRuns, 1, async () => {
+    await inParallel(many.length, STARTS_AT_ONCE, (index) => client.approve(many[index]!))
+    await untilDone(client, many[0]!.tag, many.length)
+  })
+  return { p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99), ...busy }
+}
+
+/** Approves waiting runs one after the other; milliseconds from each vote to the call of the step behind it. */
+export async function approveEach(client: Client, target: Target, runs: readonly RunRequest[]): Promise<number[]> {
+  const tag = runs[0]!.tag
   const sentAt = new Map<string, number>()
-  for (const { id, key } of single.runs) {
-    sentAt.set(key, performance.timeOrigin + performance.now())
-    await approve(stack, id)
-    await stack.call('GET', `/runs/${id}?wait=60s`)
+  const callsBefore = Object.values(await target.seen(tag)).reduce((sum, steps) => sum + Object.keys(steps).length, 0)
+  for (const [index, run] of runs.entries()) {
+    sentAt.set(run.id, performance.timeOrigin + performance.now())
+    await client.approve(run)
+    await target.until(tag, callsBefore + index + 1, IN_TIME_MS)
   }
-  const seen = (await (await fetch(`${target}/seen/${single.tag}`)).json()) as Record<string, Record<string, number[]>>
-  const latencies = [...sentAt].map(([key, at]) => (seen[key]?.s1?.[0] ?? Number.NaN) - at)
-  const many = await park(stack, sizes.busyRuns)
-  const before = stack.cpuMs()
-  const startedAt = performance.now()
-  await inParallel(many.runs.length, WIDTH, (index) => approve(stack, many.runs[index]!.id))
-  await untilCounted(stack, many.tag, 'succeeded', sizes.busyRuns)
-  const seconds = (performance.now() - startedAt) / 1_000
-  return figuresOf('W3: approval → next step', latencies, sizes.busyRuns, 1, seconds, spent(before, stack.cpuMs()))
+  const seen = await target.seen(tag)
+  return [...sentAt].map(([id, at]) => (seen[id]?.s1?.[0] ?? Number.NaN) - at)
 }
 
-async function park(stack: Stack, count: number): Promise<{ tag: string; runs: { id: string; key: string }[] }> {
+/** Starts runs that wait for an approval, and resolves when all wait. */
+export async function park(client: Client, target: Target, count: number): Promise<RunRequest[]> {
   const tag = newTag()
-  const runs: { id: string; key: string }[] = []
-  await inParallel(count, WIDTH, async (index) => {
-    const { id } = await start(stack, 'bench-gate', tag, index)
-    runs.push({ id, key: String(index) })
-  })
-  await untilCounted(stack, tag, 'waiting', count)
-  return { tag, runs }
+  const runs = Array.from({ length: count }, (_, index) => requestOf('gate', tag, index))
+  await inParallel(count, STARTS_AT_ONCE, (index) => client.start(runs[index]!))
+  await target.until(tag, count, IN_TIME_MS)
+  await delay(SETTLE_MS)
+  return runs
 }
 
-function approve(stack: Stack, run: string): Promise<void> {
-  return stack.call('POST', `/runs/${run}/approvals/gate/decision`, { decision: 'approve' })
+async function measureBusy(subject: Subject, runs: number, steps: number, work: () => Promise<void>): Promise<Figures> {
+  const before = cpuMsByProcess(subject.processes())
+  const startedAt = performance.now()
+  await work()
+  const seconds = (performance.now() - startedAt) / 1_000
+  const spent = spentCpuMs(before, cpuMsByProcess(subject.processes()))
+  const byProcess = Object.fromEntries([...spent].map(([name, ms]) => [`${CPU_OF}${name}`, ms / runs]))
+  return { runsPerSecond: runs / seconds, stepsPerSecond: (runs * steps) / seconds, cpuMsPerRun: totalOf(spent) / runs, ...byProcess }
 }
 
-function start(stack: Stack, workflow: string, tag: string, index: number, query = ''): Promise<RunAnswer> {
-  return stack.call('POST', `/workflows/${workflow}/runs${query}`, { input: { tag, id: String(index) }, labels: { tag } })
-}
-
-async function untilCounted(stack: Stack, tag: string, status: string, wanted: number): Promise<void> {
-  const deadline = performance.now() + IN_TIME_MS
+/** Waits until the engine itself says that so many runs have succeeded; resolves with how many have when the time is up. */
+export async function countDone(client: Client, tag: string, wanted: number, timeoutMs: number): Promise<number> {
+  const deadline = performance.now() + timeoutMs
   for (;;) {
-    const { count } = await stack.call<{ count: number }>('GET', `/runs/count?status=${status}&label=tag:${tag}`)
-    if (count >= wanted) return
-    if (performance.now() > deadline) throw new Error(`only ${count} of ${wanted} runs are ${status} after ${IN_TIME_MS} ms`)
+    const done = await client.done(tag)
+    if (done >= wanted || performance.now() > deadline) return done
     await delay(POLL_MS)
   }
 }
 
-function newTag(): string {
-  return `b${Date.now().toString(36)}${(tags++).toString(36)}`
+async function untilDone(client: Client, tag: string, wanted: number): Promise<void> {
+  const done = await countDone(client, tag, wanted, IN_TIME_MS)
+  if (done < wanted) throw new Error(`only ${done} of ${wanted} runs have succeeded after ${IN_TIME_MS} ms`)
 }
 
-function spent(before: Map<string, number>, after: Map<string, number>): Map<string, number> {
-  return new Map([...after].map(([name, ms]) => [name, ms - (before.get(name) ?? 0)]))
-}
-
-function figuresOf(name: string, latencies: number[], runs: number, steps: number, seconds: number, cpuMs: Map<string, number>): Figures {
-  return {
-    name,
-    runsPerSecond: runs / seconds,
-    stepsPerSecond: (runs * steps) / seconds,
-    p50Ms: quantile(latencies, 0.5),
-    p99Ms: quantile(latencies, 0.99),
-    cpuMsPerStep: new Map([...cpuMs].map(([process, ms]) => [process, ms / (runs * steps)])),
-  }
+/** The run of this number among those with the tag. */
+export function requestOf(workflow: WorkflowName, tag: string, index: number): RunRequest {
+  return { workflow, tag, id: `${tag}-${index}` }
 }

@@ -1,0 +1,109 @@
+/** What the commands of the benchmark take; everything wrong is said at once, in words. */
+import { parseArgs } from 'node:util'
+import { PEERS, type PeerName } from './peers/list-peers.ts'
+
+/** The workloads of a comparison. */
+export const WORKLOADS = ['w1', 'w2', 'w3', 'w4', 'parked', 'growth'] as const
+export type WorkloadName = (typeof WORKLOADS)[number]
+
+/** A comparison of Baton with peers. */
+export interface CompareOptions {
+  peers: PeerName[]
+  rounds: number
+  workloads: WorkloadName[]
+  /** Sizes are multiplied by this. */
+  scale: number
+  /** Add to what was measured before, rather than beginning anew. */
+  keep: boolean
+  write: boolean
+}
+
+/** A soak. */
+export interface SoakOptions {
+  seconds: number
+  idleSeconds: number
+  /** How long saturation is measured first. */
+  saturateSeconds: number
+  write: boolean
+}
+
+/** Arguments that cannot be used; the message is for whoever typed them. */
+export class BadArguments extends Error {}
+
+const FLAG = { type: 'boolean', default: false } as const
+
+/** Reads the arguments of `make bench`; throws BadArguments. */
+export function parseStackOptions(args: string[]): { quick: boolean; write: boolean } {
+  const { quick, write } = parse(args, { quick: FLAG, write: FLAG })
+  return { quick: quick === true, write: write === true }
+}
+
+/** Reads the arguments of `make bench-peers`; throws BadArguments. */
+export function parseCompareOptions(args: string[]): CompareOptions {
+  const values = parse(args, {
+    peers: { type: 'string', default: Object.keys(PEERS).join(',') },
+    rounds: { type: 'string', default: '3' },
+    workloads: { type: 'string', default: 'w1,w2,w3,w4' },
+    scale: { type: 'string', default: '1' },
+    keep: FLAG,
+    write: FLAG,
+  })
+  const problems: string[] = []
+  const options: CompareOptions = {
+    peers: values.peers === 'none' ? [] : namesOf('--peers', values.peers, Object.keys(PEERS) as PeerName[], problems),
+    rounds: numberOf('--rounds', values.rounds, { min: 0, max: 100, whole: true }, problems),
+    workloads: namesOf('--workloads', values.workloads, [...WORKLOADS], problems),
+    scale: numberOf('--scale', values.scale, { min: 0.001, max: 1_000 }, problems),
+    keep: values.keep === true,
+    write: values.write === true,
+  }
+  if (options.rounds === 0 && !options.keep) problems.push('--rounds 0 measures nothing: with --keep it reports what was measured before')
+  if (problems.length > 0) throw new BadArguments(problems.join('; '))
+  return options
+}
+
+/** Reads the arguments of `make soak`; throws BadArguments. */
+export function parseSoakOptions(args: string[]): SoakOptions {
+  const values = parse(args, {
+    seconds: { type: 'string', default: '600' },
+    idle: { type: 'string', default: '180' },
+    saturate: { type: 'string', default: '10' },
+    write: FLAG,
+  })
+  const problems: string[] = []
+  const options: SoakOptions = {
+    seconds: numberOf('--seconds', values.seconds, { min: 1, max: 1e6 }, problems),
+    idleSeconds: numberOf('--idle', values.idle, { min: 1, max: 1e6 }, problems),
+    saturateSeconds: numberOf('--saturate', values.saturate, { min: 0.5, max: 1e4 }, problems),
+    write: values.write === true,
+  }
+  if (problems.length > 0) throw new BadArguments(problems.join('; '))
+  return options
+}
+
+type Values = Record<string, string | boolean | undefined>
+
+function parse(args: string[], options: NonNullable<Parameters<typeof parseArgs>[0]>['options']): Values {
+  try {
+    return parseArgs({ args, options: options!, allowPositionals: false }).values as Values
+  } catch (error) {
+    const known = Object.keys(options ?? {}).map((name) => `--${name}`)
+    throw new BadArguments(`${(error as Error).message.split('. ')[0]}; there are ${known.join(', ')}`)
+  }
+}
+
+function namesOf<T extends string>(option: string, text: Values[string], known: T[], problems: string[]): T[] {
+  const names = [...new Set(String(text).split(',').filter(Boolean))]
+  const unknown = names.filter((name) => !known.includes(name as T))
+  if (unknown.length > 0) problems.push(`${option}: there is no ${unknown.join(', ')}; there are ${known.join(', ')}`)
+  if (names.length === 0) problems.push(`${option} names nothing; there are ${known.join(', ')}`)
+  return known.filter((name) => names.includes(name))
+}
+
+function numberOf(option: string, text: Values[string], range: { min: number; max: number; whole?: boolean }, problems: string[]): number {
+  const number = text === '' ? Number.NaN : Number(text)
+  const fits = number >= range.min && number <= range.max && (!range.whole || Number.isInteger(number))
+  if (!fits)
+    problems.push(`${option} must be a ${range.whole ? 'whole number' : 'number'} from ${range.min} to ${range.max}, and is "${text}"`)
+  return number
+}

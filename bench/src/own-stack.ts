@@ -1,0 +1,104 @@
+/** A Baton stack of the benchmark's own: what `make up` starts, with its data and ports apart from the user's. */
+import { spawn } from 'node:child_process'
+import { mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parseEnv } from 'node:util'
+import { isPortFree, POSTGRES_PORT, REDIS_PORT, recordedProcesses, SERVICES, stackPaths } from '@baton/embedded'
+import { type BatonClient, createBatonClient } from './baton-client.ts'
+import type { Engine } from './engine.ts'
+import { openStores } from './stores.ts'
+
+const CHECKOUT = resolve(import.meta.dirname, '../..')
+const STORES = ['postgres', 'redis']
+/** What runs the steps, and is killed in W4. The supervisor starts it again. */
+const CRASHED = ['workflow-runner', 'http-worker']
+
+/** A stack that was started here. */
+export interface OwnStack extends Engine {
+  client: BatonClient
+  databaseUrl: string
+  redisUrl: string
+}
+
+/** Starts a stack with empty stores below `folder`, whose workflows call the target; stops one that an interrupted run left there. */
+export async function startOwnStack(folder: string, targetUrl: string): Promise<OwnStack> {
+  makeRoot(folder)
+  const env = await environmentFor(folder)
+  const command = (name: string) => runCommand(name, env)
+  await command('clean')
+  await command('up')
+  const settings = parseEnv(readFileSync(join(folder, '.env'), 'utf8'))
+  const { DATABASE_URL: databaseUrl = '', REDIS_URL: redisUrl = '', BATON_ADMIN_KEY: key = '' } = settings
+  const client = createBatonClient(`http://127.0.0.1:${SERVICES.orchestrator + Number(env.BATON_PORT_OFFSET)}`, key)
+  const stores = openStores({ databaseUrl, redisUrl })
+  const pids = () => [...recordedProcesses(stackPaths(folder).pids)].map(([name, { pid }]) => [name, pid] as const)
+  try {
+    await client.save(targetUrl)
+  } catch (error) {
+    await command('clean')
+    throw error
+  }
+  return {
+    name: 'baton',
+    client,
+    databaseUrl,
+    redisUrl,
+    processes: () => ({
+      services: new Map(pids().filter(([name]) => !STORES.includes(name))),
+      stores: new Map(pids().filter(([name]) => STORES.includes(name))),
+    }),
+    stored: stores.stored,
+    async crash() {
+      for (const [name, pid] of pids()) if (CRASHED.includes(name)) process.kill(pid, 'SIGKILL')
+    },
+    async stop() {
+      await stores.close()
+      await client.close()
+      await command('clean')
+    },
+  }
+}
+
+/** A folder that looks like a checkout to the stack, with `.env` and `.local` of its own. */
+function makeRoot(folder: string): void {
+  mkdirSync(folder, { recursive: true })
+  for (const name of ['services', 'packages']) {
+    rmSync(join(folder, name), { force: true })
+    symlinkSync(join(CHECKOUT, name), join(folder, name))
+  }
+}
+
+/** Settings of the user's own stack stay out of it. */
+async function environmentFor(folder: string): Promise<NodeJS.ProcessEnv> {
+  const foreign = /^(BATON_|DATABASE_URL|REDIS_URL|HOST$|PORT$|[A-Z_]+_REPLICAS$)/
+  const inherited = Object.fromEntries(Object.entries(process.env).filter(([name]) => !foreign.test(name)))
+  const { BATON_REDIS_SERVER } = process.env
+  return {
+    ...inherited,
+    ...(BATON_REDIS_SERVER && { BATON_REDIS_SERVER }),
+    BATON_STACK_ROOT: folder,
+    BATON_MODE: 'local',
+    BATON_PORT_OFFSET: String(await freeOffset()),
+    LOG_LEVEL: 'warn',
+    CONFIRM: 'yes',
+  }
+}
+
+/** A port offset at which nothing listens on any port of the stack. */
+async function freeOffset(): Promise<number> {
+  const ports = [...Object.values(SERVICES), POSTGRES_PORT, REDIS_PORT]
+  for (let offset = 5_000; offset < 20_000; offset += 100) {
+    const free = await Promise.all(ports.map((port) => isPortFree(port + offset)))
+    if (free.every(Boolean)) return offset
+  }
+  throw new Error('no free ports for a stack between 13000 and 28000')
+}
+
+async function runCommand(name: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const entry = join(CHECKOUT, 'deploy/embedded/src', `${name}.ts`)
+  const child = spawn(process.execPath, ['--conditions=@baton/source', entry], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  let said = ''
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk))
+  const code = await new Promise<number | null>((done) => child.once('close', done))
+  if (code !== 0) throw new Error(`the benchmark's own stack did not do "${name}": ${said.trim()}`)
+}

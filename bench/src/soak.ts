@@ -1,0 +1,98 @@
+/**
+ * `make soak`: a stack of its own at half of what it can do, then left alone. Memory, Redis and tables are looked at every few seconds;
+ * exits 1 when a bound is broken (they stand in judge-soak.ts). `--write` puts the tables into bench/README.md.
+ */
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { stackPaths } from '@baton/embedded'
+import { judgeSoak } from './judge-soak.ts'
+import { type Load, loadAtRate } from './load-at-rate.ts'
+import { parseSoakOptions, type SoakOptions } from './options.ts'
+import { type OwnStack, startOwnStack } from './own-stack.ts'
+import { writeFigures } from './report.ts'
+import { onInterrupt, runCommand } from './run-command.ts'
+import { type Sample, sampleWhile, takeSample } from './sample-soak.ts'
+import { soakReport } from './soak-report.ts'
+import { startTarget, type Target } from './start-target.ts'
+import { openStores, type Stores } from './stores.ts'
+import { cpuMsByProcess, spentCpuMs } from './usage.ts'
+import { countDone, measureSaturation } from './workloads.ts'
+
+const SAMPLES = 40
+const SAMPLE_EVERY_MS = { least: 200, most: 10_000 }
+const FIRST_RUNS = 200
+const DRAIN_MS = 120_000
+/** What goes on after the load (the rest of the runs, vacuum) is no idling: CPU is read when a third of the time has gone by, at most this long. */
+const CALM_MS = 30_000
+
+async function soak(options: SoakOptions): Promise<number> {
+  const target = await startTarget()
+  let stack: OwnStack | undefined
+  let stores: Stores | undefined
+  const stop = async () => {
+    await stores?.close()
+    await stack?.stop()
+    await target.stop()
+  }
+  const watched = onInterrupt(stop)
+  try {
+    stack = await startOwnStack(join(stackPaths().local, 'bench/stack'), target.url)
+    stores = openStores(stack)
+    return await soakStack(stack, stores, target, options)
+  } finally {
+    watched()
+    await stop()
+  }
+}
+
+async function soakStack(stack: OwnStack, stores: Stores, target: Target, options: SoakOptions): Promise<number> {
+  const saturation = await findSaturation(stack, target, options.saturateSeconds)
+  const perSecond = saturation / 2
+  say(`saturation is ${saturation.toFixed(0)} W1 runs/s; ${options.seconds} s at ${perSecond.toFixed(0)} follow`)
+  const samples: Sample[] = []
+  const sample = (phase: string) => async () => void samples.push(await takeSample(stack, stores, phase))
+  const each = (seconds: number) => Math.min(SAMPLE_EVERY_MS.most, Math.max(SAMPLE_EVERY_MS.least, (seconds * 1_000) / SAMPLES))
+
+  const load = await sampleWhile(loadAtRate(stack.client, perSecond, options.seconds), each(options.seconds), sample('load'))
+  const done = await untilEnded(stack, load)
+  say(`${done} of ${load.started} runs ended well; ${options.idleSeconds} s of idling follow`)
+  const idle = await sampleWhile(idling(stack, options.idleSeconds), each(options.idleSeconds), sample('idle'))
+
+  say(`idle CPU, % of a core: ${idle.byProcess.map(([name, percent]) => `${name} ${percent.toFixed(2)}`).join(', ')}`)
+  const outcome = { samples, load, done, idleCpuPercent: idle.percent, idleSeconds: options.idleSeconds }
+  const report = soakReport(outcome, { seconds: options.seconds, perSecond, saturation }, new Date())
+  console.log(report)
+  if (options.write) writeFigures('soak', report)
+  return judgeSoak(outcome).every(({ met }) => met) ? 0 : 1
+}
+
+async function findSaturation(stack: OwnStack, target: Target, seconds: number): Promise<number> {
+  const roughly = await measureSaturation(stack, target, 'sequence', FIRST_RUNS)
+  const runs = Math.ceil(roughly.runsPerSecond! * seconds)
+  const { runsPerSecond } = await measureSaturation(stack, target, 'sequence', runs)
+  await target.forget()
+  return runsPerSecond!
+}
+
+function untilEnded(stack: OwnStack, { tag, started }: Load): Promise<number> {
+  return countDone(stack.client, tag, started, DRAIN_MS)
+}
+
+/** Leaves the stack alone; CPU time as % of a core, of everything and by process, once it is calm. */
+async function idling(stack: OwnStack, seconds: number): Promise<{ percent: number; byProcess: [string, number][] }> {
+  const calmMs = Math.min(CALM_MS, (seconds * 1_000) / 3)
+  await delay(calmMs)
+  const before = cpuMsByProcess(stack.processes())
+  const from = performance.now()
+  await delay(seconds * 1_000 - calmMs)
+  const spent = spentCpuMs(before, cpuMsByProcess(stack.processes()))
+  const elapsedMs = performance.now() - from
+  const byProcess = [...spent].map(([name, ms]): [string, number] => [name, (ms / elapsedMs) * 100])
+  return { percent: byProcess.reduce((sum, [, percent]) => sum + percent, 0), byProcess }
+}
+
+function say(sentence: string): void {
+  console.error(`soak: ${sentence}`)
+}
+
+await runCommand('soak', () => soak(parseSoakOptions(process.argv.slice(2))))
