@@ -1,12 +1,12 @@
 /** The API of a peer's user: a peer that is a library is started and asked over HTTP, as Baton is, by way of this. */
-import { createServer } from 'node:http'
+import { createServer, type Server } from 'node:http'
 import { text } from 'node:stream/consumers'
 import { Agent, request } from 'undici'
 import type { Client, RunRequest } from '../engine.ts'
 import type { Handlers } from './peer.ts'
 
 /** Serves the handlers as `POST /start`, `/run` and `/approve`; resolves when it listens. */
-export async function serveControl(port: number, handlers: Handlers): Promise<void> {
+export async function serveControl(port: number, handlers: Handlers): Promise<Server> {
   const server = createServer(async (incoming, answer) => {
     const name = incoming.url?.slice(1) as keyof Handlers
     try {
@@ -18,6 +18,7 @@ export async function serveControl(port: number, handlers: Handlers): Promise<vo
   })
   server.keepAliveTimeout = 120_000
   await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', 4_096, resolve))
+  return server
 }
 
 /** The other end. `done` is asked of the peer's own records. */
