@@ -20,8 +20,9 @@ export function createAdvanceStore(
     loadInbox: (runIds) => loadInbox(sql, runIds),
     async commit(batch) {
       const startedAt = performance.now()
+      const askedAt = Date.now()
       const outcome = await commitBatchBisecting(sql, batch)
-      clock.observe(outcome.at)
+      clock.observe(outcome.at, askedAt)
       metrics.commitSeconds.observe((performance.now() - startedAt) / 1_000)
       return outcome
     },

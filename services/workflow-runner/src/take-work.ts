@@ -44,7 +44,8 @@ export async function takeWork(options: {
   const { loop, holder, clock, settings, metrics, log } = options
   const { sql, redis } = options.connections
   const { offer } = loop
-  clock.observe(await readClock(sql))
+  const askedAt = Date.now()
+  clock.observe(await readClock(sql), askedAt)
   const reader = readFacts({
     redis,
     consumer: options.replica,
