@@ -98,7 +98,8 @@ export function unpacked(d: Deciding, value: Json | BlobRef): Json {
 function outputOf(d: Deciding, step: StepState): Json {
   const output = unpacked(d, step.output)
   if (step.step.kind !== 'switch' || typeof output !== 'object' || output === null || Array.isArray(output)) return output
-  const outputs = output.outputs as Record<string, Json>
+  const { outputs } = output
+  if (step.tolerated || typeof outputs !== 'object' || outputs === null) return output // what onError gives has no such outputs
   return { ...output, outputs: Object.fromEntries(Object.entries(outputs).map(([id, value]) => [id, unpacked(d, value)])) }
 }
 
