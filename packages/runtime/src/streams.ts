@@ -55,11 +55,14 @@ export function isGroupLost(error: unknown): boolean {
   return error instanceof Error && (error.message.startsWith('NOGROUP') || error.message.startsWith('UNBLOCKED'))
 }
 
-/** Adds XACK and XDEL to a pipeline; not before everything that follows from the entries is safe. */
+/**
+ * Adds XDEL and XACK to a pipeline; not before everything that follows from the entries is safe. In this order: when only the first is executed,
+ * what is left is a row of XPENDING that the next claim tidies away. The other way round an entry would stand in the stream for ever.
+ */
 export function ackEntries(pipeline: ChainableCommander, stream: string, group: string, ids: readonly string[]): void {
   if (ids.length === 0) return
-  pipeline.xack(stream, group, ...ids)
   pipeline.xdel(stream, ...ids)
+  pipeline.xack(stream, group, ...ids)
 }
 
 /** What reading and taking over have in common. */

@@ -135,6 +135,22 @@ t.test('stale entries are taken over by one, who learns who held them and how of
   t.equal(await redis.xlen('s'), 0)
 })
 
+t.test('an acknowledgement that was cut in its middle leaves nothing that the next claim does not tidy away', async (t) => {
+  const { redis, add } = await start(t)
+  await ensureGroup(redis, 's', 'g')
+  await add('s', { n: 1 })
+  const read = (await redis.xreadgroup('GROUP', 'g', 'dead', 'COUNT', 1, 'STREAMS', 's', '>')) as [string, [string, string[]][]][]
+  const commands: (() => Promise<unknown>)[] = []
+  const record = (name: 'xack' | 'xdel') => (args: [string, string]) => void commands.push(() => redis.call(name, ...args))
+  const pipeline = { xack: (...args: [string, string]) => record('xack')(args), xdel: (...args: [string, string]) => record('xdel')(args) }
+  ackEntries(pipeline as unknown as ReturnType<typeof redis.pipeline>, 's', 'g', [read[0]![1][0]![0]])
+  await commands[0]!()
+  const pending = async () => (await redis.xpending('s', 'g', 'IDLE', 0, '-', '+', 10)) as unknown[]
+  t.same([commands.length, await redis.xlen('s'), (await pending()).length], [2, 0, 1])
+  t.same(await claimStale({ redis, group: 'g', streams: ['s'], count: 10, schema, log, consumer: 'x', minIdleMs: 0 }), [])
+  t.equal((await pending()).length, 0)
+})
+
 t.test('consumers of processes that are gone are forgotten, unless they hold something', async (t) => {
   const { redis, add } = await start(t)
   await ensureGroup(redis, 's', 'g')

@@ -1,5 +1,5 @@
 /**
- * Reads facts of the partitions that this runner holds. An entry is acknowledged (XACK, then XDEL: nothing else trims the stream) only when the
+ * Reads facts of the partitions that this runner holds. An entry is acknowledged (XDEL and XACK: nothing else trims the stream) only when the
  * loop is done with it. What was delivered before and not acknowledged comes again: our own when a partition is taken, that of silent runners
  * after a while.
  */
