@@ -1,0 +1,255 @@
+/**
+ * What must hold at every moment, looked at where it could break: when a commit is applied, when an entry enters or leaves a stream, when a
+ * call is made. The first violation ends the simulation.
+ */
+import { callIdOf, type Fact, GROUPS, type HttpCall, type InboxFact, idOf, keys, partitionOf, type StoredEvent } from '@baton/contracts'
+import type { MemoryRedis } from './memory-redis.ts'
+import type { StreamEntry, StreamWatcher } from './memory-streams.ts'
+import type { Commit, InboxRow, RunRow, TableWatcher } from './memory-tables.ts'
+import { createHistory, isInFlight, type RunHistory, takeEvent } from './run-history.ts'
+import type { CallIdentity } from './shop.ts'
+
+/** What one commit put out for others to do. */
+interface CommittedWork {
+  calls: CallIdentity[]
+  /** Entries of facts, by stream and id, that its process had in hand. */
+  via: Set<string>
+}
+
+export type Checker = ReturnType<typeof createChecker>
+
+interface CheckerWorld {
+  /** Grows with everything that happens: tells what came first. */
+  steps(): number
+  pgNow(): number
+  redis(): MemoryRedis
+  run(runId: string): RunRow | undefined
+  trace(line: () => string): void
+}
+
+/** A checker of one simulation. */
+export function createChecker(world: CheckerWorld) {
+  const histories = new Map<string, RunHistory>()
+  const inboxAt = new Map<string, { step: number; row: InboxRow; applied: boolean }>()
+  const entryAt = new Map<string, number>()
+  /** When the answer of a call last reached Redis, and how often Redis had lost its data by then. */
+  const answered = new Map<string, { step: number; losses: number }>()
+  /** The commit that recorded the end of an attempt, or the start of a run. */
+  const recordedBy = new Map<string, CommittedWork>()
+  const arrived = new Map<string, number>()
+  const sending = new Map<string, number>()
+  const emitted = new Map<string, number>()
+  const allowed = new Map<string, number>()
+  let failures = 0
+  let pgLatest = 0
+  let violation: string | undefined
+
+  function fail(text: string): void {
+    violation ??= text
+    world.trace(() => `VIOLATION ${text}`)
+  }
+
+  function historyOf(runId: string): RunHistory {
+    let history = histories.get(runId)
+    if (!history) {
+      history = createHistory(runId)
+      histories.set(runId, history)
+      for (const text of world.run(runId)?.events.slice(0, 1) ?? []) takeEvent(history, JSON.parse(text) as StoredEvent, 0)
+    }
+    return history
+  }
+
+  function committed(commit: Commit, run: RunRow, by: string): void {
+    pgLatest = Math.max(pgLatest, world.pgNow())
+    const history = historyOf(commit.runId)
+    const work: CommittedWork = { calls: [], via: entriesOf(commit.runId, by) }
+    for (const event of commit.decision.events) {
+      world.trace(() => `committed by ${by} ${short(commit.runId)} ${event.seq} ${event.type} ${event.path} ${event.data.attempt ?? ''}`)
+      const wrong = takeEvent(history, event, pgLatest)
+      if (wrong) return fail(`run ${commit.runId}: ${wrong}`)
+      remember(commit.runId, event, work)
+    }
+    if (run.seq !== history.events.length) return fail(`run ${commit.runId}: seq ${run.seq} after ${history.events.length} events`)
+    checkCommands(commit, history)
+  }
+
+  function entriesOf(runId: string, consumer: string): Set<string> {
+    const stream = keys.facts(partitionOf(runId))
+    if (!world.redis().streams.all.get(stream)?.groups.has(GROUPS.facts)) return new Set()
+    const rows = world.redis().streams.pending(stream, GROUPS.facts, 0, '-', '+', 1_000)
+    return new Set(rows.filter(([, holder]) => holder === consumer).map(([id]) => `${stream} ${id}`))
+  }
+
+  function remember(runId: string, { type, path, data }: StoredEvent, work: CommittedWork): void {
+    const { generation, attempt } = data as { generation: number; attempt: number }
+    if (type === 'step.scheduled') work.calls.push({ runId, path, generation, attempt })
+    else if (type === 'run.started') recordedBy.set(startOf(runId), work)
+    else if (type.startsWith('step.')) recordedBy.set(callIdOf({ runId, path, generation, attempt }), work)
+  }
+
+  /** What was accepted has its effect, once. */
+  function checkCommands({ runId, inboxIds, decision }: Commit, history: RunHistory): void {
+    for (const id of inboxIds) {
+      const known = inboxAt.get(id)!
+      const { fact } = known.row
+      const has = (type: string) => decision.events.some((event) => event.type === type)
+      if (known.applied && ((fact.kind === 'pause' && has('run.paused')) || (fact.kind === 'resume' && has('run.resumed')))) {
+        return fail(`run ${runId}: a ${fact.kind} of the inbox was applied twice`)
+      }
+      known.applied = true
+      const missing = missingEffect(history, fact)
+      if (missing) return fail(`run ${runId}: ${missing}`)
+    }
+  }
+
+  function checkAcknowledged(fact: Fact, entry: string, isHolder: boolean): string | undefined {
+    const history = historyOf(fact.runId)
+    const run = world.run(fact.runId)
+    if (!run) return undefined
+    if (fact.kind === 'inbox') {
+      for (const { row, step, applied } of inboxAt.values()) {
+        if (!applied && row.runId === fact.runId && step < (entryAt.get(entry) ?? 0))
+          return `a wake-up was acknowledged, and the ${row.fact.kind} is not applied`
+      }
+    }
+    if (fact.kind === 'start' && run.status === 'queued') return 'its start was acknowledged, and it is not started'
+    if (fact.kind === 'result' && isInFlight(history, fact)) {
+      const isWithdrawal = fact.outcome.status === 'failed' && fact.outcome.error.code === 'BTN_WITHDRAWN'
+      if (!isWithdrawal || history.endingSeq !== undefined) return `the result of ${fact.path} was acknowledged, and it is not recorded`
+    }
+    const key = keyOf(fact)
+    const work = key === undefined ? undefined : recordedBy.get(key)
+    // A run that is ending sends nothing again: a call that was never out is over when it was looked for in vain.
+    if (!work?.via.has(entry) || !isHolder || history.endingSeq !== undefined) return undefined
+    const unsent = work.calls.find((call) => isOut(history, call) && !arrived.has(callIdOf(call)))
+    return unsent && `${key} was acknowledged before the call of ${unsent.path} was out`
+  }
+
+  function isOut(history: RunHistory, call: CallIdentity): boolean {
+    return isInFlight(history, call) && outside.has(`${call.runId}/${call.path}`)
+  }
+  /** Steps whose work is done by others. */
+  const outside = new Set<string>()
+
+  const factsOf = (entry: StreamEntry) => JSON.parse(entry.fields[1]!) as Fact[]
+
+  const streamWatcher: StreamWatcher = {
+    added(stream, entry) {
+      if (stream.startsWith('calls:')) for (const call of JSON.parse(entry.fields[1]!) as HttpCall[]) callArrived(call)
+      if (!stream.startsWith('facts:')) return
+      entryAt.set(`${stream} ${entry.id}`, world.steps())
+      for (const fact of factsOf(entry)) {
+        world.trace(() => `fact ${entry.id} ${describe(fact)}`)
+        if (fact.kind === 'result') answered.set(callIdOf(fact), { step: world.steps(), losses: world.redis().losses })
+      }
+    },
+    acknowledged: (stream, entry, holder) => leaves(stream, entry, holder),
+    deleted(stream, entry, isOpen, holder) {
+      if (!isOpen || stream.startsWith('events:')) return
+      if (holder === undefined) fail(`entry ${entry.id} of ${stream} was deleted before anybody had it`)
+      else if (stream.startsWith('calls:')) checkAnswered(stream, entry)
+      else leaves(stream, entry, holder)
+    },
+  }
+
+  /** Facts are forgotten: they have to be recorded, and what follows from them has to be out. */
+  function leaves(stream: string, entry: StreamEntry, holder: string): void {
+    if (!stream.startsWith('facts:')) return
+    for (const fact of factsOf(entry)) {
+      world.trace(() => `ack ${entry.id} ${describe(fact)}`)
+      const wrong = checkAcknowledged(fact, `${stream} ${entry.id}`, holder === world.redis().actor)
+      if (wrong) fail(`run ${fact.runId}: ${wrong}`)
+    }
+  }
+
+  function checkAnswered(stream: string, entry: StreamEntry): void {
+    if (world.redis().losses > 0) return
+    for (const call of JSON.parse(entry.fields[1]!) as HttpCall[]) {
+      const isElsewhere = answered.has(callIdOf(call)) || stands(callIdOf(call), entry.id)
+      if (!isElsewhere && !call.resent && isInFlight(historyOf(call.runId), call))
+        fail(`entry ${entry.id} of ${stream} was deleted before its calls were answered`)
+    }
+  }
+
+  /** Another entry holds the call too. */
+  function stands(callId: string, besides: string): boolean {
+    const text = (call: HttpCall) => callIdOf(call) === callId
+    return [...world.redis().streams.all].some(
+      ([name, { entries }]) =>
+        name.startsWith('calls:') && entries.some(({ id, fields }) => id !== besides && (JSON.parse(fields[1]!) as HttpCall[]).some(text)),
+    )
+  }
+
+  function callArrived(call: HttpCall): void {
+    const id = callIdOf(call)
+    world.trace(() => `call ${short(id)} ${call.resent ? 'again' : ''}`)
+    arrived.set(id, (arrived.get(id) ?? 0) + 1)
+    const since = sending.get(id)
+    sending.delete(id)
+    const answer = answered.get(id)
+    if (since === undefined || !answer || answer.losses !== world.redis().losses || answer.step >= since) return
+    if (isInFlight(historyOf(call.runId), call)) fail(`run ${call.runId}: the answer of ${call.path} was lost, its call is sent again`)
+  }
+
+  const tableWatcher: TableWatcher = {
+    committed,
+    inboxAdded: (row) => void inboxAt.set(row.id, { step: world.steps(), row, applied: false }),
+  }
+
+  return {
+    tableWatcher,
+    streamWatcher,
+    histories,
+    historyOf,
+    fail,
+    arrived,
+    inbox: inboxAt,
+    get violation() {
+      return violation
+    },
+    pgLatest: () => Math.max(pgLatest, world.pgNow()),
+    note: (line: () => string) => world.trace(line),
+    /** Steps of the run whose work is done by others: http and agent steps. */
+    expectOutside: (runId: string, path: string) => void outside.add(`${runId}/${path}`),
+    turnArrived: (turn: CallIdentity) => void arrived.set(callIdOf(turn), (arrived.get(callIdOf(turn)) ?? 0) + 1),
+    /** A batch came to nothing and is tried again: what it had sent may be sent once more. */
+    batchFailed: () => void failures++,
+    offered(fact: { kind: string; runId: string; lost?: string[] }, redelivered: boolean): void {
+      if (redelivered) allowed.set(fact.runId, (allowed.get(fact.runId) ?? 0) + 1)
+      for (const id of fact.lost ?? []) allowed.set(id, (allowed.get(id) ?? 0) + 1)
+    },
+    /** A runner begins to send what a batch asks for. */
+    sends(calls: readonly (CallIdentity & { resent?: boolean | undefined })[]): void {
+      for (const call of calls) {
+        const id = callIdOf(call)
+        if (call.resent) sending.set(id, Math.min(sending.get(id) ?? Number.POSITIVE_INFINITY, world.steps()))
+        emitted.set(id, (emitted.get(id) ?? 0) + 1)
+        const limit = 1 + failures + (allowed.get(call.runId) ?? 0) + (allowed.get(id) ?? 0)
+        if (emitted.get(id)! > limit) fail(`run ${call.runId}: the command of ${call.path} was given ${emitted.get(id)} times without need`)
+      }
+    },
+    /** A worker makes a call. */
+    made(call: CallIdentity): void {
+      const step = historyOf(call.runId).steps.get(call.path)
+      world.trace(() => `made ${short(callIdOf(call))}`)
+      if (step?.status === 'succeeded' && step.generation >= call.generation) {
+        fail(`run ${call.runId}: the call of ${call.path} was made after its success was recorded`)
+      }
+    },
+  }
+}
+
+/** What an accepted fact should have brought about and did not. */
+function missingEffect(history: RunHistory, fact: InboxFact): string | undefined {
+  if (fact.kind === 'cancel' && history.endingSeq === undefined && !history.terminal) return 'a cancel was taken and had no effect'
+  if (fact.kind === 'turn' && isInFlight(history, fact)) return `the turn of ${fact.path} was taken and is not recorded`
+  if (fact.kind !== 'approval-decided') return undefined
+  const [outcome] = history.outcomes.get(idOf('approval', fact.approvalId)) ?? []
+  return outcome === 'approval.decided' ? undefined : `people decided ${fact.path}, and the run says ${outcome ?? 'nothing'}`
+}
+
+const startOf = (runId: string) => `start ${runId}`
+const keyOf = (fact: Fact) => (fact.kind === 'result' ? callIdOf(fact) : fact.kind === 'start' ? startOf(fact.runId) : undefined)
+const short = (id: string) => id.slice(24)
+const describe = (fact: Fact) =>
+  `${fact.kind} ${fact.kind === 'result' ? `${short(callIdOf(fact))} ${fact.outcome.status}` : short(fact.runId)}`

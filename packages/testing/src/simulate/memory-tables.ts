@@ -1,0 +1,222 @@
+/**
+ * The tables of Postgres that runs live in, in memory, and the statements on them. A statement is applied whole at one moment, as under the
+ * locks that the real ones take; what the runner's statements promise is written down here once more, in plain code. `faults` break one
+ * promise each: the simulator has to notice.
+ */
+import { type BatonError, type InboxFact, isTerminal, type Json, partitionOf, type RunStatus, type StoredEvent } from '@baton/contracts'
+
+export interface RunHeader {
+  runId: string
+  namespace: string
+  workflow: string
+  version: number
+  checksum: string
+  input: Json
+  labels: Record<string, string>
+  priority: number
+  startedBy: string
+  createdAt: number
+}
+
+export interface RunRow {
+  header: RunHeader
+  seq: number
+  status: RunStatus
+  ending: string | null
+  output: unknown
+  error: BatonError | null
+  updatedAt: number
+  /** JSON of each event, by seq from 1. */
+  events: string[]
+}
+
+export interface TimerRow {
+  runId: string
+  path: string
+  timer: string
+  generation: number
+  attempt: number
+  dueAt: number
+}
+
+export interface ApprovalRow {
+  id: string
+  runId: string
+  path: string
+  generation: number
+  options: { id: string; approves?: boolean | undefined; rejects?: boolean | undefined }[]
+  deadline: number | null
+  status: 'pending' | 'decided' | 'expired' | 'cancelled'
+  decision: string | null
+}
+
+export interface InboxRow {
+  id: string
+  runId: string
+  fact: InboxFact
+  createdAt: number
+}
+
+/** What a commit changes of one run; as packages/store has it. */
+export interface Commit {
+  runId: string
+  fromSeq: number
+  toSeq: number
+  summary: { status: RunStatus; ending: string | null; output: unknown; error: BatonError | null } | null
+  decision: {
+    events: readonly StoredEvent[]
+    timersSet: readonly Omit<TimerRow, 'runId'>[]
+    timersCleared: readonly { path: string; timer: string }[]
+    approvalsOpened: readonly Pick<ApprovalRow, 'id' | 'path' | 'generation' | 'options' | 'deadline'>[]
+    approvalsClosed: readonly { id: string; status: 'expired' | 'cancelled'; decision: string | null }[]
+  }
+  inboxIds: readonly string[]
+}
+
+/** Promises of the statements that a mutant breaks. */
+export type TableFault = 'fence skipped' | 'inbox deleted before the commit' | 'timers kept' | 'approvals closed unasked'
+
+/** Told of what was committed, after it was. */
+export interface TableWatcher {
+  /** `by` is the process whose statement it was. */
+  committed?(commit: Commit, run: RunRow, by: string): void
+  inboxAdded?(row: InboxRow): void
+}
+
+export type Tables = ReturnType<typeof createTables>
+
+/** Empty tables; `now` is the clock of Postgres in ms since 1970. */
+export function createTables(now: () => number, watcher: TableWatcher, faults: ReadonlySet<TableFault>) {
+  const runs = new Map<string, RunRow>()
+  const inbox = new Map<string, InboxRow>()
+  const timers = new Map<string, TimerRow>()
+  const approvals = new Map<string, ApprovalRow>()
+  const blobs = new Map<string, string>()
+  let inboxIds = 0
+
+  const timerKey = (runId: string, { path, timer }: { path: string; timer: string }) => `${runId} ${path} ${timer}`
+
+  function holds({ runId, fromSeq, decision }: Commit): boolean {
+    const run = runs.get(runId)
+    if (!run) return false
+    const isFenced = run.seq === fromSeq || faults.has('fence skipped')
+    const isPending = ({ id }: { id: string }) => approvals.get(id)?.status === 'pending'
+    return isFenced && (faults.has('approvals closed unasked') || decision.approvalsClosed.every(isPending))
+  }
+
+  function apply(commit: Commit, by: string): void {
+    const { runId, toSeq, fromSeq, summary, decision } = commit
+    const run = runs.get(runId)!
+    for (const event of decision.events) run.events[event.seq - 1] = JSON.stringify(event)
+    if (toSeq > fromSeq && summary) {
+      const { status, ending, output, error } = summary
+      Object.assign(run, { seq: toSeq, status, ending, output, error, updatedAt: now() })
+    }
+    for (const cleared of faults.has('timers kept') ? [] : decision.timersCleared) timers.delete(timerKey(runId, cleared))
+    for (const setting of decision.timersSet) timers.set(timerKey(runId, setting), { ...setting, runId })
+    for (const { id, path, generation, options, deadline } of decision.approvalsOpened) {
+      approvals.set(id, { id, runId, path, generation, options, deadline, status: 'pending', decision: null })
+    }
+    for (const { id, status, decision: outcome } of decision.approvalsClosed)
+      Object.assign(approvals.get(id)!, { status, decision: outcome })
+    removeInbox(commit)
+    watcher.committed?.(commit, run, by)
+  }
+
+  function removeInbox({ inboxIds: ids }: Commit): void {
+    for (const id of ids) inbox.delete(id)
+  }
+
+  const isOpenTimer = ({ runId }: TimerRow, partitions: readonly number[]) =>
+    partitions.includes(partitionOf(runId)) && ['queued', 'running', 'waiting'].includes(runs.get(runId)?.status ?? '')
+  const idsWhere = (isWanted: (run: RunRow) => boolean) =>
+    [...runs.values()]
+      .filter(isWanted)
+      .map(({ header }) => header.runId)
+      .sort()
+
+  return {
+    runs,
+    inbox,
+    timers,
+    approvals,
+    blobs,
+    now,
+    createRun(header: RunHeader, timeoutMs: number | undefined): void {
+      const { runId, createdAt } = header
+      const created = { runId, seq: 1, type: 'run.created', path: '', at: createdAt, data: {} }
+      const run = { header, seq: 1, status: 'queued' as const, ending: null, output: null, error: null, updatedAt: now() }
+      runs.set(runId, { ...run, events: [JSON.stringify(created)] })
+      if (timeoutMs === undefined) return
+      const setting = { path: '', timer: 'run', generation: 0, attempt: 1, dueAt: createdAt + timeoutMs }
+      timers.set(timerKey(runId, setting), { ...setting, runId })
+    },
+    /** The fence, and everything of those that pass it. */
+    commit(batch: readonly Commit[], by: string): { won: Set<string>; at: number } {
+      const won = new Set<string>()
+      for (const commit of batch) {
+        if (faults.has('inbox deleted before the commit')) removeInbox(commit)
+        if (!holds(commit)) continue
+        apply(commit, by)
+        won.add(commit.runId)
+      }
+      return { won, at: now() }
+    },
+    addToInbox(runId: string, fact: InboxFact): void {
+      const id = String(++inboxIds)
+      const row = { id, runId, fact, createdAt: now() }
+      inbox.set(id, row)
+      watcher.inboxAdded?.(row)
+    },
+    /** A vote that decides. False when the approval takes none any more. */
+    vote(id: string, option: string, voter: string): boolean {
+      const approval = approvals.get(id)
+      if (approval?.status !== 'pending' || (approval.deadline !== null && approval.deadline <= now())) return false
+      approval.status = 'decided'
+      approval.decision = option
+      const { runId, path, generation } = approval
+      const rejects = approval.options.find((candidate) => candidate.id === option)?.rejects === true
+      const said = { decision: option, rejects, comment: null, data: null, decidedBy: [voter], decidedAt: now() }
+      this.addToInbox(runId, { kind: 'approval-decided', path, generation, approvalId: id, ...said })
+      return true
+    },
+    loadHeaders: (ids: readonly string[]) => ids.flatMap((id) => runs.get(id) ?? []).map(({ header, seq }) => ({ header, seq })),
+    loadEvents: (id: string, seq: number) =>
+      runs
+        .get(id)!
+        .events.slice(0, seq)
+        .map((text) => JSON.parse(text) as StoredEvent),
+    loadInbox(ids: readonly string[]): Pick<InboxRow, 'id' | 'runId' | 'fact'>[] {
+      const rows = [...inbox.values()].filter(({ runId }) => ids.includes(runId)).map(({ id, runId, fact }) => ({ id, runId, fact }))
+      const isOutcome = ({ fact }: { fact: InboxFact }) => fact.kind === 'approval-decided' || fact.kind === 'turn'
+      return [...rows.filter(isOutcome), ...rows.filter((row) => !isOutcome(row))]
+    },
+    due: (partitions: readonly number[], limit: number) =>
+      [...timers.values()]
+        .filter((row) => row.dueAt <= now() && isOpenTimer(row, partitions))
+        .sort((a, b) => a.dueAt - b.dueAt)
+        .slice(0, limit)
+        .map((row) => ({ ...row, lateMs: now() - row.dueAt })),
+    nextInMs(partitions: readonly number[]): number | null {
+      const dues = [...timers.values()].filter((row) => isOpenTimer(row, partitions)).map(({ dueAt }) => dueAt)
+      return dues.length === 0 ? null : Math.min(...dues) - now()
+    },
+    stale: (olderThanMs: number) => [
+      ...new Set([...inbox.values()].filter(({ createdAt }) => createdAt < now() - olderThanMs).map(({ runId }) => runId)),
+    ],
+    unstarted: (olderThanMs: number) => idsWhere((run) => run.status === 'queued' && run.updatedAt < now() - olderThanMs),
+    active: (olderThanMs: number, afterId: string | null, limit: number) =>
+      idsWhere((run) => run.status === 'running' && run.updatedAt < now() - olderThanMs && run.header.runId > (afterId ?? '')).slice(
+        0,
+        limit,
+      ),
+    /** The "still wanted?" query. */
+    isWanted({ runId, path, generation, attempt }: { runId: string; path: string; generation: number; attempt: number }): boolean {
+      const run = runs.get(runId)
+      if (!run || isTerminal(run.status) || run.ending !== null) return false
+      const mine = run.events.map((text) => JSON.parse(text) as StoredEvent).filter((e) => e.path === path && e.type.startsWith('step.'))
+      const last = mine.at(-1)
+      return last?.type === 'step.scheduled' && last.data.generation === generation && last.data.attempt === attempt
+    },
+  }
+}

@@ -1,0 +1,88 @@
+/** Who starts runs, votes, cancels, pauses and resumes. What they do is in the tables when they are answered; the wake-up may be lost. */
+import { ENTRY_FIELD, type Fact, keys, parseDuration, partitionOf } from '@baton/contracts'
+import type { WorkerWorld } from './calls-worker.ts'
+import { EPOCH } from './install-clock.ts'
+import type { RunHeader } from './memory-tables.ts'
+import type { Definition } from './random-workflow.ts'
+
+export interface StartedRun {
+  runId: string
+  definition: Definition
+  n: number
+}
+
+export interface People {
+  /** Starts a run some time from now. */
+  start(run: StartedRun, checksum: string, afterMs: number): void
+  /** Runs that were cancelled. */
+  cancelled: Set<string>
+}
+
+const EVERY_MS = 250
+
+/** Brings people into the world. `patience`: how likely a question is answered at each look. */
+export function invitePeople(world: WorkerWorld, patience: number): People {
+  const { scheduler, weather, dice, tables, server, checker } = world
+  const cancelled = new Set<string>()
+
+  function wake(fact: Fact): void {
+    if (weather.chance('wakeLost')) return
+    const text = JSON.stringify([fact])
+    const put = () => server.execute('xadd', [keys.facts(partitionOf(fact.runId)), '*', ENTRY_FIELD, text], 'people')
+    scheduler.after(weather.latencyMs(), put)
+    if (weather.chance('doubled')) scheduler.after(dice.between(0, 5_000), put)
+  }
+
+  function command(runId: string, kind: 'cancel' | 'pause' | 'resume'): void {
+    world.trace(() => `${kind} ${runId.slice(24)}`)
+    if (kind === 'cancel') cancelled.add(runId)
+    tables.addToInbox(runId, { kind, by: 'key_ann' })
+    wake({ kind: 'inbox', runId })
+  }
+
+  function vote(): void {
+    for (const approval of [...tables.approvals.values()]) {
+      if (approval.status !== 'pending' || !dice.chance(patience)) continue
+      const option = dice.pick(approval.options).id
+      if (!tables.vote(approval.id, option, 'ann')) continue
+      world.trace(() => `vote ${approval.runId.slice(24)} ${approval.path} ${option}`)
+      wake({ kind: 'inbox', runId: approval.runId })
+    }
+  }
+
+  function look(): void {
+    vote()
+    for (const [runId, { terminal, paused }] of checker.histories) {
+      const isOpen = terminal === undefined
+      if (isOpen && (weather.calm ? paused : dice.chance(0.04))) command(runId, 'resume')
+      else if (isOpen && !weather.calm && dice.chance(0.02)) command(runId, 'pause')
+      else if (isOpen && !weather.calm && dice.chance(0.004)) command(runId, 'cancel')
+    }
+    scheduler.after(weather.calm ? 1_000 : EVERY_MS, look)
+  }
+  scheduler.after(EVERY_MS, look)
+
+  return {
+    cancelled,
+    start({ runId, definition, n }, checksum, afterMs) {
+      scheduler.after(afterMs, () => {
+        const header = headerOf(runId, checksum, n, tables.now())
+        tables.createRun(header, definition.timeout === undefined ? undefined : parseDuration(definition.timeout))
+        checker.historyOf(runId)
+        wake({ kind: 'start', runId, ...(dice.chance(0.7) ? { run: header as unknown as Record<string, never> } : {}) })
+      })
+    },
+  }
+}
+
+function headerOf(runId: string, checksum: string, n: number, createdAt: number): RunHeader {
+  const names = { namespace: 'default', workflow: 'random', startedBy: 'key_ann' }
+  return { runId, ...names, version: 1, checksum, input: { n }, labels: {}, priority: 5, createdAt }
+}
+
+/** A bare UUIDv7 of the simulation. */
+export function runIdOf(dice: { below(n: number): number }, order: number): string {
+  const hex = (n: number, digits: number) => n.toString(16).padStart(digits, '0')
+  const time = hex(EPOCH + order, 12)
+  return `${time.slice(0, 8)}-${time.slice(8)}-7000-8000-${hex(dice.below(2 ** 24), 8)}${hex(dice.below(2 ** 16), 4)}`
+}

@@ -1,0 +1,115 @@
+/**
+ * A pool of connections to the tables, as a runner uses it. What the real store does in one statement is one request; what it does in two,
+ * two. The outcome of a commit may stay unknown: applied, not applied, or applied later.
+ */
+import type { InboxFact, Json, StoredEvent } from '@baton/contracts'
+import type { Dice } from './dice.ts'
+import { createLink } from './link.ts'
+import type { Commit, RunHeader, Tables } from './memory-tables.ts'
+import type { Process, Scheduler } from './scheduler.ts'
+import type { Weather } from './weather.ts'
+
+/** What no row may hold; Postgres refuses it. */
+export const POISON = '\u0000'
+
+export interface StoreWorld {
+  tables: Tables
+  scheduler: Scheduler
+  weather: Weather
+  dice: Dice
+}
+
+export type StoreClient = ReturnType<typeof connectMemoryStore>
+
+const lost = () => Object.assign(new Error('write CONNECTION_CLOSED'), { code: 'CONNECTION_CLOSED' })
+
+/** Connects a process. */
+export function connectMemoryStore(world: StoreWorld, owner: Process) {
+  const { tables, scheduler, weather, dice } = world
+  const link = createLink(scheduler, weather, owner, dice)
+
+  async function ask<T>(effect: () => T): Promise<T> {
+    if (weather.chance('lostRequest')) return link.request(() => fail(lost()))
+    const answer = await link.request(effect)
+    if (weather.chance('lostAnswer')) throw lost()
+    return answer
+  }
+
+  async function commitOnce(batch: readonly Commit[]) {
+    const frozen = structuredClone(
+      batch.map(({ runId, fromSeq, toSeq, summary, decision, inboxIds }) => {
+        const { events, timersSet, timersCleared, approvalsOpened, approvalsClosed } = decision
+        return {
+          runId,
+          fromSeq,
+          toSeq,
+          summary,
+          inboxIds,
+          decision: { events, timersSet, timersCleared, approvalsOpened, approvalsClosed },
+        }
+      }),
+    )
+    owner.hot = true
+    if (weather.chance('lateCommit')) {
+      // The connection broke; Postgres works on, and who asked does not hear of it.
+      const isTaken = !frozen.some(isPoisoned)
+      scheduler.after(dice.between(5, 3_000), () => isTaken && tables.commit(frozen, owner.name))
+      return link.request(() => fail(lost()))
+    }
+    const outcome = await ask(() => {
+      if (frozen.some(isPoisoned)) throw Object.assign(new Error('unsupported Unicode escape sequence'), { code: '22P05' })
+      return tables.commit(frozen, owner.name)
+    })
+    owner.hot = true
+    return outcome
+  }
+
+  /** As commitBatchBisecting does. */
+  async function commit(batch: readonly Commit[]): Promise<{ won: Set<string>; refused: Map<string, Error>; at: number }> {
+    try {
+      return { ...(await commitOnce(batch)), refused: new Map() }
+    } catch (error) {
+      if ((error as { code?: string }).code !== '22P05') throw error
+      if (batch.length === 1) return { won: new Set(), at: await ask(tables.now), refused: new Map([[batch[0]!.runId, error as Error]]) }
+      const middle = batch.length >> 1
+      const first = await commit(batch.slice(0, middle))
+      const second = await commit(batch.slice(middle))
+      return { won: new Set([...first.won, ...second.won]), at: second.at, refused: new Map([...first.refused, ...second.refused]) }
+    }
+  }
+
+  async function loadRuns(ids: readonly string[]) {
+    const headers = await ask(() => structuredClone(tables.loadHeaders(ids)))
+    const events = await ask(() => headers.map(({ header, seq }) => tables.loadEvents(header.runId, seq)))
+    const runs = headers.map(({ header, seq }, i) => [header.runId, { header, seq, events: events[i]! }] as const)
+    return new Map<string, { header: RunHeader; seq: number; events: StoredEvent[] }>(runs)
+  }
+
+  return {
+    commit,
+    loadRuns,
+    clock: () => ask(tables.now),
+    loadInbox: (ids: readonly string[]) => ask(() => structuredClone(tables.loadInbox(ids))),
+    addToInbox: (runId: string, fact: InboxFact) => ask(() => tables.addToInbox(runId, fact)),
+    isWanted: (call: Parameters<Tables['isWanted']>[0]) => ask(() => tables.isWanted(call)),
+    getBlobs: (_: string, ids: readonly string[]) =>
+      ask(() => new Map(ids.flatMap((id) => (tables.blobs.has(id) ? [[id, JSON.parse(tables.blobs.get(id)!) as Json] as const] : [])))),
+    putBlobs: (_: string, blobs: ReadonlyMap<string, string>) =>
+      ask(() => {
+        for (const [id, text] of blobs) tables.blobs.set(id, text)
+      }),
+    due: (partitions: readonly number[], limit: number) => ask(() => tables.due(partitions, limit)),
+    nextInMs: (partitions: readonly number[]) => ask(() => tables.nextInMs(partitions)),
+    staleInbox: (olderThanMs: number) => ask(() => tables.stale(olderThanMs)),
+    unstarted: (olderThanMs: number) => ask(() => tables.unstarted(olderThanMs)),
+    active: (olderThanMs: number, afterId: string | null, limit: number) => ask(() => tables.active(olderThanMs, afterId, limit)),
+  }
+}
+
+function isPoisoned({ decision }: Commit): boolean {
+  return decision.events.some(({ data }) => JSON.stringify(data).includes('\\u0000'))
+}
+
+function fail(error: Error): never {
+  throw error
+}
