@@ -39,6 +39,7 @@ interface Answer {
 
 const BODY_BYTES_MAX = 64 * 1024
 const DELAY_MS_MAX = 60_000
+const UNAVAILABLE: Answer = { status: 503, body: { error: 'not now' } }
 const TOTALS_EUR: Record<string, number> = { small: 40, big: 250 }
 
 /** Starts a shop; port 0 takes a free one. Rejects when the port is in use. */
@@ -93,10 +94,17 @@ async function answerRequest(request: IncomingMessage, response: ServerResponse,
   calls.push(call)
   const delayMs = Math.min(Number(url.searchParams.get('delayMs') ?? 0) || 0, DELAY_MS_MAX)
   if (delayMs > 0) await delay(delayMs)
-  const answer = await answerShop(request, url, call.idempotencyKey, refunds)
+  const answer = fails(url, call, calls) ? UNAVAILABLE : await answerShop(request, url, call.idempotencyKey, refunds)
   if (response.destroyed) return
   Object.assign(call, { endedAt: Date.now(), status: answer.status, replayed: answer.replayed ?? false })
   send(response, answer)
+}
+
+/** `?failures=n`: the first n answers to an Idempotency-Key are 503. */
+function fails(url: URL, call: ShopCall, calls: readonly ShopCall[]): boolean {
+  const failures = Number(url.searchParams.get('failures') ?? 0) || 0
+  if (failures === 0) return false
+  return calls.filter((other) => other.idempotencyKey === call.idempotencyKey && other.status === 503).length < failures
 }
 
 async function answerShop(request: IncomingMessage, url: URL, key: string | null, refunds: Map<string, Refund>): Promise<Answer> {

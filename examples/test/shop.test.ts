@@ -49,3 +49,10 @@ test('a port in use is an error, not a crash', async (t) => {
   t.teardown(() => shop.close())
   await t.rejects(startShop({ port: Number(new URL(shop.url).port) }), { code: 'EADDRINUSE' })
 })
+
+test('a call may be told to fail the first times it is tried', async (t) => {
+  const shop = await startShop()
+  t.teardown(() => shop.close())
+  const order = async (key: string) => (await fetch(`${shop.url}/orders/7?failures=2`, { headers: { 'idempotency-key': key } })).status
+  t.strictSame([await order('a'), await order('b'), await order('a'), await order('a'), await order('b')], [503, 503, 503, 200, 503])
+})

@@ -1,0 +1,148 @@
+/** What people do meanwhile: vote, cancel, pause and resume, follow. What was answered with 2xx is written down: it may not be lost. */
+import type { Approval, BatonClient, CloudEvent } from '@baton/client'
+import type { Random } from './random.ts'
+import { insist, type Reach } from './reach.ts'
+import type { Started } from './workload.ts'
+
+/** A vote that was answered with 200. */
+export interface Vote {
+  approval: string
+  by: string
+  decision: string
+}
+
+/** What a follower saw. */
+export interface Followed {
+  run: string
+  over: 'WebSocket' | 'SSE'
+  events: CloudEvent[]
+  /** Why it ended before the run did. */
+  error?: string
+}
+
+/** A person with a key. */
+export interface Voter {
+  name: string
+  client: BatonClient
+}
+
+const VOTERS = 3
+const LOOK_MS = 500
+
+/** Operators with keys of their own. */
+export async function makeVoters({ client, as }: Reach): Promise<Voter[]> {
+  const voters: Voter[] = []
+  for (let n = 1; n <= VOTERS; n++) {
+    const made = await client.keys.create({ name: `voter-${n}`, role: 'operator' })
+    voters.push({ name: `voter-${n}`, client: as(made.key) })
+  }
+  return voters
+}
+
+/** Everything that people do to runs. */
+export type People = ReturnType<typeof people>
+
+/** People who act on runs until they are stopped. */
+export function people(reach: Reach, random: Random) {
+  const votes: Vote[] = []
+  const cancelled: string[] = []
+  const surprises: string[] = []
+  const followed: Promise<Followed>[] = []
+  const acting = new Set<Promise<void>>()
+  const stopping = new AbortController()
+  let paused = 0
+
+  const act = (what: () => Promise<void>) => {
+    const done: Promise<void> = what()
+      .catch((error: Error) => void surprises.push(String(error.stack)))
+      .finally(() => acting.delete(done))
+    acting.add(done)
+  }
+
+  async function vote(approval: Approval, { name, client }: Voter, decision: string, afterMs: number): Promise<void> {
+    await sleep(afterMs)
+    const { value, problem, unsure } = await insist(() => client.approvals.decide(approval.id, { decision }))
+    if (value) votes.push({ approval: approval.id, by: name, decision })
+    // 409: decided meanwhile, or the vote of a try without an answer counts already.
+    else if (problem && problem.status !== 409)
+      surprises.push(`a vote was answered ${problem.status} ${problem.detail} (unsure: ${unsure})`)
+  }
+
+  async function voteOnAll(voters: Voter[]): Promise<void> {
+    const seen = new Set<string>()
+    while (!stopping.signal.aborted) {
+      const { value: pending = [] } = await insist(() => listPending(reach.client))
+      for (const approval of pending.filter(({ id }) => !seen.has(id))) {
+        seen.add(approval.id)
+        for (const voter of voters) {
+          const [decision, afterMs] = [random.chance(0.25) ? 'reject' : 'approve', random.whole(0, 1_500)]
+          act(() => vote(approval, voter, decision, afterMs))
+        }
+      }
+      await sleep(LOOK_MS)
+    }
+  }
+
+  return {
+    votes,
+    cancelled,
+    followed,
+    surprises,
+    paused: () => paused,
+    startVoting: (voters: Voter[]) => act(() => voteOnAll(voters)),
+    cancelLater: ({ id }: Started) =>
+      act(async () => {
+        await sleep(random.whole(100, 5_000))
+        const { value, problem } = await insist(() => reach.client.runs.cancel(id))
+        if (value) cancelled.push(id)
+        else surprises.push(`a cancel was answered ${problem?.status} ${problem?.detail}`)
+      }),
+    pauseLater: ({ id }: Started) =>
+      act(async () => {
+        await sleep(random.whole(0, 1_500))
+        const pause = await insist(() => reach.client.runs.pause(id))
+        await sleep(random.whole(100, 2_000))
+        const resume = await insist(() => reach.client.runs.resume(id))
+        for (const { problem } of [pause, resume])
+          if (problem && problem.status !== 409) surprises.push(`${problem.status} ${problem.detail}`)
+        if (pause.value && resume.value) paused++
+      }),
+    followLater: ({ id }: Started, over: Followed['over']) => void followed.push(follow(reach.client, id, over)),
+    /** Cuts live connections now and then. */
+    startCutting: () =>
+      act(async () => {
+        while (!stopping.signal.aborted) {
+          await sleep(random.whole(500, 4_000))
+          reach.cut()
+        }
+      }),
+    /** Resolves when everybody has had an answer. */
+    async stop(): Promise<void> {
+      stopping.abort()
+      await Promise.all(acting)
+    },
+  }
+}
+
+async function listPending(client: BatonClient): Promise<Approval[]> {
+  const pending: Approval[] = []
+  for await (const approval of client.approvals.list({ status: 'pending' }, { pageSize: 200 })) {
+    if (approval.assignees.includes('role:operator')) pending.push(approval)
+  }
+  return pending
+}
+
+async function follow(client: BatonClient, run: string, over: Followed['over']): Promise<Followed> {
+  const events: CloudEvent[] = []
+  const options = { after: 0, giveUpMs: 180_000 }
+  try {
+    for await (const event of over === 'SSE' ? client.watchRunSse(run, options) : client.watchRun(run, options)) events.push(event)
+    return { run, over, events }
+  } catch (error) {
+    return { run, over, events, error: String(error) }
+  }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

@@ -1,0 +1,90 @@
+/** What every scenario begins and ends with: a stack, a client, people; then everything has to end, and to be right. */
+import { until } from '@baton/testing'
+import type { Test } from 'tap'
+import type { ShopCall } from '../src/shop.ts'
+import { judge, type Verdict } from './checker.ts'
+import { people } from './drive.ts'
+import { createRandom, type Random } from './random.ts'
+import { type Reach, reachReplicas } from './reach.ts'
+import { type ChaosStack, type StackOptions, startChaosStack } from './stack.ts'
+import { type Family, type Started, saveFamilies, startOne } from './workload.ts'
+
+const OPEN = ['queued', 'running', 'waiting', 'paused'] as const
+
+/** Settings of the suite, by the environment: `make chaos SEED=… SECONDS=… RUNS=…`. */
+export const SEED = Number(process.env.CHAOS_SEED || Math.floor(Math.random() * 2 ** 32))
+export const FAULT_SECONDS = Number(process.env.CHAOS_SECONDS || 40)
+export const RUNS = Number(process.env.CHAOS_RUNS || 300)
+
+export interface Scene {
+  stack: ChaosStack
+  reach: Reach
+  random: Random
+  people: ReturnType<typeof people>
+  started: Started[]
+  /** Starts a run of the family; its order is unique. */
+  start(family: Family, delayMsMax?: number): Promise<Started>
+  startMany(family: Family, count: number, delayMsMax?: number): Promise<Started[]>
+  /** Calls that the shop has seen so far. */
+  calls(): Promise<ShopCall[]>
+  /** Waits until all runs have ended, says what the others wait for, and judges everything. */
+  finish(timeoutMs: number): Promise<Verdict>
+}
+
+/** A line that is seen whatever the reporter shows. */
+export function tell(line: string): void {
+  process.stderr.write(`${line}\n`)
+}
+
+/** Starts a stack for one scenario. */
+export async function openScene(t: Test, name: string, options: StackOptions = {}): Promise<Scene> {
+  const random = createRandom(SEED)
+  const stack = await startChaosStack(t, name, options)
+  const reach = reachReplicas({ ...stack, random: random.fork() })
+  const folk = people(reach, random.fork())
+  const started: Started[] = []
+  let orders = 0
+  await saveFamilies(reach.client)
+  const start = async (family: Family, delayMsMax?: number) => {
+    const run = await startOne(reach.client, stack.shopUrl, family, `o${++orders}x`, random, delayMsMax)
+    started.push(run)
+    return run
+  }
+  const scene: Scene = {
+    ...{ stack, reach, random, people: folk, started, start },
+    startMany: (family, count, delayMsMax) => Promise.all(Array.from({ length: count }, () => start(family, delayMsMax))),
+    calls: async () => ((await (await fetch(`${stack.shopUrl}/calls`)).json()) as { items: ShopCall[] }).items,
+    finish: (timeoutMs) => finish(t, name, scene, timeoutMs),
+  }
+  return scene
+}
+
+async function finish(t: Test, name: string, scene: Scene, timeoutMs: number): Promise<Verdict> {
+  const { stack, reach, people: folk, started } = scene
+  const { client } = reach
+  const countOpen = () => client.runs.count({ status: OPEN })
+  await stack.allReady()
+  const from = Date.now()
+  await until(async () => (await countOpen()) === 0, { timeoutMs, what: 'all runs to end' }).catch(async () => {
+    t.fail(`${await countOpen()} runs had not ended ${Math.round((Date.now() - from) / 1_000)} s after the last fault`)
+    for await (const { id, status } of client.runs.list({ status: OPEN })) {
+      const { items } = await client.runs.why(id)
+      tell(`  ${id} is ${status}: ${JSON.stringify(items[0])}`)
+    }
+  })
+  const endedAfterMs = Date.now() - from
+  await folk.stop()
+  const followed = await Promise.all(folk.followed)
+  const verdict = await judge(client, stack.shopUrl, { started, votes: folk.votes, cancelled: folk.cancelled, followed })
+  t.equal(await client.runs.count(), started.length, 'as many runs as were started')
+  t.strictSame(verdict.violations, [], 'every promise was kept')
+  t.strictSame(folk.surprises, [], 'nobody was told what should not be')
+  t.strictSame(reach.errors, [], 'no answer was a 5xx other than 503')
+  t.strictSame(stack.crashes, [], 'no process ended by itself')
+  tell(
+    `chaos ${name}: seed ${SEED}, ${started.length} runs, ${verdict.steps} steps, ${verdict.events} events, ${verdict.calls} calls ` +
+      `(${verdict.repeated} repeated), ${folk.votes.length} votes, ${folk.cancelled.length} cancels, ${folk.paused()} pauses, ` +
+      `${followed.length} followers; all ended ${endedAfterMs} ms after the last fault; ${verdict.violations.length} violations`,
+  )
+  return verdict
+}
