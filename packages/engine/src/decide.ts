@@ -43,7 +43,8 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
       else for (const call of fact.calls) resend.add(call)
       continue
     }
-    if (fact.kind === 'result' && fact.redelivered) resendAll = true
+    // What was in flight when the run was paused may be lost since: nobody looks for the calls of a paused run.
+    if ((fact.kind === 'result' && fact.redelivered) || (fact.kind === 'resume' && state.status === 'paused')) resendAll = true
     takeFact(d, fact)
     drain(d)
   }

@@ -197,6 +197,17 @@ t.test('a paused run records what is in flight, starts nothing, and goes on at r
   sameWhenFolded(t, h)
 })
 
+t.test('what is in flight over a pause is sent again at resume, to be looked for first', async (t) => {
+  const h = start({ steps: { a: http(), b: http() } })
+  h.take({ kind: 'pause', by: 'me' })
+  h.succeed('a')
+  h.take({ kind: 'resume', by: 'me' })
+  t.match(h.last.calls, [{ path: 'b', resent: true }])
+  t.equal(h.last.calls.length, 1)
+  h.take({ kind: 'resume', by: 'me' })
+  t.equal(h.last.calls.length, 0)
+})
+
 t.test('a queued run can be paused, resumed and cancelled', async (t) => {
   const h = start({ steps: { a: http() } }, null, { started: false })
   h.take({ kind: 'pause', by: 'me' })

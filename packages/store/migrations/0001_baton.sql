@@ -85,7 +85,7 @@ create index runs_newest on runs (namespace, id desc);
 create index runs_of_workflow on runs (namespace, workflow, id desc);
 create index runs_by_status on runs (namespace, status, id desc);
 create index runs_by_label on runs using gin (labels jsonb_path_ops) where labels <> '{}';
-create index runs_active on runs (partition_of(id), id) where status in ('queued', 'running');
+create index runs_active on runs (partition_of(id), id) where status in ('queued', 'running', 'paused');
 
 -- One immutable row per event. Partitioned by month: ids are UUIDv7, so a range of ids is a range of time and the key stays a real one.
 create table run_events (

@@ -129,7 +129,7 @@ export async function findUnstarted(db: Db, cuts: readonly PartitionCut[], after
       from unnest(${cuts.map((cut) => cut.partition)}::smallint[], ${cuts.map((cut) => cut.before)}::float8[]) as p (partition, before)
       cross join lateral (
         select r.id from runs r
-         where partition_of(r.id) = p.partition and r.status = 'queued' and r.status in ('queued', 'running')
+         where partition_of(r.id) = p.partition and r.status = 'queued' and r.status in ('queued', 'running', 'paused')
            and r.updated_at < to_timestamp(p.before / 1000) and r.id > ${afterId ?? FIRST_ID}
          order by r.id limit ${limit}
       ) as r
@@ -137,10 +137,11 @@ export async function findUnstarted(db: Db, cuts: readonly PartitionCut[], after
   return rows.map((row) => row.id)
 }
 
-/** Running runs of these partitions that have not moved since the time, after `afterId` in the order of ids: those whose calls may be lost. */
+/** Runs of these partitions and statuses that have not moved since the time, after `afterId` in the order of ids: those whose calls may be lost. */
 export async function findActive(
   db: Db,
   partitions: readonly number[],
+  statuses: readonly ('running' | 'paused')[],
   before: number,
   afterId: string | null,
   limit: number,
@@ -150,7 +151,7 @@ export async function findActive(
       from unnest(${[...partitions]}::smallint[]) as p (partition)
       cross join lateral (
         select r.id, r.seq from runs r
-         where partition_of(r.id) = p.partition and r.status = 'running' and r.status in ('queued', 'running')
+         where partition_of(r.id) = p.partition and r.status = any(${[...statuses]}::text[]) and r.status in ('queued', 'running', 'paused')
            and r.updated_at < to_timestamp(${before}::float8 / 1000) and r.id > ${afterId ?? FIRST_ID}
          order by r.id limit ${limit}
       ) as r

@@ -125,9 +125,9 @@ test('what stands still is found: queued runs, running runs, inbox rows', async 
   t.same(await findUnstarted(sql, cuts(future), null, 10), [queued])
   t.same(await findUnstarted(sql, cuts(future), queued, 10), [])
   t.same(await findUnstarted(sql, cuts(past), null, 10), [])
-  t.same(await findActive(sql, PARTITIONS, future, null, 10), [{ id: running, seq: 2 }])
-  t.same(await findActive(sql, PARTITIONS, future, running, 10), [])
-  t.same(await findActive(sql, PARTITIONS, past, null, 10), [])
+  t.same(await findActive(sql, PARTITIONS, ['running'], future, null, 10), [{ id: running, seq: 2 }])
+  t.same(await findActive(sql, PARTITIONS, ['running'], future, running, 10), [])
+  t.same(await findActive(sql, PARTITIONS, ['running'], past, null, 10), [])
   const row = await addToInbox(sql, 'default', waiting, { kind: 'cancel', by: 'a' })
   t.same(await findStale(sql, cuts(future), null, 10), [{ id: row, runId: waiting }])
   t.same(await findStale(sql, cuts(future), row, 10), [])
@@ -166,7 +166,7 @@ test('the backlog of one partition hides no other, and pages leave nothing out',
     runs.map(({ id }) => commitOf(id, 1, 2)),
   )
   t.same(
-    (await findActive(sql, [7, 12], Date.now() + 60_000, null, 1_000)).map(({ id }) => id),
+    (await findActive(sql, [7, 12], ['running'], Date.now() + 60_000, null, 1_000)).map(({ id }) => id),
     mine,
   )
 })

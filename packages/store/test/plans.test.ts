@@ -83,7 +83,7 @@ test('what waits is looked for by partition and by index, whatever else there is
   const cuts = [3, 9].map((partition) => ({ partition, before: Date.now() + 1_000 }))
   await findUnstarted(sql, cuts, null, 10)
   await findStale(sql, cuts, null, 10)
-  await findActive(sql, [3, 9], Date.now(), null, 10)
+  await findActive(sql, [3, 9], ['running', 'paused'], Date.now(), null, 10)
   await dueTimers(sql, [3, 9], 10)
   await nextDue(sql, [3, 9])
   t.equal((await scans()) - before, 0, 'no table was read whole')

@@ -16,17 +16,26 @@ export interface ReconcileSource {
   staleInbox(cuts: readonly PartitionCut[], afterId: string | null, limit: number): Promise<{ id: string; runId: string }[]>
   /** Runs that are queued since before the cut of their partition, by id, after that id. */
   unstarted(cuts: readonly PartitionCut[], afterId: string | null, limit: number): Promise<string[]>
-  /** Running runs of these partitions that have not moved since `before` (ms), by id, after that id. */
-  active(partitions: readonly number[], before: number, afterId: string | null, limit: number): Promise<{ id: string; seq: number }[]>
+  /** Runs of these partitions and statuses that have not moved since `before` (ms), by id, after that id. */
+  active(
+    partitions: readonly number[],
+    statuses: readonly Judged[],
+    before: number,
+    afterId: string | null,
+    limit: number,
+  ): Promise<{ id: string; seq: number }[]>
   /** Folded states of these runs. */
   states(runIds: string[]): Promise<RunState[]>
   /** States in memory, of runs that this runner has advanced: those that move all the time are judged by these. */
   cached(): Iterable<RunState>
 }
 
+/** Runs that may have calls in flight. Paused ones do not move, and may be many: they are looked at when Redis was emptied, and at resume. */
+export type Judged = 'running' | 'paused'
+
 export interface Reconciler {
-  /** Wakes what nobody was woken for, and judges the calls of running runs that are older than this. Returns what it found. */
-  sweep(partitions: readonly number[], minAgeMs: number): Promise<{ woken: number; resent: number }>
+  /** Wakes what nobody was woken for, and judges the calls that are older than this, of running runs if not told otherwise. Returns what it found. */
+  sweep(partitions: readonly number[], minAgeMs: number, statuses?: readonly Judged[]): Promise<{ woken: number; resent: number }>
 }
 
 const LIMIT = 1_000
@@ -69,7 +78,7 @@ export function createReconciler(options: {
     }
   }
 
-  async function judge(partitions: readonly number[], minAgeMs: number): Promise<number> {
+  async function judge(partitions: readonly number[], minAgeMs: number, statuses: readonly Judged[]): Promise<number> {
     const held = new Set(partitions)
     const before = now() - minAgeMs
     const moving: Suspect[] = []
@@ -81,7 +90,7 @@ export function createReconciler(options: {
     }
     let resent = await resend(moving)
     for (let after: string | null = null; ; ) {
-      const runs = await source.active(partitions, before, after, LIMIT)
+      const runs = await source.active(partitions, statuses, before, after, LIMIT)
       // What is in memory as it is in Postgres was judged just now.
       const cold = runs.filter(({ id, seq }) => seqs.get(id) !== seq).map(({ id }) => id)
       const still: Suspect[] = []
@@ -101,11 +110,11 @@ export function createReconciler(options: {
   }
 
   return {
-    async sweep(partitions, minAgeMs) {
+    async sweep(partitions, minAgeMs, statuses = ['running']) {
       if (partitions.length === 0) return { woken: 0, resent: 0 }
       const cuts = await cutsOf(redis, partitions, now(), Math.min(staleMs, minAgeMs))
       const woken = (await wakeInbox(cuts)) + (await startQueued(cuts))
-      return { woken, resent: await judge(partitions, minAgeMs) }
+      return { woken, resent: await judge(partitions, minAgeMs, statuses) }
     },
   }
 }

@@ -101,7 +101,7 @@ function sourceOf(sql: Sql, store: ReturnType<typeof createAdvanceStore>, cache:
   return {
     staleInbox: (cuts, afterId, limit) => findStale(sql, cuts, afterId, limit),
     unstarted: (cuts, afterId, limit) => findUnstarted(sql, cuts, afterId, limit),
-    active: (partitions, before, afterId, limit) => findActive(sql, partitions, before, afterId, limit),
+    active: (partitions, statuses, before, afterId, limit) => findActive(sql, partitions, statuses, before, afterId, limit),
     states: (runIds) => store.states(runIds),
     cached: () => cache.values(),
   }

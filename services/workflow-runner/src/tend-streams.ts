@@ -79,7 +79,9 @@ export function tendStreams(options: {
     if (!deep && now < nextSweepAt) return
     if (deep) deepSweepAt = null
     nextSweepAt = now + settings.RUNNER_SWEEP_MS
-    const found = await reconciler.sweep(holder.held(), deep ? AFTER_TAKEOVER_MS : settings.RUNNER_LOST_AFTER_MS)
+    const found = deep
+      ? await reconciler.sweep(holder.held(), AFTER_TAKEOVER_MS, ['running', 'paused'])
+      : await reconciler.sweep(holder.held(), settings.RUNNER_LOST_AFTER_MS)
     if (found.woken + found.resent === 0) return
     metrics.woken.inc(found.woken)
     metrics.resent.inc(found.resent)

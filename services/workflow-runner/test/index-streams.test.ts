@@ -27,7 +27,9 @@ async function setup(t: Test) {
     await pipeline.exec()
   }
   const take = async (stream: string, count: number) => {
-    const [[, entries]] = (await redis.xreadgroup('GROUP', GROUP, 'w', 'COUNT', count, 'STREAMS', stream, '>')) as unknown as [[string, [string][]]]
+    const [[, entries]] = (await redis.xreadgroup('GROUP', GROUP, 'w', 'COUNT', count, 'STREAMS', stream, '>')) as unknown as [
+      [string, [string][]],
+    ]
     return entries.map(([id]) => id)
   }
   const finish = async (stream: string, ids: string[]) => {

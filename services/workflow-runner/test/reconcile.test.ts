@@ -36,7 +36,8 @@ async function open(t: { teardown(action: () => unknown): void }, stored: RunSta
   const source: ReconcileSource = {
     staleInbox: async () => [],
     unstarted: async () => [],
-    active: async (_, _before, after) => (after === null ? stored.map((state) => ({ id: state.header.runId, seq: state.seq })) : []),
+    active: async (_, _statuses, _before, after) =>
+      after === null ? stored.map((state) => ({ id: state.header.runId, seq: state.seq })) : [],
     states: async (ids) => stored.filter((state) => ids.includes(state.header.runId)),
     cached: () => cached,
   }
