@@ -20,6 +20,16 @@ interface RunAnswer {
 
 const NAMES: Record<WorkflowName, string> = { sequence: 'bench-sequence', fan: 'bench-fan', gate: 'bench-gate' }
 
+/** What an operator looks for: all, what failed, what is open, one workflow, one label, the last hour. */
+const LISTS = [
+  'limit=50',
+  'status=failed,timed_out',
+  'status=queued,running,waiting',
+  `workflow=${NAMES.sequence}&status=succeeded`,
+  'label=tag:nothing-has-it',
+  `since=${new Date(Date.now() - 3_600_000).toISOString()}&status=cancelled`,
+]
+
 /** A client of the API at `base`, e.g. `http://127.0.0.1:8081`. */
 export function createBatonClient(base: string, key: string): BatonClient {
   const agent = new Agent({ connections: 256, pipelining: 1, headersTimeout: 90_000, bodyTimeout: 90_000 })
@@ -55,6 +65,9 @@ export function createBatonClient(base: string, key: string): BatonClient {
       waiting.delete(run.id)
     },
     done: (tag) => count(tag, 'succeeded'),
+    async list(index) {
+      await call('GET', `/runs?${LISTS[index % LISTS.length]}`)
+    },
     close: () => agent.close(),
   }
 }

@@ -1,4 +1,5 @@
 /** Baton beside its peers, in Markdown. */
+import { MIB_OF } from './measure-parked.ts'
 import type { WorkloadName } from './options.ts'
 import { findPeer, PEERS } from './peers/list-peers.ts'
 import { shown, table, takenOn } from './report.ts'
@@ -96,7 +97,14 @@ function parked(rows: Row[]): string {
     'parked a second',
     'vote → call p50 ms',
   ]
-  return table(head, rows.map(cells))
+  const lines = rows.flatMap(({ name, of }) => {
+    const parts = Object.entries(of('parked')).filter(([figure]) => figure.startsWith(MIB_OF))
+    return parts.length === 0
+      ? []
+      : [`${name}: ${parts.map(([figure, mib]) => `${figure.slice(MIB_OF.length)} ${mib.toFixed(1)}`).join(', ')}`]
+  })
+  const measured = rows.filter(({ of }) => Object.keys(of('parked')).length > 0)
+  return `${table(head, measured.map(cells))}\n\nMiB by process: ${lines.join('. ')}.`
 }
 
 function growth(rows: Row[]): string {
@@ -106,13 +114,16 @@ function growth(rows: Row[]): string {
     'finished W1 runs',
     ...stages.map((stage) => `CPU-ms a run at ${stage}`),
     ...stages.slice(1).map((stage) => `bytes a run at ${stage}`),
+    ...stages.map((stage) => `list of runs p99 ms at ${stage}`),
   ]
   const cells = ({ name, of }: Row) => [
     name,
     ...stages.map((stage) => shown(of('growth')[`cpuMsPerRun@${stage}`])),
     ...stages.slice(1).map((stage) => shown(of('growth')[`bytesPerRun@${stage}`])),
+    ...stages.map((stage) => shown(of('growth')[`listP99Ms@${stage}`])),
   ]
-  return table(head, rows.map(cells))
+  const measured = rows.filter(({ of }) => Object.keys(of('growth')).length > 0)
+  return table(head, measured.map(cells))
 }
 
 function byProcess(rows: Row[]): string {

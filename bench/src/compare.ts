@@ -28,12 +28,11 @@ const RESULTS = join(FOLDER, 'results.jsonl')
 const BATON = 'baton'
 /** These change what comes after them, or take long, so they have an engine of their own, and one round must do. */
 const ONCE: readonly WorkloadName[] = ['parked', 'growth']
-const GROWTH_STAGES = [1_000, 10_000]
 const WARM_UP_RUNS = 300
 
 type EngineName = PeerName | typeof BATON
 
-function measure(engine: Engine, target: Target, workload: WorkloadName, scale: number): Promise<Figures> {
+function measure(engine: Engine, target: Target, workload: WorkloadName, { scale, growth }: CompareOptions): Promise<Figures> {
   const size = (count: number) => Math.max(1, Math.ceil(count * scale))
   const idle = (count: number) => Math.min(size(count), findPeer(engine.name)?.idleRunsMax ?? Number.POSITIVE_INFINITY)
   switch (workload) {
@@ -48,12 +47,13 @@ function measure(engine: Engine, target: Target, workload: WorkloadName, scale: 
     case 'parked':
       return measureParked(engine, target, { runs: size(10_000), warmUpRuns: size(500) })
     case 'growth':
-      return measureGrowth(engine, target, { stages: GROWTH_STAGES.map(size), probeRuns: size(500) })
+      return measureGrowth(engine, target, { stages: growth.map(size), probeRuns: size(500) })
   }
 }
 
 /** Starts an engine, measures the workloads one after the other, and stops it; a workload that fails is recorded as such. */
-async function visit(name: EngineName, round: number, workloads: WorkloadName[], scale: number): Promise<void> {
+async function visit(name: EngineName, round: number, workloads: WorkloadName[], options: CompareOptions): Promise<void> {
+  const { scale } = options
   const target = await startTarget()
   let engine: Engine | undefined
   const stop = async () => {
@@ -67,7 +67,7 @@ async function visit(name: EngineName, round: number, workloads: WorkloadName[],
     await measureSaturation(engine, target, 'sequence', Math.ceil(WARM_UP_RUNS * scale))
     for (const workload of workloads) {
       const begunAt = performance.now()
-      const outcome = await measure(engine, target, workload, scale).then(
+      const outcome = await measure(engine, target, workload, options).then(
         (figures) => ({ figures }),
         (error: Error) => ({ error: error.message }),
       )
@@ -94,8 +94,8 @@ async function compare(options: CompareOptions): Promise<number> {
   const once = options.workloads.filter((workload) => ONCE.includes(workload))
   for (let round = 1; round <= options.rounds; round++) {
     for (const name of [BATON, ...options.peers] as EngineName[]) {
-      if (each.length > 0) await visit(name, earlier + round, each, options.scale)
-      if (round === 1) for (const workload of once) await visit(name, earlier + round, [workload], options.scale)
+      if (each.length > 0) await visit(name, earlier + round, each, options)
+      if (round === 1) for (const workload of once) await visit(name, earlier + round, [workload], options)
     }
   }
   const measurements = readMeasurements(RESULTS)

@@ -31,6 +31,8 @@ export interface Client {
   approve(run: RunRequest): Promise<void>
   /** Runs with the tag that the engine says have succeeded. */
   done(tag: string): Promise<number>
+  /** Reads a page of runs as an operator would, with another filter for each index; where there is such a list. */
+  list?(index: number): Promise<void>
   close(): Promise<void>
 }
 

@@ -3,13 +3,15 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Engine, STARTS_AT_ONCE } from './engine.ts'
 import type { Target } from './start-target.ts'
 import { type Figures, inParallel, quantile } from './statistics.ts'
-import { memoryInUse } from './usage.ts'
+import { memoryByProcess } from './usage.ts'
 import { approveEach, countDone, IN_TIME_MS, measureSaturation, park } from './workloads.ts'
 
 /** How long processes get to give memory back before it is read. */
 const SETTLE_MS = 10_000
 const APPROVED = 50
 const BYTES_PER_MIB = 2 ** 20
+/** The prefix of figures that tell by how much a process grew. */
+export const MIB_OF = 'MiB '
 
 /**
  * Parks runs on an engine that has worked before, so that what any first work costs is not counted as a parked run's. `warmUpRuns` of each
@@ -23,13 +25,13 @@ export async function measureParked(
   const settleMs = sizes.settleMs ?? SETTLE_MS
   await warmUp(engine, target, sizes.warmUpRuns)
   await delay(settleMs)
-  const memoryBefore = memoryInUse(engine)
+  const memoryBefore = memoryByProcess(engine.processes())
   const storedBefore = await engine.stored()
   const startedAt = performance.now()
   const runs = await park(engine.client, target, sizes.runs)
   const seconds = (performance.now() - startedAt) / 1_000
   await delay(settleMs)
-  const memory = memoryInUse(engine)
+  const grownMiB = grownSince(memoryBefore, memoryByProcess(engine.processes()))
   const stored = await engine.stored()
   const every = Math.max(1, Math.floor(sizes.runs / APPROVED))
   const latencies = await approveEach(
@@ -40,12 +42,21 @@ export async function measureParked(
   const bytesPerRun = (after?: number, before?: number) => (after === undefined ? undefined : (after - (before ?? 0)) / sizes.runs)
   return withoutUndefined({
     parkedPerSecond: sizes.runs / seconds,
-    servicesGrownMiB: (memory.services - memoryBefore.services) / BYTES_PER_MIB,
-    storesGrownMiB: (memory.stores - memoryBefore.stores) / BYTES_PER_MIB,
+    servicesGrownMiB: sumOf(grownMiB, engine.processes().services.keys()),
+    storesGrownMiB: sumOf(grownMiB, engine.processes().stores.keys()),
     databaseBytesPerRun: bytesPerRun(stored.database, storedBefore.database),
     redisBytesPerRun: bytesPerRun(stored.redis, storedBefore.redis),
     p50Ms: quantile(latencies, 0.5),
+    ...Object.fromEntries([...grownMiB].map(([name, mib]) => [`${MIB_OF}${name}`, mib])),
   })
+}
+
+function grownSince(before: Map<string, number>, after: Map<string, number>): Map<string, number> {
+  return new Map([...after].map(([name, bytes]) => [name, (bytes - (before.get(name) ?? 0)) / BYTES_PER_MIB]))
+}
+
+function sumOf(values: Map<string, number>, names: Iterable<string>): number {
+  return [...names].reduce((sum, name) => sum + (values.get(name) ?? 0), 0)
 }
 
 async function warmUp(engine: Engine, target: Target, count: number): Promise<void> {

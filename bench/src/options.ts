@@ -13,6 +13,8 @@ export interface CompareOptions {
   workloads: WorkloadName[]
   /** Sizes are multiplied by this. */
   scale: number
+  /** Finished runs at which growth looks, ascending. */
+  growth: number[]
   /** Add to what was measured before, rather than beginning anew. */
   keep: boolean
   write: boolean
@@ -45,6 +47,7 @@ export function parseCompareOptions(args: string[]): CompareOptions {
     rounds: { type: 'string', default: '3' },
     workloads: { type: 'string', default: 'w1,w2,w3,w4' },
     scale: { type: 'string', default: '1' },
+    growth: { type: 'string', default: '1000,10000' },
     keep: FLAG,
     write: FLAG,
   })
@@ -54,6 +57,7 @@ export function parseCompareOptions(args: string[]): CompareOptions {
     rounds: numberOf('--rounds', values.rounds, { min: 0, max: 100, whole: true }, problems),
     workloads: namesOf('--workloads', values.workloads, [...WORKLOADS], problems),
     scale: numberOf('--scale', values.scale, { min: 0.001, max: 1_000 }, problems),
+    growth: stagesOf('--growth', values.growth, problems),
     keep: values.keep === true,
     write: values.write === true,
   }
@@ -98,6 +102,13 @@ function namesOf<T extends string>(option: string, text: Values[string], known: 
   if (unknown.length > 0) problems.push(`${option}: there is no ${unknown.join(', ')}; there are ${known.join(', ')}`)
   if (names.length === 0) problems.push(`${option} names nothing; there are ${known.join(', ')}`)
   return known.filter((name) => names.includes(name))
+}
+
+function stagesOf(option: string, text: Values[string], problems: string[]): number[] {
+  const stages = String(text)
+    .split(',')
+    .map((part) => numberOf(option, part, { min: 1, max: 1e8, whole: true }, problems))
+  return [...new Set(stages)].sort((a, b) => a - b)
 }
 
 function numberOf(option: string, text: Values[string], range: { min: number; max: number; whole?: boolean }, problems: string[]): number {

@@ -19,7 +19,9 @@ import { cpuMsByProcess, spentCpuMs } from './usage.ts'
 import { countDone, measureSaturation } from './workloads.ts'
 
 const SAMPLES = 40
-const SAMPLE_EVERY_MS = { least: 200, most: 10_000 }
+const SAMPLE_MS_MIN = 250
+/** Looking costs Postgres some milliseconds each time: an idle stack is looked at but three times. */
+const IDLE_SAMPLES = 3
 const FIRST_RUNS = 200
 const DRAIN_MS = 120_000
 /** What goes on after the load (the rest of the runs, vacuum) is no idling: CPU is read when a third of the time has gone by, at most this long. */
@@ -51,12 +53,12 @@ async function soakStack(stack: OwnStack, stores: Stores, target: Target, option
   say(`saturation is ${saturation.toFixed(0)} W1 runs/s; ${options.seconds} s at ${perSecond.toFixed(0)} follow`)
   const samples: Sample[] = []
   const sample = (phase: string) => async () => void samples.push(await takeSample(stack, stores, phase))
-  const each = (seconds: number) => Math.min(SAMPLE_EVERY_MS.most, Math.max(SAMPLE_EVERY_MS.least, (seconds * 1_000) / SAMPLES))
+  const every = (seconds: number, samples: number) => Math.max(SAMPLE_MS_MIN, (seconds * 1_000) / samples)
 
-  const load = await sampleWhile(loadAtRate(stack.client, perSecond, options.seconds), each(options.seconds), sample('load'))
+  const load = await sampleWhile(loadAtRate(stack.client, perSecond, options.seconds), every(options.seconds, SAMPLES), sample('load'))
   const done = await untilEnded(stack, load)
   say(`${done} of ${load.started} runs ended well; ${options.idleSeconds} s of idling follow`)
-  const idle = await sampleWhile(idling(stack, options.idleSeconds), each(options.idleSeconds), sample('idle'))
+  const idle = await sampleWhile(idling(stack, options.idleSeconds), every(options.idleSeconds, IDLE_SAMPLES), sample('idle'))
 
   say(`idle CPU, % of a core: ${idle.byProcess.map(([name, percent]) => `${name} ${percent.toFixed(2)}`).join(', ')}`)
   const outcome = { samples, load, done, idleCpuPercent: idle.percent, idleSeconds: options.idleSeconds }

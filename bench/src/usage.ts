@@ -1,5 +1,5 @@
 /** What an engine's processes use. */
-import type { Engine, Processes } from './engine.ts'
+import type { Processes } from './engine.ts'
 import { cpuMsOf, memoryOf } from './processes.ts'
 
 /** CPU milliseconds of each process so far, by name. */
@@ -18,10 +18,7 @@ export function totalOf(values: Map<string, number>): number {
   return [...values.values()].reduce((sum, value) => sum + value, 0)
 }
 
-/** Memory in bytes, pages that several share split among them: of the services together, and of the stores together. */
-export function memoryInUse(engine: Pick<Engine, 'processes'>): { services: number; stores: number } {
-  const { services, stores } = engine.processes()
-  const memory = memoryOf(new Map([...services, ...stores]))
-  const pss = (names: Iterable<string>) => [...names].reduce((sum, name) => sum + (memory.get(name)?.pss ?? 0), 0)
-  return { services: pss(services.keys()), stores: pss(stores.keys()) }
+/** Memory in bytes by process, pages that several share split among them. */
+export function memoryByProcess({ services, stores }: Processes): Map<string, number> {
+  return new Map([...memoryOf(new Map([...services, ...stores]))].map(([name, { pss }]) => [name, pss]))
 }

@@ -4,15 +4,18 @@ import type { Sample } from '../src/sample-soak.ts'
 import { soakReport } from '../src/soak-report.ts'
 
 const MIB = 2 ** 20
-type Course = { memoryMiB?: number; keys?: number; inboxRows?: number; deadRows?: number; databaseMiB?: number }
+type Course = { process?: string; memoryMiB?: number; keys?: number; inboxRows?: number; deadRows?: number; databaseMiB?: number }
 
-function sample(phase: string, { memoryMiB = 100, keys = 40, inboxRows = 0, deadRows = 0, databaseMiB = 1 }: Course = {}): Sample {
+function sample(
+  phase: string,
+  { process = 'runner', memoryMiB = 100, keys = 40, inboxRows = 0, deadRows = 0, databaseMiB = 1 }: Course = {},
+): Sample {
   const tables = [
     { name: 'inbox', liveRows: inboxRows, deadRows: 0, bytes: MIB },
     { name: 'timers', liveRows: 0, deadRows: 0, bytes: MIB },
     { name: 'runs', liveRows: 1_000, deadRows, bytes: databaseMiB * MIB },
   ]
-  return { phase, memory: { runner: memoryMiB * MIB }, redis: { bytes: 3 * MIB, keys }, tables }
+  return { phase, memory: { [process]: memoryMiB * MIB }, redis: { bytes: 3 * MIB, keys }, tables }
 }
 
 function soakOf(samples: Sample[], more: Partial<Soak> = {}): Soak {
@@ -48,9 +51,11 @@ test('each bound can be broken, and the report says which', (t) => {
 })
 
 test('a process that grows for as long as it works is caught; one that only warms up is not', (t) => {
-  const course = (sizes: number[]) => soakOf(sizes.map((memoryMiB) => sample('load', { memoryMiB })))
+  const course = (sizes: number[], process = 'runner') => soakOf(sizes.map((memoryMiB) => sample('load', { process, memoryMiB })))
   t.same(broken(course([80, 150, 160, 165, 168, 170, 170])), [])
   t.same(broken(course([80, 100, 120, 140, 160, 180, 200])), ['memory of runner after the load'])
+  t.same(broken(course([80, 100, 120, 140, 160, 180, 200], 'postgres')), [], 'it fills its shared buffers')
+  t.same(broken(course([80, 100, 120, 140, 160, 180, 600], 'postgres')), ['memory of postgres after the load'])
   t.end()
 })
 

@@ -8,6 +8,7 @@ test('without arguments everything is measured against all peers', (t) => {
     rounds: 3,
     workloads: ['w1', 'w2', 'w3', 'w4'],
     scale: 1,
+    growth: [1_000, 10_000],
     keep: false,
     write: false,
   })
@@ -30,6 +31,7 @@ test('peers and workloads are chosen by name, in the order of the tables', (t) =
   ])
   t.match(options, { peers: ['restate', 'dbos'], workloads: ['w1', 'growth'], rounds: 1, scale: 0.5, write: true })
   t.same(parseCompareOptions(['--peers', 'none']).peers, [])
+  t.same(parseCompareOptions(['--growth', '1000000,1000']).growth, [1_000, 1_000_000])
   t.end()
 })
 
@@ -40,6 +42,7 @@ test('everything wrong is said at once, with what there is', (t) => {
   t.throws(wrong, { message: /--rounds must be a whole number from 0 to 100, and is "1.5"/ })
   t.throws(wrong, { message: /--scale must be a number/ })
   t.throws(wrong, { message: /there is no w9; there are w1/ })
+  t.throws(() => parseCompareOptions(['--growth', '10,x']), { message: /--growth must be a whole number/ })
   t.throws(() => parseCompareOptions(['--peer', 'dbos']), { message: /Unknown option '--peer'; there are --peers, --rounds/ })
   t.ok(thrownBy(() => parseCompareOptions(['restate'])) instanceof BadArguments)
   t.throws(() => parseCompareOptions(['--rounds', '0']), { message: /measures nothing/ })
