@@ -1,6 +1,6 @@
 /** Folding: the only code that changes the state of a run. */
 import type { BatonError, Ending, Json, RunStatus, SecretSlot, StepStatus, StoredEvent } from '@baton/contracts'
-import { hasEnded, isOutside, openScope, type RunState, type StepState, type WaitingFor } from './state.ts'
+import { hasEnded, isOutside, openCase, type RunState, type StepState, type WaitingFor } from './state.ts'
 
 /** Folds one event into the state. Throws when the event is not the next one. */
 export function applyEvent(state: RunState, event: StoredEvent): void {
@@ -94,9 +94,7 @@ function applyScheduled(state: RunState, step: StepState, event: StoredEvent): v
   move(state, step, 'running')
   if (step.step.body.kind !== 'switch' || data.case === undefined) return
   step.chosen = data.case as number | 'default' | null
-  const body = step.step.body
-  const scope = step.chosen === 'default' ? body.default : step.chosen === null ? undefined : body.cases[step.chosen]?.scope
-  if (scope) step.inner = openScope(state, scope, `${step.path}.`, step)
+  openCase(state, step)
 }
 
 function applyEnded(state: RunState, step: StepState, event: StoredEvent): void {

@@ -13,6 +13,7 @@ export { evaluateCondition, type ParsedExpression, parseExpression } from './exp
 export * from './graph.ts'
 export * from './parse-definition.ts'
 export * from './plan.ts'
+export * from './snapshot.ts'
 export * from './state.ts'
 export * from './supported.ts'
 export { renderTemplate, renderWithSecrets, textOf } from './templates.ts'

@@ -134,6 +134,15 @@ export function openScope(state: RunState, scope: Scope, prefix: string, owner?:
   return instance
 }
 
+/** Opens the inner scope of a switch: that of the case that was chosen, if one was. */
+export function openCase(state: RunState, step: StepState): ScopeState | undefined {
+  const body = step.step.body
+  if (body.kind !== 'switch' || step.chosen === undefined || step.chosen === null) return undefined
+  const scope = step.chosen === 'default' ? body.default : body.cases[step.chosen]?.scope
+  if (scope) step.inner = openScope(state, scope, `${step.path}.`, step)
+  return step.inner
+}
+
 /** True when the step has ended. */
 export function hasEnded(step: StepState): boolean {
   return step.status === 'succeeded' || step.status === 'failed' || step.status === 'skipped' || step.status === 'cancelled'

@@ -5,7 +5,7 @@ import { callIdOf, isTerminal } from '@baton/contracts'
 import { compile, type EngineFact } from '@baton/engine'
 import t from 'tap'
 import { createDice, type Dice, randomWorkflow } from './random-workflow.ts'
-import { createWorld, dueTimers, refold, resultOf, take, vote, type World } from './random-world.ts'
+import { createWorld, dueTimers, refoldFrom, resultOf, take, vote, type World } from './random-world.ts'
 
 const SEEDS = Number(process.env.SEEDS ?? 500)
 const seeds = process.env.SEED ? [Number(process.env.SEED)] : Array.from({ length: SEEDS }, (_, index) => index + 1)
@@ -79,7 +79,7 @@ function happen(world: World, dice: Dice): EngineFact[] {
   if (roll < 98) return [{ kind: 'cancel', by: 'ann' }]
   if (roll === 98 && dice.chance(0.2)) return [{ kind: 'abort', error: { code: 'BTN_INTERNAL', message: 'no' } }]
   if (roll === 98)
-    world.state = refold(world) // another runner takes the run up
+    world.state = refoldFrom(world, dice.below(world.events.length + 1)) // another runner takes the run up, from a snapshot
   else world.now += 1_000
   return []
 }
@@ -109,6 +109,7 @@ function runSeed(seed: number): string {
       take(world, facts, dice.chance(0.7))
     }
     bringToEnd(world, dice)
+    for (let n = 0; n < 3; n++) refoldFrom(world, dice.below(world.events.length + 1))
     return world.state.status
   } catch (error) {
     const told = world.events.map(({ seq, type, path }) => `${seq} ${type} ${path}`).join('\n')

@@ -15,6 +15,8 @@ import {
   failureOf,
   type Plan,
   type RunState,
+  restoreState,
+  snapshotOf,
   stepsOf,
   summaryOf,
   type TimerSetting,
@@ -119,6 +121,21 @@ export function refold(world: World): RunState {
   const folded = createState(world.state.plan, world.state.header)
   for (const event of world.events) applyEvent(folded, structuredClone(event))
   return folded
+}
+
+/** The same with a snapshot taken on the way, as JSON keeps it. It must be what folding all events gives. */
+export function refoldFrom(world: World, cut: number): RunState {
+  const { plan, header } = world.state
+  const before = createState(plan, header)
+  for (const event of world.events.slice(0, cut)) applyEvent(before, structuredClone(event))
+  const state = restoreState(plan, header, JSON.parse(JSON.stringify(snapshotOf(before))))
+  for (const event of world.events.slice(cut)) applyEvent(state, structuredClone(event))
+  const whole = refold(world)
+  assert.deepStrictEqual(state, whole, `the state from a snapshot at ${cut} is another one`)
+  const orders = (of: RunState) =>
+    [of.steps.keys(), ...[of.inFlight, of.waiting, of.retrying].map((set) => set.values())].map((it) => [...it])
+  assert.deepStrictEqual(orders(state), orders(whole), `the order after a snapshot at ${cut} is another one`)
+  return state
 }
 
 function commit(world: World, decision: Decision): void {

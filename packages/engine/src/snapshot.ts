@@ -1,0 +1,131 @@
+/**
+ * The state of a run as JSON, so that a long run need not be folded from its first event. It holds nothing that its events do not say; what
+ * can be derived from the rest (`blocked`, `open`) is derived again.
+ */
+import type { BatonError, BlobRef, Ending, Json, RunStatus } from '@baton/contracts'
+import type { RunHeader } from './decision.ts'
+import type { Plan } from './plan.ts'
+import { createState, hasEnded, openCase, type RunState, type ScopeState, type StepState } from './state.ts'
+
+/** The number of the shape below, and of what the engine makes of it. To be raised with every change: snapshots of another shape are ignored. */
+export const STATE_SHAPE = 1
+
+/** A snapshot each so many events. */
+export const SNAPSHOT_EVENTS = 1_000
+
+/** Fields of a step that are kept as they are. */
+const KEPT = [
+  'status',
+  'generation',
+  'attempt',
+  'input',
+  'secrets',
+  'now',
+  'vars',
+  'output',
+  'error',
+  'tolerated',
+  'scheduledAt',
+  'startedAt',
+  'endedAt',
+  'waitingFor',
+  'dueAt',
+  'chosen',
+] as const satisfies (keyof StepState)[]
+
+type KeptStep = Pick<StepState, (typeof KEPT)[number]> & { path: string; failing?: BatonError }
+
+/** A run up to `seq`, for the definition of this checksum. */
+export interface StateSnapshot {
+  checksum: string
+  seq: number
+  at: number
+  status: RunStatus
+  pausedFrom?: RunStatus
+  ending?: Ending
+  output: Json | BlobRef
+  error: BatonError | null
+  startedAt: number | null
+  endedAt: number | null
+  /** Containers in the order in which they were opened. */
+  opened: string[]
+  /** Steps that have begun, in any order. */
+  steps: KeptStep[]
+  /** Paths of steps, in the order in which they came to be there. */
+  inFlight: string[]
+  waiting: string[]
+  retrying: string[]
+}
+
+/** The state as JSON can hold it. It shares values with the state: write it down before the run moves on. */
+export function snapshotOf(state: RunState): StateSnapshot {
+  const { seq, at, status, pausedFrom, ending, output, error, startedAt, endedAt } = state
+  const opened = new Set<string>()
+  const steps: KeptStep[] = []
+  for (const step of state.steps.values()) {
+    if (step.scope.owner) opened.add(step.scope.owner.path)
+    if (step.status !== 'pending' || step.generation !== 0) steps.push(keptOf(step))
+  }
+  const paths = (set: ReadonlySet<StepState>) => [...set].map((step) => step.path)
+  return {
+    checksum: state.header.checksum,
+    ...{ seq, at, status, output, error, startedAt, endedAt },
+    ...(pausedFrom === undefined ? {} : { pausedFrom }),
+    ...(ending === undefined ? {} : { ending }),
+    opened: [...opened],
+    steps,
+    inFlight: paths(state.inFlight),
+    waiting: paths(state.waiting),
+    retrying: paths(state.retrying),
+  }
+}
+
+function keptOf(step: StepState): KeptStep {
+  const kept: Record<string, unknown> = { path: step.path }
+  for (const field of KEPT) if (step[field] !== undefined) kept[field] = step[field]
+  if (step.inner?.failing) kept.failing = step.inner.failing
+  return kept as unknown as KeptStep
+}
+
+/** The state that a snapshot was made of. Throws when the plan does not have its steps, or is that of another definition. */
+export function restoreState(plan: Plan, header: RunHeader, snapshot: StateSnapshot): RunState {
+  if (snapshot.checksum !== header.checksum) throw new Error(`run ${header.runId}: the snapshot is that of another definition`)
+  const state = createState(plan, header)
+  const { checksum: _, opened, steps, inFlight, waiting, retrying, ...summary } = snapshot
+  Object.assign(state, summary)
+  const kept = new Map(steps.map((step) => [step.path, step]))
+  for (const step of state.root.steps) fill(step, kept)
+  for (const path of opened) {
+    const container = stepAt(state, path)
+    const inner = openCase(state, container)
+    if (!inner) throw new Error(`run ${header.runId}: step ${path} of the snapshot has nothing inside`)
+    const failing = kept.get(path)?.failing
+    if (failing) inner.failing = failing
+    for (const step of inner.steps) fill(step, kept)
+  }
+  for (const path of kept.keys()) stepAt(state, path)
+  count(state.root)
+  for (const path of opened) count(stepAt(state, path).inner!)
+  for (const path of inFlight) state.inFlight.add(stepAt(state, path))
+  for (const path of waiting) state.waiting.add(stepAt(state, path))
+  for (const path of retrying) state.retrying.add(stepAt(state, path))
+  return state
+}
+
+function stepAt(state: RunState, path: string): StepState {
+  const step = state.steps.get(path)
+  if (!step) throw new Error(`run ${state.header.runId}: the snapshot names an unknown step ${path}`)
+  return step
+}
+
+function fill(step: StepState, kept: Map<string, KeptStep>): void {
+  const known = kept.get(step.path)
+  if (!known) return
+  const { path: _, failing: __, ...fields } = known
+  Object.assign(step, fields)
+}
+
+function count(scope: ScopeState): void {
+  scope.open = scope.steps.filter((step) => !hasEnded(step)).length
+  for (const step of scope.steps) step.blocked = step.step.needs.filter((need) => !hasEnded(scope.steps[need.index]!)).length
+}
