@@ -127,6 +127,17 @@ begin
 end
 $$;
 
+-- States of long runs, so that they are not folded from their first event. Safe to lose; one of another shape is ignored.
+create table run_snapshots (
+  run_id uuid not null,
+  seq integer not null check (seq > 0),
+  namespace text not null,
+  shape integer not null,
+  state json not null,
+  created_at timestamptz(3) not null default now(),
+  primary key (run_id, seq)
+);
+
 -- Facts that somebody was told are accepted; a row is deleted in the statement that applies it.
 create table inbox (
   id bigint generated always as identity primary key,

@@ -31,6 +31,7 @@ export { MigrationChanged, migrate, SchemaMissing, waitForSchema } from './migra
 export { ensureEventPartitions } from './partitions.ts'
 export * from './runs.ts'
 export { createSecretBox, type SecretBox, type SecretRow, SecretUnreadable } from './secrets.ts'
+export * from './snapshots.ts'
 export { isEligible, tally, type Voter } from './tally.ts'
 export * from './timers.ts'
 export * from './vars.ts'

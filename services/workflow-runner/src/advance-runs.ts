@@ -5,19 +5,20 @@
  * - nothing is sent before its commit, and no fact is acknowledged before everything that follows from it was sent;
  * - a fact that changed nothing still goes through the fence, so that a stale cache acknowledges nothing away.
  */
-import type { BatonError, Fact, InboxFact, Json } from '@baton/contracts'
+import type { BatonError, Fact, InboxFact, Json, StoredEvent } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
 import { BlobsNeeded, type DecideContext, type Decision, decide, type EngineFact, type Plan, type RunState, summaryOf } from '@baton/engine'
 import { type InboxRow, isTransient, type LoadedRun, type RunCommit } from '@baton/store'
 import { endUnreadable, isOver } from './end-unreadable-run.ts'
-import { stateOf } from './load-run.ts'
+import { foldRun } from './load-run.ts'
 import { loadStates, type Unreadable } from './load-states.ts'
 import { nextTimerOf, type Outgoing, outgoingOf } from './outgoing.ts'
 import { PlanUnreadable } from './plans.ts'
 
 /** What the hot path needs of Postgres. */
 export interface AdvanceStore {
-  loadRuns(runIds: string[]): Promise<Map<string, LoadedRun>>
+  /** `whole`: with all events, not from a snapshot. */
+  loadRuns(runIds: string[], options?: { whole?: boolean }): Promise<Map<string, LoadedRun>>
   loadInbox(runIds: string[]): Promise<InboxRow[]>
   /**
    * One statement; throws when its outcome is unknown. `refused` are runs whose values Postgres does not take, `failed` those whose commit
@@ -39,7 +40,14 @@ export interface Advance {
   store: AdvanceStore
   /** Resolves when every command was answered by its queue. */
   send(outgoing: Outgoing): Promise<void>
-  cache: { get(runId: string): RunState | undefined; set(runId: string, state: RunState): unknown; delete(runId: string): unknown }
+  cache: {
+    get(runId: string): RunState | undefined
+    /** `events` are what the state has grown by. */
+    set(runId: string, state: RunState, events: readonly StoredEvent[]): unknown
+    delete(runId: string): unknown
+  }
+  /** A run was committed, from `fromSeq` to where its state is. */
+  committed?(state: RunState, fromSeq: number): void
   /** Postgres' clock in ms, as well as it is known. */
   now(): number
   random(): number
@@ -155,7 +163,7 @@ async function decideRun(a: Advance, first: RunState, deliveries: Delivery[], wa
       for (const id of error.blobs) if (!blobs.has(id)) throw new Error(`payload ${id} is gone`, { cause: error })
       const loaded = (await a.store.loadRuns([runId])).get(runId)
       if (!loaded) throw new Error('the run is gone', { cause: error })
-      state = stateOf(first.plan, loaded)
+      state = await foldRun(a.store, first.plan, loaded)
       if (rows.length > 0) rows = await a.store.loadInbox([runId])
     }
   }
@@ -215,11 +223,12 @@ async function settleTurns(a: Advance, turns: Turn[], stuck: Set<string>): Promi
       if (refusal) a.log.error({ runId: turn.runId, err: refusal }, 'postgres refused a value of the run')
     }
   }
-  for (const { runId, state } of won) {
+  for (const { runId, state, fromSeq, decision } of won) {
     if (isTerminal(state.status)) a.cache.delete(runId)
-    else a.cache.set(runId, state)
+    else a.cache.set(runId, state, decision.events)
+    a.committed?.(state, fromSeq)
   }
-  const outgoing = outgoingOf(won, outcome.at)
+  const outgoing = outgoingOf(won, outcome.at, a.now())
   a.observe?.({
     facts: turns.reduce((sum, turn) => sum + turn.deliveries.length, 0),
     runs: turns.length,

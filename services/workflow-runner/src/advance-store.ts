@@ -1,22 +1,33 @@
 /** Postgres as the hot path sees it. */
 import type { RunState } from '@baton/engine'
-import { commitBatchBisecting, getBlobs, getDefinition, listAllVars, loadInbox, loadRuns, putBlobs, type Sql } from '@baton/store'
+import {
+  commitBatchBisecting,
+  getBlobs,
+  getDefinition,
+  isTransient,
+  listAllVars,
+  loadInbox,
+  loadRuns,
+  putBlobs,
+  type Sql,
+} from '@baton/store'
 import type { AdvanceStore } from './advance-runs.ts'
 import type { ServerClock } from './clock.ts'
-import { stateOf } from './load-run.ts'
+import { foldRun } from './load-run.ts'
 import type { Metrics } from './metrics.ts'
 import { createPlans } from './plans.ts'
 
-/** The store behind `advanceRuns`, measured; each commit also sets the clock. */
+/** The store behind `advanceRuns`, measured; each commit also sets the clock. `states` leaves out the runs that cannot be read. */
 export function createAdvanceStore(
   sql: Sql,
   clock: ServerClock,
   metrics: Metrics,
-): AdvanceStore & { states(ids: string[]): Promise<RunState[]> } {
+): AdvanceStore & { states(runIds: string[]): Promise<RunState[]> } {
   const plan = createPlans((namespace, checksum) => getDefinition(sql, namespace, checksum))
+  const load: AdvanceStore['loadRuns'] = (runIds, options) => loadRuns(sql, runIds, options)
   return {
     plan,
-    loadRuns: (runIds) => loadRuns(sql, runIds),
+    loadRuns: load,
     loadInbox: (runIds) => loadInbox(sql, runIds),
     async commit(batch) {
       const startedAt = performance.now()
@@ -31,8 +42,12 @@ export function createAdvanceStore(
     vars: (namespace) => listAllVars(sql, namespace),
     async states(runIds) {
       const states: RunState[] = []
-      for (const loaded of (await loadRuns(sql, runIds)).values()) {
-        states.push(stateOf(await plan(loaded.header.namespace, loaded.header.checksum), loaded))
+      for (const loaded of (await load(runIds)).values()) {
+        try {
+          states.push(await foldRun({ loadRuns: load }, await plan(loaded.header.namespace, loaded.header.checksum), loaded))
+        } catch (error) {
+          if (isTransient(error)) throw error
+        }
       }
       return states
     },

@@ -1,9 +1,8 @@
 /** Composition root: what is opened here is closed here, in the order in which work flows. */
 import { hostname } from 'node:os'
 import { newUuid, PARTITION_COUNT } from '@baton/contracts'
-import type { RunState } from '@baton/engine'
 import { checkPostgres, checkRedis, createLogger, createService, REPLICA, type Redis, type RunnableService } from '@baton/runtime'
-import { LRUCache } from 'lru-cache'
+import { deleteSnapshots, putSnapshot } from '@baton/store'
 import { createAdvanceLoop } from './advance-loop.ts'
 import type { Advance } from './advance-runs.ts'
 import { createAdvanceStore } from './advance-store.ts'
@@ -13,6 +12,8 @@ import { holdPartitions } from './hold-partitions.ts'
 import { createMetrics, observeBatch } from './metrics.ts'
 import { openConnections } from './open-connections.ts'
 import { createSender } from './send-commands.ts'
+import { createStateCache } from './state-cache.ts'
+import { createSnapshotTaker } from './take-snapshots.ts'
 import { takeWork, type WorkTaker } from './take-work.ts'
 import { watchReplicas } from './watch-replicas.ts'
 
@@ -29,16 +30,27 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
   // A runner that comes back on the same host and port is the same consumer: what it left unacknowledged is its own.
   const replica = settings.PORT === 0 ? REPLICA : `${hostname()}-${settings.PORT}`
   const clock = createServerClock()
-  const cache = new LRUCache<string, RunState>({ max: settings.RUNNER_CACHE_RUNS_MAX })
+  const cache = createStateCache({ runsMax: settings.RUNNER_CACHE_RUNS_MAX, bytesMax: settings.RUNNER_CACHE_BYTES_MAX })
   const holder = holdPartitions(redis, replica, settings.RUNNER_LEASE_MS)
-  const metrics = createMetrics({ cachedRuns: () => cache.size, heldPartitions: () => holder.held().length })
+  const metrics = createMetrics({
+    cachedRuns: () => cache.size,
+    cachedBytes: () => cache.bytes,
+    heldPartitions: () => holder.held().length,
+  })
   const store = createAdvanceStore(sql, clock, metrics)
   const replicas = watchReplicas(redis)
+  const snapshots = createSnapshotTaker({
+    put: (...snapshot) => putSnapshot(sql, ...snapshot),
+    remove: (runId) => deleteSnapshots(sql, [runId]),
+    onTaken: () => metrics.snapshots.inc(),
+    onFailed: (error) => log.warn({ err: error }, 'snapshot not written'),
+  })
   let taker: WorkTaker | undefined
   const advance: Advance = {
     store,
     send: createSender({
       redis,
+      sending: connections.sending,
       lane: laneOf(replica),
       workers: () => replicas.count('http-worker'),
       agentTurns: connections.turns,
@@ -46,6 +58,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
       eventsMax: settings.RUNNER_EVENTS_MAX,
     }),
     cache,
+    committed: snapshots.committed,
     now: clock.now,
     random: Math.random,
     newUuid,
@@ -65,6 +78,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
     leaveInTime(redis, async () => {
       await taker?.stop()
       await loop.stop()
+      await snapshots.settled()
       await holder.release()
     }),
   )

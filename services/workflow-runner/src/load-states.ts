@@ -2,7 +2,7 @@
 import { createState, type RunState } from '@baton/engine'
 import { isTransient, type LoadedRun } from '@baton/store'
 import type { Advance, Delivery } from './advance-runs.ts'
-import { stateOf } from './load-run.ts'
+import { foldRun, wholeOf } from './load-run.ts'
 
 /** Why a run has no state, and what was read of it. */
 export interface Unreadable {
@@ -27,10 +27,11 @@ export async function loadStates(
   if (cold.length === 0) return { states, unreadable }
   for (const [runId, loaded] of await readRuns(a, cold, unreadable)) {
     try {
-      states.set(runId, stateOf(await a.store.plan(loaded.header.namespace, loaded.header.checksum), loaded))
+      const plan = await a.store.plan(loaded.header.namespace, loaded.header.checksum)
+      states.set(runId, await foldRun(a.store, plan, loaded))
     } catch (error) {
       if (isTransient(error)) throw error
-      unreadable.set(runId, { error, loaded })
+      unreadable.set(runId, { error, loaded: await wholeOf(a.store, loaded) })
     }
   }
   return { states, unreadable }

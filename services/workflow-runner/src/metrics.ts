@@ -2,12 +2,14 @@
 import { counter, gauge, histogram } from '@baton/runtime'
 
 /** Counters and histograms of batches, the reconciler and timers. */
-export function createMetrics(read: { cachedRuns(): number; heldPartitions(): number }) {
+export function createMetrics(read: { cachedRuns(): number; cachedBytes(): number; heldPartitions(): number }) {
   gauge('baton_runner_cached_runs', 'States of runs in memory', read.cachedRuns)
+  gauge('baton_runner_cached_bytes', 'Bytes of states in memory, estimated', read.cachedBytes)
   gauge('baton_runner_partitions', 'Partitions that this runner holds', read.heldPartitions)
   return {
     facts: counter('baton_runner_facts_total', 'Facts taken in batches'),
     events: counter('baton_runner_events_total', 'Events committed'),
+    snapshots: counter('baton_runner_snapshots_total', 'Snapshots of long runs that were written'),
     conflicts: counter('baton_runner_conflicts_total', 'Runs of a batch that had moved on and were decided again'),
     batchRuns: histogram('baton_runner_batch_runs', 'Runs in a batch', [], [1, 2, 5, 10, 25, 50, 100, 200, 400]),
     commitSeconds: histogram('baton_runner_commit_seconds', 'Time of the commit statement'),

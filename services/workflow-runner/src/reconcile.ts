@@ -24,7 +24,7 @@ export interface ReconcileSource {
     afterId: string | null,
     limit: number,
   ): Promise<{ id: string; seq: number }[]>
-  /** Folded states of these runs. */
+  /** Folded states of these runs; those that cannot be read are left out. */
   states(runIds: string[]): Promise<RunState[]>
   /** States in memory, of runs that this runner has advanced: those that move all the time are judged by these. */
   cached(): Iterable<RunState>
@@ -93,14 +93,24 @@ export function createReconciler(options: {
       const runs = await source.active(partitions, statuses, before, after, LIMIT)
       // What is in memory as it is in Postgres was judged just now.
       const cold = runs.filter(({ id, seq }) => seqs.get(id) !== seq).map(({ id }) => id)
-      const still: Suspect[] = []
-      for (let at = 0; at < cold.length; at += STATES_AT_ONCE) {
-        for (const state of await source.states(cold.slice(at, at + STATES_AT_ONCE))) still.push(...suspectsOf(state, before))
-      }
-      resent += await resend(still)
+      resent += await resend(await suspectsAmong(cold, before))
       if (runs.length < LIMIT) return resent
       after = runs.at(-1)!.id
     }
+  }
+
+  async function suspectsAmong(runIds: readonly string[], before: number): Promise<Suspect[]> {
+    const suspects: Suspect[] = []
+    for (let at = 0; at < runIds.length; at += STATES_AT_ONCE) {
+      const ids = runIds.slice(at, at + STATES_AT_ONCE)
+      const states = await source.states(ids)
+      for (const state of states) suspects.push(...suspectsOf(state, before))
+      const read = new Set(states.map((state) => state.header.runId))
+      // Nothing but a fact brings a run that cannot be read to its end.
+      const unread = ids.filter((runId) => !read.has(runId))
+      if (unread.length > 0) await offer(unread.map((runId) => itemOf({ kind: 'sweep', runId, lost: [] })))
+    }
+    return suspects
   }
 
   async function resend(suspects: Suspect[]): Promise<number> {
