@@ -16,16 +16,20 @@ export async function openConnections(settings: Settings) {
   })
   await waitForSchema(sql, { timeoutMs: SCHEMA_WAIT_MS })
   const redis = connectRedis(settings.REDIS_URL, { name: 'workflow-runner' })
+  // What was sent and not answered is not sent once more by the connection: that would be a second call, which nobody asks about.
+  const sending = connectRedis(settings.REDIS_URL, { name: 'workflow-runner-send', whileAway: 'fail' })
   const turns = createProducer(agentTurns, settings.REDIS_URL)
   const notices = createProducer(notifications, settings.REDIS_URL)
   return {
     sql,
     redis,
+    sending,
     turns,
     notices,
     async close() {
       await Promise.all([turns.close(), notices.close()])
       redis.disconnect()
+      sending.disconnect()
       await sql.end({ timeout: 5 })
     },
   }

@@ -21,12 +21,16 @@ interface Committed {
   decision: Decision
 }
 
-/** `at` is Postgres' time of the commit. */
-export function outgoingOf(turns: readonly Committed[], at: number): Outgoing {
+/** Who sends a call this long after its commit may have stood still, and others may have sent it: the worker asks first. */
+const LATE_MS = 500
+
+/** `at` is Postgres' time of the commit, `now` that of the sending. */
+export function outgoingOf(turns: readonly Committed[], at: number, now: number): Outgoing {
+  const late = now - at > LATE_MS ? { resent: true } : {}
   const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ended: [] }
   for (const { runId, state, decision, fromSeq } of turns) {
     const { namespace, workflow, trace } = state.header
-    for (const call of decision.calls) outgoing.calls.push({ ...call, at })
+    for (const call of decision.calls) outgoing.calls.push({ ...call, at, ...late })
     for (const turn of decision.turns) outgoing.turns.push({ ...turn, at })
     if (fromSeq === 1 && decision.events.length > 0) outgoing.events.push(creationOf(state))
     for (const event of decision.events) outgoing.events.push({ ...event, namespace, workflow })

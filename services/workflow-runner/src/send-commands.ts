@@ -17,17 +17,20 @@ export interface Producer<T> {
  * live: when many calls are ready they travel in packs of min(32, ready / (4 × workers)).
  */
 export function createSender(options: {
+  /** Asked where calls stand. */
   redis: Redis
+  /** Takes what is sent; it must fail rather than send anything twice. */
+  sending: Redis
   lane: number
   workers(): number
   agentTurns: Producer<AgentTurn>
   notifications: Producer<Notification>
   eventsMax: number
 }): (outgoing: Outgoing) => Promise<void> {
-  const { redis, lane, workers, agentTurns, notifications, eventsMax } = options
+  const { redis, sending, lane, workers, agentTurns, notifications, eventsMax } = options
   return async (outgoing) => {
     const calls = outgoing.calls.some((call) => call.resent) ? await callsToSend(redis, outgoing.calls) : outgoing.calls
-    const pipeline = redis.pipeline()
+    const pipeline = sending.pipeline()
     for (const pack of packsOf(calls, workers())) pipeline.xadd(keys.calls(lane), '*', ENTRY_FIELD, JSON.stringify(pack))
     for (const events of chunksOf(outgoing.events, EVENTS_PER_ENTRY)) {
       pipeline.xadd(keys.events(lane), 'MAXLEN', '~', eventsMax, '*', ENTRY_FIELD, JSON.stringify(events))
