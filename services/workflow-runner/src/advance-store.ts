@@ -31,7 +31,7 @@ export function createAdvanceStore(
     loadInbox: (runIds) => loadInbox(sql, runIds),
     async commit(batch) {
       const startedAt = performance.now()
-      const askedAt = Date.now()
+      const askedAt = clock.local()
       const outcome = await commitBatchBisecting(sql, batch)
       clock.observe(outcome.at, askedAt)
       metrics.commitSeconds.observe((performance.now() - startedAt) / 1_000)

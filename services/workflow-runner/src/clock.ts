@@ -1,11 +1,13 @@
 /** Postgres' clock, as well as this process knows it: its own clock and the offset that each commit shows. */
 export interface ServerClock {
   now(): number
+  /** Our own clock. It goes on evenly: that of the host may be set, and what is decided before the next answer would be hours off. */
+  local(): number
   /** Postgres said that it is this time, after it was asked at `askedAt` by our clock (just now, when left out). */
   observe(at: number, askedAt?: number): void
 }
 
-/** `Date.now` leaves out what is less than this. */
+/** Times are told in whole milliseconds. */
 const ROUNDED_MS = 1
 
 /**
@@ -14,10 +16,12 @@ const ROUNDED_MS = 1
  */
 export function createServerClock(): ServerClock {
   let offsetMs = 0
+  const local = () => performance.timeOrigin + performance.now()
   return {
-    now: () => Date.now() + Math.round(offsetMs),
-    observe(at, askedAt = Date.now()) {
-      const least = at - Date.now() - ROUNDED_MS
+    now: () => Math.round(local() + offsetMs),
+    local,
+    observe(at, askedAt = local()) {
+      const least = at - local() - ROUNDED_MS
       const most = at - askedAt
       offsetMs = Math.min(Math.max(offsetMs, least), Math.max(most, least))
     },

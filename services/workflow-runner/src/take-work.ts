@@ -44,7 +44,7 @@ export async function takeWork(options: {
   const { loop, holder, clock, settings, metrics, log } = options
   const { sql, redis } = options.connections
   const { offer } = loop
-  const askedAt = Date.now()
+  const askedAt = clock.local()
   clock.observe(await readClock(sql), askedAt)
   const reader = readFacts({
     redis,
@@ -57,7 +57,7 @@ export async function takeWork(options: {
     log,
   })
   const timers = pumpTimers({
-    source: timersOf(sql),
+    source: timersOf(sql, clock),
     partitions: holder.held,
     offer,
     pollMs: TIMER_POLL_MS,
@@ -84,10 +84,12 @@ export async function takeWork(options: {
   }
 }
 
-function timersOf(sql: Sql): TimerSource {
+function timersOf(sql: Sql, clock: ServerClock): TimerSource {
   return {
     async due(partitions, limit) {
+      const askedAt = clock.local()
       const { now, timers } = await dueTimers(sql, partitions, limit)
+      clock.observe(now, askedAt) // once a second, also while nothing is committed: a host may have slept
       return timers.map(({ dueAt, ...timer }) => ({ ...timer, lateMs: now - dueAt }))
     },
     async nextInMs(partitions) {

@@ -51,7 +51,7 @@ export function tendStreams(options: {
       const taken = holder.held().filter((partition) => !before.has(partition))
       log.info({ partitions: holder.held().length, taken: taken.length }, 'partitions changed')
       await reader.takeOver(taken)
-      if (taken.length > 0) deepSweepAt ??= Date.now() + AFTER_TAKEOVER_MS
+      if (taken.length > 0) deepSweepAt ??= performance.now() + AFTER_TAKEOVER_MS
     }
     await reader.claim()
     // Looking through long streams takes a while: the leases are renewed meanwhile, or they would change hands for nothing.
@@ -70,11 +70,11 @@ export function tendStreams(options: {
 
   function lost(): void {
     log.warn({}, 'redis is new or was emptied, open runs will be swept')
-    deepSweepAt = Date.now() + AFTER_LOSS_MS
+    deepSweepAt = performance.now() + AFTER_LOSS_MS
   }
 
   async function reconcile(): Promise<void> {
-    const now = Date.now()
+    const now = performance.now() // not the wall clock: one that is set back would end the sweeps for as long
     const deep = deepSweepAt !== null && now >= deepSweepAt
     if (!deep && now < nextSweepAt) return
     if (deep) deepSweepAt = null
