@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { performance } from 'node:perf_hooks'
 import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
+import { collectWhenIdle } from './collect-when-idle.ts'
 import { startHeartbeat } from './heartbeat.ts'
 import { createLogger } from './logger.ts'
 import type { Redis } from './redis.ts'
@@ -47,10 +48,12 @@ export async function runService(name: string, build: () => Promise<RunnableServ
   const heartbeat =
     service.redis &&
     startHeartbeat({ service: name, url, redis: service.redis, log: fallback, ...(service.clients ? { clients: service.clients } : {}) })
+  const collecting = collectWhenIdle()
   const grace = closeWithGrace({ delay: GRACE_MS, logger: false, skip: SIGNALS, ...reports(app) }, async ({ err }) => {
     const startedAt = performance.now()
     if (err) app.log.fatal({ err }, 'uncaught error, service stopping')
     else app.log.info('service stopping')
+    collecting.stop()
     await heartbeat?.stop()
     await app.close()
     app.log.info({ durationMs: Math.round(performance.now() - startedAt) }, 'service stopped')

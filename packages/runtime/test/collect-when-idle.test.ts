@@ -1,0 +1,47 @@
+import { PerformanceObserver } from 'node:perf_hooks'
+import { getHeapStatistics } from 'node:v8'
+import { until } from '@baton/testing'
+import { test } from 'tap'
+import { collectWhenIdle } from '../src/collect-when-idle.ts'
+
+const MIB = 2 ** 20
+const heapMiB = () => getHeapStatistics().total_heap_size / MIB
+
+/** Makes the heap as large as a burst of work does, and lets go of all of it. */
+function makeGarbage(): void {
+  let kept: unknown[] = Array.from({ length: 400_000 }, (_, index) => ({ index, text: `garbage ${index}` }))
+  kept = []
+  void kept
+}
+
+test('what a burst left is given back once the service idles, and then it is left alone', async (t) => {
+  const before = heapMiB()
+  makeGarbage()
+  t.ok(heapMiB() - before > 20, `the heap has grown from ${before.toFixed(0)} to ${heapMiB().toFixed(0)} MiB`)
+  const collecting = collectWhenIdle({ everyMs: 100 })
+  t.teardown(() => collecting.stop())
+  await until(() => heapMiB() - before < 10, { timeoutMs: 5_000, what: 'a smaller heap' })
+
+  let collections = 0
+  const observer = new PerformanceObserver((list) => {
+    collections += list.getEntries().length
+  })
+  observer.observe({ entryTypes: ['gc'] })
+  await new Promise((resolve) => setTimeout(resolve, 500))
+  observer.disconnect()
+  t.equal(collections, 0, 'a heap that does not grow is not collected again')
+})
+
+test('a service that works is not interrupted', async (t) => {
+  makeGarbage()
+  const grown = heapMiB()
+  const collecting = collectWhenIdle({ everyMs: 50 })
+  t.teardown(() => collecting.stop())
+  const until = performance.now() + 500
+  while (performance.now() < until) {
+    const busy = performance.now() + 10
+    while (performance.now() < busy) Math.sqrt(2)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  t.ok(heapMiB() > grown - 5, `${heapMiB().toFixed(0)} of ${grown.toFixed(0)} MiB`)
+})
