@@ -249,14 +249,25 @@ create table api_keys (
 create unique index api_keys_name on api_keys (namespace, name) where revoked_at is null;
 create index api_keys_newest on api_keys (namespace, id desc);
 
--- Payloads over 64 KiB, by content.
+-- Payloads over 64 KiB, by content. One that an event refers to is kept with its run (`kept_by`); the others go when nobody has touched them
+-- for a day.
 create table blobs (
   namespace text not null,
   sha256 text not null,
   bytes integer not null,
   content text not null,
   touched_at timestamptz(3) not null default now(),
+  kept_by uuid,
   primary key (namespace, sha256)
+);
+create index blobs_loose on blobs (touched_at) where kept_by is null;
+
+-- Runs whose events may refer to a payload: written before the commit, so that there may be too many and never too few.
+create table blob_uses (
+  namespace text not null,
+  sha256 text not null,
+  run_id uuid not null,
+  primary key (namespace, sha256, run_id)
 );
 
 -- A key counts for 24 hours and while its run is open; after that the next request with it starts a new run.

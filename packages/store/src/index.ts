@@ -17,6 +17,7 @@ export {
   type VoteRow,
 } from './approvals.ts'
 export * from './blobs.ts'
+export * from './collect-blobs.ts'
 export { type BisectedOutcome, type CommitOutcome, commitBatch, commitBatchBisecting, type RunCommit } from './commit-batch.ts'
 export { type ConnectOptions, clock, connect, type Db, type Sql, withTransaction } from './connect.ts'
 export { type CreatedRun, type CreatedRuns, createRuns, createRunsTogether, type NewRun } from './create-runs.ts'

@@ -8,7 +8,8 @@
 import type { BatonError, Fact, InboxFact, Json, StoredEvent } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
 import { BlobsNeeded, type DecideContext, type Decision, decide, type EngineFact, type Plan, type RunState, summaryOf } from '@baton/engine'
-import { type InboxRow, isTransient, type LoadedRun, type RunCommit } from '@baton/store'
+import { type BlobUse, type InboxRow, isTransient, type LoadedRun, type RunCommit } from '@baton/store'
+import { blobUsesOf } from './blob-uses.ts'
 import { endUnreadable, isOver } from './end-unreadable-run.ts'
 import { foldRun } from './load-run.ts'
 import { loadStates, type Unreadable } from './load-states.ts'
@@ -33,6 +34,8 @@ export interface AdvanceStore {
   plan(namespace: string, checksum: string): Promise<Plan>
   getBlobs(namespace: string, blobs: readonly string[]): Promise<Map<string, Json>>
   putBlobs(namespace: string, blobs: ReadonlyMap<string, string>): Promise<void>
+  /** Says before the commit which payloads it may refer to: what nobody uses is collected. */
+  noteBlobUses?(uses: readonly BlobUse[]): Promise<void>
   vars(namespace: string): Promise<Record<string, Json>>
 }
 
@@ -248,6 +251,8 @@ async function putBlobs(a: Advance, turns: readonly Turn[]): Promise<void> {
   for (const { state, decision } of turns) {
     if (decision.blobs.size > 0) await a.store.putBlobs(state.header.namespace, decision.blobs)
   }
+  const uses = turns.flatMap(({ state, fromSeq, decision }) => blobUsesOf(state.header, fromSeq, decision.events))
+  if (uses.length > 0) await a.store.noteBlobUses?.(uses)
 }
 
 function commitOf(turn: Turn): RunCommit {

@@ -8,6 +8,7 @@ import {
   listAllVars,
   loadInbox,
   loadRuns,
+  noteBlobUses,
   putBlobs,
   type Sql,
 } from '@baton/store'
@@ -39,6 +40,7 @@ export function createAdvanceStore(
     },
     getBlobs: (namespace, blobs) => getBlobs(sql, namespace, blobs),
     putBlobs: (namespace, blobs) => putBlobs(sql, namespace, blobs),
+    noteBlobUses: (uses) => noteBlobUses(sql, uses),
     vars: (namespace) => listAllVars(sql, namespace),
     async states(runIds) {
       const states: RunState[] = []

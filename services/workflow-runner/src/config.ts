@@ -16,6 +16,7 @@ export const Settings = z.object({
   RUNNER_SWEEP_MS: wholeNumber(100, 600_000).default(5_000).describe('how often the reconciler looks'),
   RUNNER_LOST_AFTER_MS: wholeNumber(100, 600_000).default(10_000).describe('age at which a call without a trace in Redis counts as lost'),
   RUNNER_EVENTS_MAX: wholeNumber(1, 10_000_000).default(10_000).describe('entries kept in the stream of live events'),
+  RUNNER_BLOBS_KEPT_MS: wholeNumber(60_000, 1e12).default(86_400_000).describe('how long a payload that nothing refers to is kept'),
   RUNNER_DATABASE_CONNECTIONS_MAX: wholeNumber(1, 1_000).default(4),
   BATON_INLINE_PAYLOAD_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.inlinePayloadBytesMax),
   BATON_STEP_OUTPUT_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.stepOutputBytesMax),

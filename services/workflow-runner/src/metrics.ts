@@ -13,6 +13,7 @@ export function createMetrics(read: { cachedRuns(): number; cachedBytes(): numbe
     conflicts: counter('baton_runner_conflicts_total', 'Runs of a batch that had moved on and were decided again'),
     batchRuns: histogram('baton_runner_batch_runs', 'Runs in a batch', [], [1, 2, 5, 10, 25, 50, 100, 200, 400]),
     commitSeconds: histogram('baton_runner_commit_seconds', 'Time of the commit statement'),
+    blobsCollected: counter('baton_blobs_collected_total', 'Payloads that nothing referred to, removed'),
     resent: counter('baton_reconciler_resent_total', 'Calls that were lost and sent again'),
     woken: counter('baton_reconciler_woken_total', 'Runs that nobody had been woken for'),
     timerLateSeconds: histogram('baton_timer_late_seconds', 'How late timers fire, by the clock of Postgres'),

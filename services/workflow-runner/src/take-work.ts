@@ -72,7 +72,8 @@ export async function takeWork(options: {
     source: sourceOf(sql, options.store, options.cache),
   })
   const tending = tendStreams({ redis, holder, reader, reconciler, replicas: options.replicas, settings, metrics, log })
-  const endUpkeep = keepUp(sql, log)
+  const onCollected = (count: number) => metrics.blobsCollected.inc(count)
+  const endUpkeep = keepUp({ sql, log, blobsKeptMs: settings.RUNNER_BLOBS_KEPT_MS, onCollected })
   return {
     timers,
     async stop() {
