@@ -27,6 +27,7 @@ export interface RunnableService {
 const GRACE_MS = 25_000
 /** Ours, not those of close-with-grace, which exits 1 at the second one. */
 const SIGNALS: ('SIGTERM' | 'SIGINT')[] = ['SIGTERM', 'SIGINT']
+const CONNECTION_LOST = /^(57P0[1-5]|CONNECTION_(CLOSED|DESTROYED|ENDED)|ECONNRESET|EPIPE)$/
 
 /** Runs until a signal. An error at the start, or one that nobody caught, is logged and ends the process with code 1. */
 export async function runService(name: string, build: () => Promise<RunnableService>): Promise<void> {
@@ -49,16 +50,20 @@ export async function runService(name: string, build: () => Promise<RunnableServ
     service.redis &&
     startHeartbeat({ service: name, url, redis: service.redis, log: fallback, ...(service.clients ? { clients: service.clients } : {}) })
   const collecting = collectWhenIdle()
-  const grace = closeWithGrace({ delay: GRACE_MS, logger: false, skip: SIGNALS, ...reports(app) }, async ({ err }) => {
-    const startedAt = performance.now()
-    if (err) app.log.fatal({ err }, 'uncaught error, service stopping')
-    else app.log.info('service stopping')
-    collecting.stop()
-    await heartbeat?.stop()
-    await app.close()
-    app.log.info({ durationMs: Math.round(performance.now() - startedAt) }, 'service stopped')
-  })
+  const grace = closeWithGrace(
+    { delay: GRACE_MS, logger: false, skip: [...SIGNALS, 'unhandledRejection'], ...reports(app) },
+    async ({ err }) => {
+      const startedAt = performance.now()
+      if (err) app.log.fatal({ err }, 'uncaught error, service stopping')
+      else app.log.info('service stopping')
+      collecting.stop()
+      await heartbeat?.stop()
+      await app.close()
+      app.log.info({ durationMs: Math.round(performance.now() - startedAt) }, 'service stopped')
+    },
+  )
   stopOnSignal(grace.close)
+  outliveLostConnections(app)
   app.log.info({ url }, 'service listening')
   await service.onListening?.(url)
 }
@@ -72,6 +77,17 @@ function stopOnSignal(close: () => void): void {
       stopping = true
     })
   }
+}
+
+/**
+ * postgres.js asks each new connection for its array types in a promise that it gives to nobody. When the connection is ended just then, whoever
+ * wanted it is served by the next one, and the process has no reason to end. Any other rejection that nobody caught is an uncaught error.
+ */
+function outliveLostConnections(app: FastifyInstance): void {
+  process.on('unhandledRejection', (err: { code?: unknown } | null) => {
+    if (!CONNECTION_LOST.test(String(err?.code))) throw err
+    app.log.warn({ err }, 'a connection was lost while it was made')
+  })
 }
 
 function reports(app: FastifyInstance) {

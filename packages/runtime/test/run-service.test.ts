@@ -1,6 +1,6 @@
 /** The life of a process: exit 0 on SIGTERM after its work, exit 1 after an error that nobody caught. */
 import { spawn } from 'node:child_process'
-import { endProcess, type Teardown } from '@baton/testing'
+import { endProcess, type Teardown, until } from '@baton/testing'
 import t from 'tap'
 
 const SERVICE = `
@@ -15,6 +15,7 @@ await runService('test', async () => {
   if (process.env.FAIL === 'start') throw new Error('cannot start')
   return { app, host: '127.0.0.1', port: 0, onListening: (url) => {
     process.stdout.write('listening ' + url + '\\n')
+    if (process.env.FAIL === 'promise') Promise.reject(Object.assign(new Error('nobody held me'), { code: process.env.CODE }))
     if (process.env.FAIL === 'later') setImmediate(() => { throw new Error('nobody caught me') })
   } }
 })`
@@ -56,6 +57,18 @@ t.test('an uncaught error is logged, the service is closed, and the process exit
   t.same(await service.exited, [1, null])
   t.match(service.text(), /nobody caught me/)
   t.match(service.text(), /closed/)
+})
+
+t.test('a promise that nobody holds ends the process, unless it tells of a lost connection', async (t) => {
+  const broken = start(t, { FAIL: 'promise', CODE: 'BROKEN' })
+  t.same(await broken.exited, [1, null])
+  t.match(broken.text(), /nobody held me/)
+  t.match(broken.text(), /closed/)
+  const lost = start(t, { FAIL: 'promise', CODE: '57P01' })
+  await lost.listening
+  await until(() => lost.text().includes('nobody held me'))
+  lost.child.kill('SIGTERM')
+  t.same(await lost.exited, [0, null])
 })
 
 t.test('an error at the start is logged and exits 1', async (t) => {
