@@ -89,7 +89,7 @@ function parked(rows: Row[]): string {
     return [name, ...[servicesGrownMiB, storesGrownMiB, databaseBytesPerRun, redisBytesPerRun, parkedPerSecond, p50Ms].map(shown)]
   }
   const head = [
-    '10 000 parked runs',
+    'parked runs',
     'services grow by MiB',
     'stores grow by MiB',
     'database bytes a run',

@@ -100,7 +100,8 @@ async function compare(options: CompareOptions): Promise<number> {
   }
   const measurements = readMeasurements(RESULTS)
   const medians = takeMedians(measurements)
-  const report = compareReport(medians, measurements, new Date())
+  const takenAt = new Date(measurements.at(-1)?.at ?? Date.now())
+  const report = compareReport(medians, measurements, takenAt)
   console.log(report)
   if (options.write) {
     writePlot(drawPlot(plotPanels(medians)))
