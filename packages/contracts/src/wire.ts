@@ -21,6 +21,8 @@ export const keys = {
   sentinel: 'baton:sentinel',
   /** Pub/sub: ids of runs that have just ended, comma-separated. */
   ended: 'baton:run-ended',
+  /** Pub/sub: ids of runs that have begun to end, comma-separated: their calls that were not begun are asked about first. */
+  ending: 'baton:run-ending',
   /** Hash: service replica → JSON of Heartbeat; entries older than 15 s are dead. */
   replicas: 'baton:replicas',
   /** Pub/sub: token hash of an API key that was revoked. */

@@ -23,6 +23,7 @@ import {
 import { type CallHttpOptions, callHttp } from './call-http.ts'
 import type { Settings } from './config.ts'
 import { SecretUnknown } from './fill-secrets.ts'
+import { hearEndings } from './hear-endings.ts'
 import { type KeepTryingOptions, keepTrying } from './keep-trying.ts'
 import { observeHeld } from './metrics.ts'
 import { createSecretsCache, type ReadSecrets } from './secrets-cache.ts'
@@ -36,6 +37,10 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   const sql = connect(settings.DATABASE_URL, { applicationName: 'http-worker', max: settings.HTTP_WORKER_DATABASE_CONNECTIONS_MAX })
   await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX })
   const redis = connectRedis(settings.REDIS_URL, { name: 'http-worker' })
+  const endings = hearEndings(
+    connectRedis(settings.REDIS_URL, { name: 'http-worker-endings', blocking: true }),
+    settings.HTTP_WORKER_ASK_AFTER_MS,
+  )
   const probing = connectRedis(settings.REDIS_URL, { name: 'http-worker-probe', whileAway: 'fail' })
   const outbound = createOutbound({ allow: settings.BATON_HTTP_ALLOW })
   const app = createService({ name: 'http-worker', logger: log, checks: [checkPostgres(sql), checkRedis(probing)] })
@@ -56,6 +61,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
       takeoverMs: settings.HTTP_WORKER_TAKEOVER_MS,
       crashesMax: settings.HTTP_WORKER_CRASHES_MAX,
       isWanted: ({ call }) => isCallWanted(sql, call),
+      isEnding: endings.isEnding,
       now: time.now,
       makeCall: (call) => callHttp(call, calling),
     })
@@ -69,6 +75,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   app.addHook('onClose', async () => {
     time.stop()
     await outbound.close()
+    endings.stop()
     redis.disconnect()
     probing.disconnect()
     await sql.end({ timeout: 2 })

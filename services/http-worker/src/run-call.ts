@@ -19,6 +19,8 @@ export interface RunCallOptions {
   isWanted: ClaimOptions['isWanted']
   /** Now, by the clock of Postgres. */
   now(): number
+  /** The run has begun to end, as far as this worker has heard. */
+  isEnding(runId: string): boolean
   /** This process stood still just now. */
   isStalled(): boolean
   /** This worker has given up what it held. */
@@ -51,7 +53,7 @@ export async function runCall(held: HeldCall, options: RunCallOptions): Promise<
 
 function mustAsk(held: HeldCall, options: RunCallOptions): boolean {
   if (options.isStalled()) held.entry.doubtful = true
-  return held.ask || held.entry.doubtful || options.now() - held.call.at > options.askAfterMs
+  return held.ask || held.entry.doubtful || options.isEnding(held.call.runId) || options.now() - held.call.at > options.askAfterMs
 }
 
 async function make(call: HttpCall, { makeCall, log }: RunCallOptions): Promise<Outcome> {

@@ -10,7 +10,7 @@ import { readCalls, takeOverCalls } from './read-calls.ts'
 import { type RunCallOptions, runCall } from './run-call.ts'
 import { createSlots } from './slots.ts'
 
-export interface TakeCallsOptions extends Pick<RunCallOptions, 'askAfterMs' | 'crashesMax' | 'isWanted' | 'now' | 'makeCall'> {
+export interface TakeCallsOptions extends Pick<RunCallOptions, 'askAfterMs' | 'crashesMax' | 'isWanted' | 'isEnding' | 'now' | 'makeCall'> {
   redis: Redis
   consumer: string
   log: Logger

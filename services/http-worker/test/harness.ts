@@ -72,6 +72,7 @@ export async function startHarness(t: Teardown): Promise<Harness> {
         takeoverMs: 3_000,
         crashesMax: 3,
         isWanted: async () => true,
+        isEnding: () => false,
         now: Date.now,
         ...options,
       })

@@ -1,8 +1,10 @@
 /** Calls of the stream are each made once, answered, and acknowledged last. */
 import { ENTRY_FIELD, type HttpCall, keys } from '@baton/contracts'
+import { connectRedis } from '@baton/runtime'
 import { until } from '@baton/testing'
 import t from 'tap'
 import type { Outcome } from '../src/call-http.ts'
+import { hearEndings } from '../src/hear-endings.ts'
 import { callOf } from './calls.ts'
 import { startHarness } from './harness.ts'
 
@@ -249,4 +251,40 @@ t.test('stopping while Redis is away does not hang', async (t) => {
   const startedAt = Date.now()
   await worker.stop(0)
   t.ok(Date.now() - startedAt < 4_000)
+})
+
+t.test('young calls that wait in the queue of a run that begins to end are asked about, and not made', async (t) => {
+  const h = await startHarness(t)
+  const endings = hearEndings(connectRedis(h.server.url, { name: 'test-endings', blocking: true }), 10_000)
+  t.teardown(endings.stop)
+  await until(async () => ((await h.redis.pubsub('NUMSUB', keys.ending)) as unknown[])[1] === 1)
+  const made: string[] = []
+  let end = () => {}
+  h.worker({
+    concurrency: 1,
+    isWanted: async () => false,
+    isEnding: endings.isEnding,
+    makeCall: async ({ runId }) => {
+      made.push(runId)
+      await new Promise<void>((resolve) => {
+        end = resolve
+      })
+      return OK
+    },
+  })
+  const first = call()
+  const other = call()
+  await h.send([first, call({ runId: first.runId, path: 'second' }), other])
+  await until(() => made.length === 1)
+  await h.redis.publish(keys.ending, `x,${first.runId}`)
+  await until(() => endings.isEnding(first.runId))
+  end()
+  await until(() => made.length === 2)
+  end()
+  const results = await h.resultsOf(3)
+  t.same(made, [first.runId, other.runId])
+  t.match(
+    results.find(({ path }) => path === 'second'),
+    { outcome: { status: 'failed', error: { code: 'BTN_WITHDRAWN' } } },
+  )
 })

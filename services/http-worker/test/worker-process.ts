@@ -18,6 +18,7 @@ const taker = takeCalls({
   takeoverMs: 3_000,
   crashesMax: 3,
   isWanted: async () => true,
+  isEnding: () => false,
   now: Date.now,
   makeCall: (call: HttpCall) => make(call),
 })

@@ -9,6 +9,8 @@ export interface Outgoing {
   turns: AgentTurn[]
   notifications: Notification[]
   events: LiveEvent[]
+  /** Bare ids of runs that have begun to end, with calls out. */
+  ending: string[]
   /** Bare ids of runs that have ended. */
   ended: string[]
 }
@@ -27,7 +29,7 @@ const LATE_MS = 500
 /** `at` is Postgres' time of the commit, `now` that of the sending. */
 export function outgoingOf(turns: readonly Committed[], at: number, now: number): Outgoing {
   const late = now - at > LATE_MS ? { resent: true } : {}
-  const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ended: [] }
+  const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ending: [], ended: [] }
   for (const { runId, state, decision, fromSeq } of turns) {
     const { namespace, workflow, trace } = state.header
     for (const call of decision.calls) outgoing.calls.push({ ...call, at, ...late })
@@ -37,6 +39,7 @@ export function outgoingOf(turns: readonly Committed[], at: number, now: number)
     for (const opening of decision.approvalsOpened) {
       if (opening.notify !== null) outgoing.notifications.push({ approvalId: opening.id, namespace, ...(trace ? { trace } : {}) })
     }
+    if (decision.events.some(({ type }) => type === 'run.ending')) outgoing.ending.push(runId)
     if (isTerminal(state.status) && state.seq > fromSeq) outgoing.ended.push(runId)
   }
   return outgoing

@@ -35,6 +35,7 @@ export function createSender(options: {
     for (const events of chunksOf(outgoing.events, EVENTS_PER_ENTRY)) {
       pipeline.xadd(keys.events(lane), 'MAXLEN', '~', eventsMax, '*', ENTRY_FIELD, JSON.stringify(events))
     }
+    if (outgoing.ending.length > 0) pipeline.publish(keys.ending, outgoing.ending.join(','))
     if (outgoing.ended.length > 0) pipeline.publish(keys.ended, outgoing.ended.join(','))
     const slow = Promise.all([
       outgoing.turns.length > 0 ? agentTurns.addMany(outgoing.turns) : undefined,
