@@ -3,7 +3,7 @@
  * service idles: 60 to 80 MB of each service that had work (orchestrator 156 → 84 MB, http-worker 150 → 82 MB).
  */
 import { performance } from 'node:perf_hooks'
-import { getHeapStatistics, setFlagsFromString } from 'node:v8'
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 const EVERY_MS = 3_000
@@ -30,6 +30,8 @@ export function collectWhenIdle({ everyMs = EVERY_MS }: { everyMs?: number } = {
   return { stop: () => clearInterval(timer) }
 }
 
+/** Without the room for new objects, which grows and shrinks with every request: idle services would be collected again and again for it. */
 function heapBytes(): number {
-  return getHeapStatistics().total_heap_size
+  const spaces = getHeapSpaceStatistics().filter(({ space_name: name }) => !name.startsWith('new'))
+  return spaces.reduce((sum, { space_size: bytes }) => sum + bytes, 0)
 }

@@ -1,4 +1,4 @@
-import { PerformanceObserver } from 'node:perf_hooks'
+import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { getHeapStatistics } from 'node:v8'
 import { until } from '@baton/testing'
 import { test } from 'tap'
@@ -30,6 +30,25 @@ test('what a burst left is given back once the service idles, and then it is lef
   await new Promise((resolve) => setTimeout(resolve, 500))
   observer.disconnect()
   t.equal(collections, 0, 'a heap that does not grow is not collected again')
+})
+
+test('objects that come and go do not count', async (t) => {
+  const collecting = collectWhenIdle({ everyMs: 50 })
+  t.teardown(() => collecting.stop())
+  await until(() => heapMiB() < 60, { timeoutMs: 5_000, what: 'the first collection' })
+  await new Promise((resolve) => setTimeout(resolve, 150))
+  let collections = 0
+  const observer = new PerformanceObserver((list) => {
+    for (const entry of list.getEntries())
+      if ((entry as unknown as { detail: { kind: number } }).detail.kind === constants.NODE_PERFORMANCE_GC_MAJOR) collections++
+  })
+  observer.observe({ entryTypes: ['gc'] })
+  for (let round = 0; round < 20; round++) {
+    Array.from({ length: 2_000 }, (_, index) => `short-lived ${index}`)
+    await new Promise((resolve) => setTimeout(resolve, 25))
+  }
+  observer.disconnect()
+  t.equal(collections, 0)
 })
 
 test('a service that works is not interrupted', async (t) => {
