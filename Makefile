@@ -11,7 +11,7 @@ export TURBO_TELEMETRY_DISABLED := 1
 NODE := node_modules/.bin/node --conditions=@baton/source
 EMBEDDED := $(NODE) deploy/embedded/src
 
-.PHONY: help install up down dev test check bench bench-peers soak demo logs health clean $(addprefix start-,$(SERVICES))
+.PHONY: help install up down dev test simulate check bench bench-peers soak demo logs health clean $(addprefix start-,$(SERVICES))
 
 help: ## List the targets
 	@echo 'Usage: make <target>'
@@ -37,6 +37,9 @@ dev: $(STAMP) ## Start the stack in this terminal, restarting what changes
 
 test: $(STAMP) ## Run all tests (with a PostgreSQL and Redis of their own)
 	@$(NODE) packages/testing/src/run-tests.ts $(ARGS)
+
+simulate: $(STAMP) ## Simulate runners among faults: SEEDS=2000 seeds from SEED=1 on
+	@$(NODE) services/workflow-runner/test/simulate/main.ts $(or $(SEEDS),2000) $(or $(SEED),1)
 
 check: $(STAMP) ## Lint, types, import rules, generated files
 	@npm run --silent lint

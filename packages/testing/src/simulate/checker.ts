@@ -30,13 +30,14 @@ interface CheckerWorld {
 /** A checker of one simulation. */
 export function createChecker(world: CheckerWorld) {
   const histories = new Map<string, RunHistory>()
-  const inboxAt = new Map<string, { step: number; row: InboxRow; applied: boolean }>()
+  const inboxAt = new Map<string, { step: number; row: InboxRow; applied: boolean; moved: boolean }>()
   const entryAt = new Map<string, number>()
   /** When the answer of a call last reached Redis, and how often Redis had lost its data by then. */
   const answered = new Map<string, { step: number; losses: number }>()
   /** The commit that recorded the end of an attempt, or the start of a run. */
   const recordedBy = new Map<string, CommittedWork>()
   const arrived = new Map<string, number>()
+  /** When a process began to send a call again. */
   const sending = new Map<string, number>()
   const emitted = new Map<string, number>()
   const allowed = new Map<string, number>()
@@ -82,20 +83,21 @@ export function createChecker(world: CheckerWorld) {
 
   function remember(runId: string, { type, path, data }: StoredEvent, work: CommittedWork): void {
     const { generation, attempt } = data as { generation: number; attempt: number }
+    // Calls that were not looked for during the pause are given again.
+    if (type === 'run.resumed' && data.from === 'paused') allowed.set(runId, (allowed.get(runId) ?? 0) + 1)
     if (type === 'step.scheduled') work.calls.push({ runId, path, generation, attempt })
     else if (type === 'run.started') recordedBy.set(startOf(runId), work)
     else if (type.startsWith('step.')) recordedBy.set(callIdOf({ runId, path, generation, attempt }), work)
   }
 
   /** What was accepted has its effect, once. */
-  function checkCommands({ runId, inboxIds, decision }: Commit, history: RunHistory): void {
+  function checkCommands({ runId, inboxIds, fromSeq, toSeq }: Commit, history: RunHistory): void {
     for (const id of inboxIds) {
       const known = inboxAt.get(id)!
       const { fact } = known.row
-      const has = (type: string) => decision.events.some((event) => event.type === type)
-      if (known.applied && ((fact.kind === 'pause' && has('run.paused')) || (fact.kind === 'resume' && has('run.resumed')))) {
-        return fail(`run ${runId}: a ${fact.kind} of the inbox was applied twice`)
-      }
+      // Whoever decided on a state that has the row in it has read the row before the state.
+      if (known.moved) return fail(`run ${runId}: a ${fact.kind} of the inbox was applied twice`)
+      known.moved = toSeq > fromSeq
       known.applied = true
       const missing = missingEffect(history, fact)
       if (missing) return fail(`run ${runId}: ${missing}`)
@@ -165,7 +167,8 @@ export function createChecker(world: CheckerWorld) {
   function checkAnswered(stream: string, entry: StreamEntry): void {
     if (world.redis().losses > 0) return
     for (const call of JSON.parse(entry.fields[1]!) as HttpCall[]) {
-      const isElsewhere = answered.has(callIdOf(call)) || stands(callIdOf(call), entry.id)
+      const isHeld = world.redis().execute('get', [keys.inflight(callIdOf(call))], world.redis().actor) !== null
+      const isElsewhere = isHeld || answered.has(callIdOf(call)) || stands(callIdOf(call), entry.id)
       if (!isElsewhere && !call.resent && isInFlight(historyOf(call.runId), call))
         fail(`entry ${entry.id} of ${stream} was deleted before its calls were answered`)
     }
@@ -184,8 +187,9 @@ export function createChecker(world: CheckerWorld) {
     const id = callIdOf(call)
     world.trace(() => `call ${short(id)} ${call.resent ? 'again' : ''}`)
     arrived.set(id, (arrived.get(id) ?? 0) + 1)
-    const since = sending.get(id)
-    sending.delete(id)
+    const sender = `${world.redis().actor} ${id}`
+    const since = sending.get(sender)
+    sending.delete(sender)
     const answer = answered.get(id)
     if (since === undefined || !answer || answer.losses !== world.redis().losses || answer.step >= since) return
     if (isInFlight(historyOf(call.runId), call)) fail(`run ${call.runId}: the answer of ${call.path} was lost, its call is sent again`)
@@ -193,7 +197,7 @@ export function createChecker(world: CheckerWorld) {
 
   const tableWatcher: TableWatcher = {
     committed,
-    inboxAdded: (row) => void inboxAt.set(row.id, { step: world.steps(), row, applied: false }),
+    inboxAdded: (row) => void inboxAt.set(row.id, { step: world.steps(), row, applied: false, moved: false }),
   }
 
   return {
@@ -207,7 +211,11 @@ export function createChecker(world: CheckerWorld) {
     get violation() {
       return violation
     },
-    pgLatest: () => Math.max(pgLatest, world.pgNow()),
+    /** The latest time that Postgres' clock has shown; to be looked at before it jumps. */
+    pgLatest() {
+      pgLatest = Math.max(pgLatest, world.pgNow())
+      return pgLatest
+    },
     note: (line: () => string) => world.trace(line),
     /** Steps of the run whose work is done by others: http and agent steps. */
     expectOutside: (runId: string, path: string) => void outside.add(`${runId}/${path}`),
@@ -219,10 +227,11 @@ export function createChecker(world: CheckerWorld) {
       for (const id of fact.lost ?? []) allowed.set(id, (allowed.get(id) ?? 0) + 1)
     },
     /** A runner begins to send what a batch asks for. */
-    sends(calls: readonly (CallIdentity & { resent?: boolean | undefined })[]): void {
+    sends(calls: readonly (CallIdentity & { resent?: boolean | undefined })[], by: string): void {
       for (const call of calls) {
         const id = callIdOf(call)
-        if (call.resent) sending.set(id, Math.min(sending.get(id) ?? Number.POSITIVE_INFINITY, world.steps()))
+        world.trace(() => `sends ${short(id)} ${call.resent ? 'again' : ''}`)
+        if (call.resent) sending.set(`${by} ${id}`, world.steps())
         emitted.set(id, (emitted.get(id) ?? 0) + 1)
         const limit = 1 + failures + (allowed.get(call.runId) ?? 0) + (allowed.get(id) ?? 0)
         if (emitted.get(id)! > limit) fail(`run ${call.runId}: the command of ${call.path} was given ${emitted.get(id)} times without need`)

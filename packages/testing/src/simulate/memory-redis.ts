@@ -65,7 +65,9 @@ export function createMemoryRedis(now: () => number, watcher: StreamWatcher): Me
       return id
     },
     xrange: ([key, first, last, , count]) =>
-      streams.range(String(key), String(first), String(last), Number(count)).map(({ id, fields }) => [id, fields]),
+      streams
+        .range(String(key), String(first), String(last), Number(count ?? Number.POSITIVE_INFINITY))
+        .map(({ id, fields }) => [id, fields]),
     xgroup: ([, key, group, at]) => streams.createGroup(String(key), String(group), String(at)),
     xreadgroup: (args) => readGroup(streams, args),
     xack: ([key, group, ...ids]) => streams.acknowledge(String(key), String(group), ids.map(String)),
@@ -82,7 +84,7 @@ export function createMemoryRedis(now: () => number, watcher: StreamWatcher): Me
       const claimed = streams.claim(String(key), String(group), String(consumer), Number(idle), ids, justId)
       return claimed.map(({ id, fields }) => (justId ? id : [id, fields]))
     },
-    xinfo: () => [],
+    xinfo: ([what, key]) => (what === 'STREAM' ? streams.describe(String(key)) : streams.describeGroups(String(key))),
   }
 
   return {

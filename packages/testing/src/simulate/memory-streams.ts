@@ -160,6 +160,21 @@ export function createStreams(now: () => number, watcher: StreamWatcher) {
       }
       return rows
     },
+    /** XINFO STREAM, as far as it is asked for. */
+    describe(name: string): unknown[] {
+      const stream = streams.get(name)
+      if (!stream) throw new Error('ERR no such key')
+      const [first] = stream.entries
+      return ['last-generated-id', `${stream.lastMs}-${stream.lastN}`, 'first-entry', first ? [first.id, first.fields] : null]
+    },
+    /** XINFO GROUPS, as far as it is asked for. */
+    describeGroups(name: string): unknown[][] {
+      const stream = streams.get(name)
+      if (!stream) throw new Error('ERR no such key')
+      return [...stream.groups].map(([group, { lastMs, lastN }]) => {
+        return ['name', group, 'last-delivered-id', `${lastMs}-${Math.max(0, lastN)}`]
+      })
+    },
     claim(name: string, group: string, consumer: string, minIdleMs: number, ids: readonly string[], justId: boolean): StreamEntry[] {
       const held = groupOf(name, group)
       return ids.flatMap((id) => {

@@ -73,6 +73,12 @@ export interface Commit {
   inboxIds: readonly string[]
 }
 
+/** A partition, and the time before which something in it counts. */
+interface Cut {
+  partition: number
+  before: number
+}
+
 /** Promises of the statements that a mutant breaks. */
 export type TableFault = 'fence skipped' | 'inbox deleted before the commit' | 'timers kept' | 'approvals closed unasked'
 
@@ -92,6 +98,7 @@ export function createTables(now: () => number, watcher: TableWatcher, faults: R
   const timers = new Map<string, TimerRow>()
   const approvals = new Map<string, ApprovalRow>()
   const blobs = new Map<string, string>()
+  const snapshots = new Map<string, Map<number, string>>()
   let inboxIds = 0
 
   const timerKey = (runId: string, { path, timer }: { path: string; timer: string }) => `${runId} ${path} ${timer}`
@@ -127,13 +134,15 @@ export function createTables(now: () => number, watcher: TableWatcher, faults: R
     for (const id of ids) inbox.delete(id)
   }
 
-  const isOpenTimer = ({ runId }: TimerRow, partitions: readonly number[]) =>
-    partitions.includes(partitionOf(runId)) && ['queued', 'running', 'waiting'].includes(runs.get(runId)?.status ?? '')
-  const idsWhere = (isWanted: (run: RunRow) => boolean) =>
-    [...runs.values()]
-      .filter(isWanted)
-      .map(({ header }) => header.runId)
-      .sort()
+  const isOf = ({ runId }: TimerRow, partitions: readonly number[]) => partitions.includes(partitionOf(runId))
+  const isBefore = (cuts: readonly Cut[], runId: string, at: number) =>
+    cuts.some(({ partition, before }) => partition === partitionOf(runId) && at < before)
+
+  function runsWhere(isWanted: (run: RunRow) => boolean, afterId: string | null, limit: number): { id: string; seq: number }[] {
+    const found = [...runs.values()].filter((run) => isWanted(run) && run.header.runId > (afterId ?? ''))
+    const rows = found.map(({ header, seq }) => ({ id: header.runId, seq }))
+    return rows.sort((a, b) => (a.id < b.id ? -1 : 1)).slice(0, limit)
+  }
 
   return {
     runs,
@@ -181,11 +190,23 @@ export function createTables(now: () => number, watcher: TableWatcher, faults: R
       return true
     },
     loadHeaders: (ids: readonly string[]) => ids.flatMap((id) => runs.get(id) ?? []).map(({ header, seq }) => ({ header, seq })),
-    loadEvents: (id: string, seq: number) =>
+    loadEvents: (id: string, after: number, seq: number) =>
       runs
         .get(id)!
-        .events.slice(0, seq)
+        .events.slice(after, seq)
         .map((text) => JSON.parse(text) as StoredEvent),
+    /** Kept in place of those before it; of a run that has ended, none. */
+    putSnapshot(runId: string, seq: number, text: string): void {
+      const kept = [...(snapshots.get(runId) ?? [])].filter(([older]) => older > seq)
+      if (!isTerminal(runs.get(runId)!.status)) snapshots.set(runId, new Map([...kept, [seq, text]]))
+    },
+    removeSnapshots: (runId: string) => void snapshots.delete(runId),
+    /** JSON of the newest snapshot up to that seq. */
+    snapshotOf(runId: string, seq: number): string | undefined {
+      const held = snapshots.get(runId)
+      const newest = Math.max(...[...(held?.keys() ?? [])].filter((at) => at <= seq))
+      return held?.get(newest)
+    },
     loadInbox(ids: readonly string[]): Pick<InboxRow, 'id' | 'runId' | 'fact'>[] {
       const rows = [...inbox.values()].filter(({ runId }) => ids.includes(runId)).map(({ id, runId, fact }) => ({ id, runId, fact }))
       const isOutcome = ({ fact }: { fact: InboxFact }) => fact.kind === 'approval-decided' || fact.kind === 'turn'
@@ -193,23 +214,35 @@ export function createTables(now: () => number, watcher: TableWatcher, faults: R
     },
     due: (partitions: readonly number[], limit: number) =>
       [...timers.values()]
-        .filter((row) => row.dueAt <= now() && isOpenTimer(row, partitions))
+        .filter((row) => row.dueAt <= now() && isOf(row, partitions))
         .sort((a, b) => a.dueAt - b.dueAt)
         .slice(0, limit)
         .map((row) => ({ ...row, lateMs: now() - row.dueAt })),
+    /** The row of that name, of whatever attempt. */
+    timerOf: (row: TimerRow) => timers.get(timerKey(row.runId, row)),
     nextInMs(partitions: readonly number[]): number | null {
-      const dues = [...timers.values()].filter((row) => isOpenTimer(row, partitions)).map(({ dueAt }) => dueAt)
+      const dues = [...timers.values()].filter((row) => isOf(row, partitions)).map(({ dueAt }) => dueAt)
       return dues.length === 0 ? null : Math.min(...dues) - now()
     },
-    stale: (olderThanMs: number) => [
-      ...new Set([...inbox.values()].filter(({ createdAt }) => createdAt < now() - olderThanMs).map(({ runId }) => runId)),
-    ],
-    unstarted: (olderThanMs: number) => idsWhere((run) => run.status === 'queued' && run.updatedAt < now() - olderThanMs),
-    active: (olderThanMs: number, afterId: string | null, limit: number) =>
-      idsWhere((run) => run.status === 'running' && run.updatedAt < now() - olderThanMs && run.header.runId > (afterId ?? '')).slice(
-        0,
-        limit,
+    stale(cuts: readonly Cut[], afterId: string | null, limit: number): { id: string; runId: string }[] {
+      const isStale = ({ id, runId, createdAt }: InboxRow) => Number(id) > Number(afterId ?? 0) && isBefore(cuts, runId, createdAt)
+      return [...inbox.values()]
+        .filter(isStale)
+        .slice(0, limit)
+        .map(({ id, runId }) => ({ id, runId }))
+    },
+    unstarted: (cuts: readonly Cut[], afterId: string | null, limit: number) =>
+      runsWhere(({ status, updatedAt, header }) => status === 'queued' && isBefore(cuts, header.runId, updatedAt), afterId, limit).map(
+        ({ id }) => id,
       ),
+    active(partitions: readonly number[], statuses: readonly string[], before: number, afterId: string | null, limit: number) {
+      const cuts = partitions.map((partition) => ({ partition, before }))
+      return runsWhere(
+        ({ status, updatedAt, header }) => statuses.includes(status) && isBefore(cuts, header.runId, updatedAt),
+        afterId,
+        limit,
+      )
+    },
     /** The "still wanted?" query. */
     isWanted({ runId, path, generation, attempt }: { runId: string; path: string; generation: number; attempt: number }): boolean {
       const run = runs.get(runId)

@@ -30,7 +30,7 @@ export function invitePeople(world: WorkerWorld, patience: number): People {
     const text = JSON.stringify([fact])
     const put = () => server.execute('xadd', [keys.facts(partitionOf(fact.runId)), '*', ENTRY_FIELD, text], 'people')
     scheduler.after(weather.latencyMs(), put)
-    if (weather.chance('doubled')) scheduler.after(dice.between(0, 5_000), put)
+    if (weather.chance('doubled')) scheduler.after(dice.chance(0.6) ? dice.between(0, 40) : dice.between(0, 5_000), put)
   }
 
   function command(runId: string, kind: 'cancel' | 'pause' | 'resume'): void {

@@ -65,7 +65,7 @@ function randomStep(making: Making, depth: number, before: string[]): StepBody {
     if (dice.chance(0.2)) step.join = 'any'
   }
   if (dice.chance(0.2)) step.if = randomCondition(dice, needs)
-  if (dice.chance(0.35)) step.onError = dice.pick(['continue', { output: { n: 0 } }, { output: '${{ input.nope }}' }])
+  if (dice.chance(0.5)) step.onError = dice.pick(['continue', { output: { n: 0 } }, { output: '${{ input.nope }}' }])
   return step
 }
 
@@ -95,15 +95,15 @@ function randomCall(dice: Dice, needs: string[]): StepBody {
 }
 
 function randomRetry(dice: Dice): Pick<StepBody, 'retry'> {
-  if (!dice.chance(0.5)) return {}
+  if (!dice.chance(0.8)) return {}
   const retry = {
-    attempts: 2 + dice.below(2),
+    attempts: 2 + dice.below(3),
     backoff: dice.pick(['exponential', 'fixed']),
-    initial: dice.pick(['200ms', '1s']),
-    max: '2s',
+    initial: dice.pick(['300ms', '1500ms']),
+    max: '3s',
     ...(dice.chance(0.5) ? { jitter: false } : {}),
   }
-  return { retry: dice.chance(0.2) ? { ...retry, on: 'error.code == "BTN_TIMEOUT"' } : retry }
+  return { retry: dice.chance(0.1) ? { ...retry, on: 'error.code == "BTN_TIMEOUT"' } : retry }
 }
 
 function randomSet(dice: Dice, needs: string[]): Record<string, string> {

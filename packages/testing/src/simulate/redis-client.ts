@@ -44,7 +44,7 @@ export interface RedisWorld {
 }
 
 /** A connection of the process; cast it to the client that the code under test wants. */
-export function connectMemoryRedis(world: RedisWorld, owner: Process): MemoryClient {
+export function connectMemoryRedis(world: RedisWorld, owner: Process, options: { whileAway?: 'wait' | 'fail' } = {}): MemoryClient {
   const { server, weather, dice } = world
   const link = createLink(world.scheduler, weather, owner, dice)
   const reads = createReads(world, owner)
@@ -67,7 +67,7 @@ export function connectMemoryRedis(world: RedisWorld, owner: Process): MemoryCli
     duplicate: () => connectMemoryRedis(world, owner),
     disconnect: reads.disconnect,
     hgetall: () => send(() => ({})),
-    pipeline: () => pipelineOf((commands) => sendAll(link, commands, run, owner, world)),
+    pipeline: () => pipelineOf((commands) => (options.whileAway === 'fail' ? sendOnce : sendAll)(link, commands, run, owner, world)),
     multi: () => pipelineOf((commands) => send(() => commands.map((command) => replyOf(run, command)))),
   }
   for (const name of NAMES) {
@@ -134,7 +134,14 @@ function createReads(world: RedisWorld, owner: Process) {
 }
 
 /** Commands of a pipeline arrive in order, perhaps in two parts; one that is refused does not hold up the others. */
-async function sendAll(link: Link, commands: Command[], run: (command: Command) => unknown, owner: Process, world: RedisWorld) {
+async function sendAll(
+  link: Link,
+  commands: Command[],
+  run: (command: Command) => unknown,
+  owner: Process,
+  world: RedisWorld,
+  isResending = true,
+) {
   const { weather, dice } = world
   const waitUntil = () => world.awayUntil
   const execute = (part: Command[]) => {
@@ -147,12 +154,22 @@ async function sendAll(link: Link, commands: Command[], run: (command: Command) 
     })
   }
   owner.hot = true
-  const cut = weather.chance('sentAgain') ? dice.below(commands.length + 1) : 0
+  const cut = isResending && weather.chance('sentAgain') ? dice.below(commands.length + 1) : 0
   // The connection broke in the middle: all of it is sent again.
   if (cut > 0) await link.request(() => execute(commands.slice(0, cut)), { inOrder: true, waitUntil })
   const replies = await link.request(() => execute(commands), { inOrder: true, waitUntil })
   owner.hot = true
   return replies
+}
+
+/** Sent once or not at all; when the connection breaks, all of it may have been executed, or a part. */
+async function sendOnce(link: Link, commands: Command[], run: (command: Command) => unknown, owner: Process, world: RedisWorld) {
+  const { scheduler, weather, dice } = world
+  if (scheduler.now() < world.awayUntil) throw new Error('Redis is away')
+  if (!weather.chance('sentAgain')) return sendAll(link, commands, run, owner, world, false)
+  owner.hot = true
+  await link.request(() => commands.slice(0, dice.below(commands.length + 1)).map((command) => replyOf(run, command)), { inOrder: true })
+  throw new Error('the connection to Redis broke')
 }
 
 function replyOf(run: (command: Command) => unknown, command: Command): Reply {

@@ -17,6 +17,12 @@ const ERRORS = ['BTN_TIMEOUT', 'BTN_HTTP_STATUS', 'BTN_HTTP_NETWORK']
 export function answerOf({ runId, path, generation, attempt }: CallIdentity): Outcome {
   const hash = hashOf(`${runId}/${path}/${generation}/${attempt}`)
   const dice = createDice(hash)
-  if (dice.chance(0.75)) return { status: 'succeeded', output: { n: hash, ...(dice.chance(0.1) ? { text: 'x'.repeat(400) } : {}) } }
-  return { status: 'failed', error: { code: dice.pick(ERRORS), message: `no, ${hash}` }, retryable: dice.chance(0.7) }
+  if (dice.chance(isBadDay(runId) ? 0.35 : 0.75))
+    return { status: 'succeeded', output: { n: hash, ...(dice.chance(0.1) ? { text: 'x'.repeat(400) } : {}) } }
+  return { status: 'failed', error: { code: dice.pick(ERRORS), message: `no, ${hash}` }, retryable: dice.chance(0.85) }
+}
+
+/** Some runs meet a service that fails most of the time. */
+function isBadDay(runId: string): boolean {
+  return hashOf(runId) % 3 === 0
 }

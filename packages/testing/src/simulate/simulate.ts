@@ -24,6 +24,8 @@ export type Fault = TableFault | 'job kept'
 export interface RunnerPlace {
   name: string
   redis: MemoryClient
+  /** A connection that fails rather than send anything twice. */
+  sending: MemoryClient
   store: StoreClient
   holder: { held(): number[]; tend(): Promise<boolean>; release(): Promise<void> }
   agentTurns: { addMany(turns: readonly object[]): Promise<void> }
@@ -193,6 +195,7 @@ function runnerPlace({ world, queue, definitions }: Place, process: Process, ind
   return {
     name: process.name,
     redis,
+    sending: connectMemoryRedis(world, process, { whileAway: 'fail' }),
     store: connectMemoryStore(world, process),
     holder: {
       held: () => held,
@@ -237,7 +240,10 @@ function stir({ world, queue, clocks, processes }: Place, dice: Dice, calmAt: nu
       trace(() => 'redis forgets')
       server.forget(EPOCH + scheduler.now() - 1_000, () => dice.chance(0.5))
     }
-    if (weather.chance('jump')) clocks.pg += dice.between(-3_000, 5_000)
+    if (weather.chance('jump')) {
+      world.checker.pgLatest()
+      clocks.pg += dice.between(-3_000, 5_000)
+    }
     if (weather.chance('jump')) dice.pick([...processes]).clockMs += dice.between(-30_000, 30_000)
     scheduler.after(1_000, second)
   }

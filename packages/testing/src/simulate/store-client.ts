@@ -19,6 +19,14 @@ export interface StoreWorld {
   dice: Dice
 }
 
+/** A run as it is folded: its events after the snapshot. */
+interface LoadedRun {
+  header: RunHeader
+  seq: number
+  events: StoredEvent[]
+  snapshot?: { seq: number }
+}
+
 export type StoreClient = ReturnType<typeof connectMemoryStore>
 
 const lost = () => Object.assign(new Error('write CONNECTION_CLOSED'), { code: 'CONNECTION_CLOSED' })
@@ -27,6 +35,8 @@ const lost = () => Object.assign(new Error('write CONNECTION_CLOSED'), { code: '
 export function connectMemoryStore(world: StoreWorld, owner: Process) {
   const { tables, scheduler, weather, dice } = world
   const link = createLink(scheduler, weather, owner, dice)
+
+  const given: ReturnType<Tables['due']> = []
 
   async function ask<T>(effect: () => T): Promise<T> {
     if (weather.chance('lostRequest')) return link.request(() => fail(lost()))
@@ -78,16 +88,22 @@ export function connectMemoryStore(world: StoreWorld, owner: Process) {
     }
   }
 
-  async function loadRuns(ids: readonly string[]) {
+  async function loadRuns(ids: readonly string[], { whole = false } = {}): Promise<Map<string, LoadedRun>> {
     const headers = await ask(() => structuredClone(tables.loadHeaders(ids)))
-    const events = await ask(() => headers.map(({ header, seq }) => tables.loadEvents(header.runId, seq)))
-    const runs = headers.map(({ header, seq }, i) => [header.runId, { header, seq, events: events[i]! }] as const)
-    return new Map<string, { header: RunHeader; seq: number; events: StoredEvent[] }>(runs)
+    const texts = whole ? [] : await ask(() => headers.map(({ header, seq }) => tables.snapshotOf(header.runId, seq)))
+    const snapshots = headers.map((_, i) => (texts[i] === undefined ? undefined : (JSON.parse(texts[i]) as { seq: number })))
+    const events = await ask(() => headers.map(({ header, seq }, i) => tables.loadEvents(header.runId, snapshots[i]?.seq ?? 0, seq)))
+    const runs = headers.map(({ header, seq }, i): [string, LoadedRun] => {
+      return [header.runId, { header, seq, events: events[i]!, ...(snapshots[i] ? { snapshot: snapshots[i] } : {}) }]
+    })
+    return new Map(runs)
   }
 
   return {
     commit,
     loadRuns,
+    putSnapshot: (_: string, runId: string, seq: number, text: string) => ask(() => tables.putSnapshot(runId, seq, text)),
+    removeSnapshots: (runId: string) => ask(() => tables.removeSnapshots(runId)),
     clock: () => ask(tables.now),
     loadInbox: (ids: readonly string[]) => ask(() => structuredClone(tables.loadInbox(ids))),
     addToInbox: (runId: string, fact: InboxFact) => ask(() => tables.addToInbox(runId, fact)),
@@ -98,11 +114,22 @@ export function connectMemoryStore(world: StoreWorld, owner: Process) {
       ask(() => {
         for (const [id, text] of blobs) tables.blobs.set(id, text)
       }),
-    due: (partitions: readonly number[], limit: number) => ask(() => tables.due(partitions, limit)),
-    nextInMs: (partitions: readonly number[]) => ask(() => tables.nextInMs(partitions)),
-    staleInbox: (olderThanMs: number) => ask(() => tables.stale(olderThanMs)),
-    unstarted: (olderThanMs: number) => ask(() => tables.unstarted(olderThanMs)),
-    active: (olderThanMs: number, afterId: string | null, limit: number) => ask(() => tables.active(olderThanMs, afterId, limit)),
+    /** What another runner was given before, and was stopped with, comes late. */
+    async due(partitions: readonly number[], limit: number) {
+      const due = await ask(() => tables.due(partitions, limit))
+      given.push(...due)
+      if (given.length === 0 || !weather.chance('lateTimers')) return due
+      // Those that would do most harm first: a later attempt waits for a timer of the same name.
+      const harmful = given.filter((row) => (tables.timerOf(row)?.attempt ?? row.attempt) !== row.attempt)
+      return [...due, ...(harmful.length > 0 ? harmful : given).slice(-2)]
+    },
+    async nextInMs(partitions: readonly number[]) {
+      const next = await ask(() => tables.nextInMs(partitions))
+      return weather.chance('lateTimers') ? dice.between(10, 400) : next
+    },
+    staleInbox: (...args: Parameters<Tables['stale']>) => ask(() => tables.stale(...args)),
+    unstarted: (...args: Parameters<Tables['unstarted']>) => ask(() => tables.unstarted(...args)),
+    active: (...args: Parameters<Tables['active']>) => ask(() => tables.active(...args)),
   }
 }
 

@@ -22,7 +22,7 @@ const CHANCES = {
   killHot: 0.04,
   stopHot: 0.04,
   /** A request or an answer that takes long. */
-  slow: 0.03,
+  slow: 0.05,
   /** Postgres goes away before, after or long before the statement is applied. */
   lostRequest: 0.03,
   lostAnswer: 0.05,
@@ -34,9 +34,11 @@ const CHANCES = {
   /** Redis is emptied, or forgets what it had not written down; per second. */
   emptied: 0.06,
   forgets: 0.06,
+  /** A timer that is handed on once more, long after Postgres gave it out. */
+  lateTimers: 0.4,
   /** A wake-up that is never sent; a fact that comes twice, or late, or from another time. */
   wakeLost: 0.3,
-  doubled: 0.15,
+  doubled: 0.3,
   ghost: 0.1,
   /** A job that fails in its worker. */
   jobFails: 0.25,

@@ -1,0 +1,40 @@
+/** Random workflows on real runners between a Postgres, a Redis, workers and people that are simulated. `make simulate` does many more. */
+import { simulate } from '@baton/testing/simulate'
+import t from 'tap'
+import { loadMutant } from './simulate/load-mutant.ts'
+import { MUTANTS } from './simulate/mutants.ts'
+import { startRunner } from './simulate/start-runner.ts'
+
+const SEEDS = 100
+const MUTANT_SEEDS = 300
+
+t.test(`${SEEDS} seeds keep what is promised`, async (t) => {
+  const ends = new Set<string>()
+  const faults = new Set<string>()
+  for (let seed = 1; seed <= SEEDS; seed++) {
+    const outcome = await simulate({ seed, startRunner })
+    if (outcome.violation) t.fail(`seed ${seed}: ${outcome.violation}`)
+    for (const end of outcome.ends) ends.add(end)
+    for (const fault of outcome.faults.keys()) faults.add(fault)
+  }
+  for (const end of ['succeeded', 'failed', 'cancelled', 'timed_out']) t.ok(ends.has(end), `some runs ${end}`)
+  for (const fault of ['killHot', 'stopHot', 'lateCommit', 'lostAnswer', 'emptied', 'forgets', 'sentAgain', 'jump'])
+    t.ok(faults.has(fault), `there was ${fault}`)
+})
+
+t.test('the same seed tells the same story', async (t) => {
+  const [first, again] = [await simulate({ seed: 11, startRunner, traced: true }), await simulate({ seed: 11, startRunner, traced: true })]
+  t.ok(first.trace.length > 20)
+  t.strictSame(again, first)
+})
+
+for (const [index, mutant] of MUTANTS.entries()) {
+  t.test(`a runner with "${mutant.name}" is found out: ${mutant.breaks}`, async (t) => {
+    const startMutant = await loadMutant(index)
+    for (let seed = 1; seed <= MUTANT_SEEDS; seed++) {
+      const { violation } = await simulate({ seed, startRunner: startMutant, faults: mutant.fault ? [mutant.fault] : [] })
+      if (violation) return t.pass(`seed ${seed}: ${violation}`)
+    }
+    t.fail(`not in ${MUTANT_SEEDS} seeds`)
+  })
+}

@@ -1,0 +1,99 @@
+/**
+ * Broken runners, each by one piece of its code, or one promise of what it stands on, that a simulation must find missing. `from` is replaced by
+ * `to` while the module is loaded; it has to occur exactly once, so that a mutant does not survive because the code has moved on.
+ */
+import type { Fault } from '@baton/testing/simulate'
+
+export type Mutant = { name: string; breaks: string } & (
+  | { file: string; edits: readonly [from: string, to: string][]; fault?: undefined }
+  | { fault: Fault; file?: undefined }
+)
+
+const RUNNER = 'services/workflow-runner/src'
+const ENGINE = 'packages/engine/src'
+const RUNTIME = 'packages/runtime/src'
+
+/** All of them. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: 'stale generation accepted',
+    breaks: 'a result of an older generation ends nothing',
+    file: `${ENGINE}/decide.ts`,
+    edits: [["step?.status !== 'running' || step.generation !== fact.generation ||", "step?.status !== 'running' ||"]],
+  },
+  {
+    name: 'stale attempt accepted',
+    breaks: 'a result of an older attempt ends nothing',
+    file: `${ENGINE}/decide.ts`,
+    edits: [
+      [
+        'step.generation !== fact.generation || step.attempt !== fact.attempt || !d.state.inFlight',
+        'step.generation !== fact.generation || !d.state.inFlight',
+      ],
+    ],
+  },
+  {
+    name: 'started before its needs',
+    breaks: 'a step starts after all that it needs',
+    file: `${ENGINE}/deciding.ts`,
+    edits: [["if (step.blocked > 0) return 'blocked'", "if (step.blocked > 1) return 'blocked'"]],
+  },
+  {
+    name: 'facts acknowledged before the calls are out',
+    breaks: 'no fact is acknowledged before everything that follows from it was sent',
+    file: `${RUNNER}/advance-runs.ts`,
+    edits: [['await a.send(outgoing)', 'void a.send(outgoing).catch(() => {})']],
+  },
+  {
+    name: 'nothing sent again for redelivered facts',
+    breaks: 'what was committed and not sent is sent when the facts come again',
+    file: `${ENGINE}/decide.ts`,
+    edits: [["(fact.kind === 'result' && fact.redelivered) || ", '']],
+  },
+  {
+    name: 'commands given again on every applied fact',
+    breaks: 'commands are given again for redelivered facts only',
+    file: `${RUNNER}/advance-runs.ts`,
+    edits: [["if (redelivered && fact.kind !== 'result') facts.push", 'facts.push']],
+  },
+  {
+    name: 'no-op acknowledged on a stale cache',
+    breaks: 'a fact that changed nothing goes through the fence too',
+    file: `${RUNNER}/advance-runs.ts`,
+    edits: [
+      [
+        'if (outcome.won.has(turn.runId)) won.push(turn)',
+        'if (outcome.won.has(turn.runId) || turn.state.seq === turn.fromSeq) won.push(turn)',
+      ],
+    ],
+  },
+  {
+    name: 'state kept after a lost race',
+    breaks: 'a state whose commit did not win is forgotten',
+    file: `${RUNNER}/advance-runs.ts`,
+    edits: [['a.cache.delete(turn.runId)\n      again.set', 'again.set']],
+  },
+  {
+    name: 'sent again what stands in a stream',
+    breaks: 'a call that stands in a stream, or whose result does, is not sent again',
+    file: `${RUNNER}/find-traces.ts`,
+    edits: [['return calls.filter((call) => missing.has(callIdOf(call)))', 'return calls.filter(() => missing)']],
+  },
+  {
+    name: 'group made at the end of its stream',
+    breaks: 'a group that was lost is made again at the beginning of its stream',
+    file: `${RUNTIME}/streams.ts`,
+    edits: [["stream, group, '0', 'MKSTREAM'", "stream, group, '$', 'MKSTREAM'"]],
+  },
+  {
+    name: 'stream trimmed below pending entries',
+    breaks: 'an entry stays until it is acknowledged itself',
+    file: `${RUNTIME}/streams.ts`,
+    edits: [['pipeline.xdel(stream, ...ids)', "pipeline.xdel(stream, ...ids).xtrim(stream, 'MINID', ids.at(-1)!)"]],
+  },
+  { name: 'fence skipped', breaks: 'a commit applies to the state that it was decided on', fault: 'fence skipped' },
+  { name: 'inbox deleted before the commit', breaks: 'what was accepted is applied', fault: 'inbox deleted before the commit' },
+  { name: 'timer fired twice', breaks: 'a timer is deleted in the commit that applies it', fault: 'timers kept' },
+  { name: 'approvals closed unasked', breaks: 'an approval has one outcome', fault: 'approvals closed unasked' },
+  { name: 'job kept in BullMQ', breaks: 'a job that is done or given up can be sent again', fault: 'job kept' },
+]
