@@ -84,6 +84,13 @@ export function createMemoryRedis(now: () => number, watcher: StreamWatcher): Me
       const claimed = streams.claim(String(key), String(group), String(consumer), Number(idle), ids, justId)
       return claimed.map(({ id, fields }) => (justId ? id : [id, fields]))
     },
+    eval: ([script, , key, value, ttl]) => {
+      // Scripts are known by what they do; one that is not known has to be told here.
+      if (!/if not holder or holder == ARGV\[1\] then redis\.call\('set'/.test(String(script)))
+        throw new Error('ERR a script that is not simulated')
+      const holder = get(String(key))
+      return holder === null || holder === value ? set([key!, value!, 'PX', ttl!]) : null
+    },
     xinfo: ([what, key]) => (what === 'STREAM' ? streams.describe(String(key)) : streams.describeGroups(String(key))),
   }
 
