@@ -1,10 +1,10 @@
-/** Before a call that may be late or doubled is made: is it still wanted, does nobody else make it, and has it not cost too many workers? */
+/** Before a call that may be late or doubled is made: does nobody else make it, is it not answered, still wanted, and has it not cost too many workers? */
 import { GROUPS, keys } from '@baton/contracts'
 import { isGroupLost, type Redis } from '@baton/runtime'
 import type { HeldCall } from './held-calls.ts'
 import { INFLIGHT_TTL_MS } from './keep-alive.ts'
 
-export type Claim = 'ours' | 'unwanted' | 'held elsewhere' | 'too many crashes'
+export type Claim = 'ours' | 'unwanted' | 'answered' | 'held elsewhere' | 'too many crashes'
 
 /** How long losses of workers are remembered. */
 const CRASHES_TTL_S = 3_600
@@ -12,36 +12,42 @@ const CRASHES_TTL_S = 3_600
 export interface ClaimOptions {
   redis: Redis
   consumer: string
+  /** Its result is on its way to Postgres. */
+  isAnswered(held: HeldCall): Promise<boolean>
   /** The "still wanted?" query of the store. */
   isWanted(held: HeldCall): Promise<boolean>
   crashesMax: number
 }
 
 /**
+ * The order closes every gap: once the key is ours nobody else begins, and whoever had it before has sent the result; a result goes from its
+ * stream to Postgres, so what is not found in the one and then still wanted by the other has none.
+ *
  * Losses are counted per call, not per entry, and at the moment a redelivered call is about to be started: a call that was merely waiting in a
  * worker that died has lost it nothing. The first start is not written down, so the count at the n-th start after a loss is n.
  */
 export async function claimCall(held: HeldCall, options: ClaimOptions): Promise<Claim> {
   const { redis, consumer } = options
   if (held.entry.doubtful && (await isGone(held, redis, consumer))) return 'held elsewhere'
-  const key = keys.inflight(held.id)
-  if (!(await options.isWanted(held))) {
-    // Whoever makes it answers for it: in a run that is ending, a call in flight is still recorded.
-    const maker = await redis.get(key)
-    return maker === null || maker === consumer || maker === held.entry.from ? 'unwanted' : 'held elsewhere'
-  }
-  const holder = await redis.set(key, consumer, 'PX', INFLIGHT_TTL_MS, 'NX', 'GET')
-  if (holder !== null && holder !== consumer) {
-    // Whoever held the entry in silence until it was taken from them does not count any more.
-    if (holder !== held.entry.from) return 'held elsewhere'
-    await redis.set(key, consumer, 'PX', INFLIGHT_TTL_MS)
-  }
+  if (!(await takeKey(held, redis, consumer))) return 'held elsewhere'
   held.announced = true
+  if (await options.isAnswered(held)) return 'answered'
+  if (!(await options.isWanted(held))) return 'unwanted'
   if (held.entry.from === undefined) return 'ours'
   const [[, losses]] = (await redis.multi().incr(keys.crashes(held.id)).expire(keys.crashes(held.id), CRASHES_TTL_S).exec()) as [
     [null, number],
   ]
   return losses >= options.crashesMax ? 'too many crashes' : 'ours'
+}
+
+/** Announces the call as ours, unless another worker has. Whoever held the entry in silence until it was taken from them does not count any more. */
+async function takeKey(held: HeldCall, redis: Redis, consumer: string): Promise<boolean> {
+  const key = keys.inflight(held.id)
+  const holder = await redis.set(key, consumer, 'PX', INFLIGHT_TTL_MS, 'NX', 'GET')
+  if (holder === null || holder === consumer) return true
+  if (holder !== held.entry.from) return false
+  await redis.set(key, consumer, 'PX', INFLIGHT_TTL_MS)
+  return true
 }
 
 /** True when the entry is another's by now, or was acknowledged by another: its calls are answered, even if that is not recorded yet. */

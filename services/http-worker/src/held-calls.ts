@@ -25,6 +25,7 @@ export interface HeldCall {
   id: string
   call: HttpCall
   entry: HeldEntry
+  /** It runs from the moment that it is certain to be made here. */
   state: 'waiting' | 'running' | 'ended'
   /** Ask first whether it is still wanted, and whether nobody else makes it. */
   ask: boolean

@@ -80,8 +80,14 @@ async function keep(redis: Redis, consumer: string, held: HeldCalls): Promise<vo
     else idsByStream.set(entry.stream, [entry.id])
     for (const call of entry.calls) {
       if (call.state === 'ended') continue
-      call.announced = true
-      pipeline.set(keys.inflight(call.id), consumer, 'PX', INFLIGHT_TTL_MS)
+      if (call.state === 'running') {
+        call.announced = true
+        pipeline.set(keys.inflight(call.id), consumer, 'PX', INFLIGHT_TTL_MS)
+      } else {
+        // It may be a copy of one that another worker makes: the key of that one is not taken.
+        pipeline.set(keys.inflight(call.id), consumer, 'PX', INFLIGHT_TTL_MS, 'NX')
+        pipeline.expire(keys.inflight(call.id), INFLIGHT_TTL_MS / 1_000)
+      }
     }
   }
   if (idsByStream.size === 0) return

@@ -16,6 +16,7 @@ export interface RunCallOptions {
   /** A call whose commit is older than this is asked about first. */
   askAfterMs: number
   crashesMax: number
+  isAnswered: ClaimOptions['isAnswered']
   isWanted: ClaimOptions['isWanted']
   /** Now, by the clock of Postgres. */
   now(): number
@@ -31,12 +32,12 @@ export interface RunCallOptions {
 
 /** Runs one call to its answer. Never rejects. */
 export async function runCall(held: HeldCall, options: RunCallOptions): Promise<void> {
-  held.state = 'running'
   try {
     const claim = mustAsk(held, options) ? await keepTrying(() => claimCall(held, options), options) : 'ours'
     if (options.leaving()) return
-    if (claim === 'held elsewhere') return drop(held, claim, options)
+    if (claim === 'held elsewhere' || claim === 'answered') return drop(held, claim, options)
     if (claim === 'unwanted') return await withdraw(held, options)
+    held.state = 'running'
     const startedAt = Date.now()
     const outcome = claim === 'too many crashes' ? lostTooOften(options.crashesMax) : await make(held.call, options)
     if (options.leaving()) return

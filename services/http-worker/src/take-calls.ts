@@ -3,6 +3,7 @@
  * An entry is acknowledged after the facts of all its calls are answered by Redis, never before.
  */
 import { createFactSender, type Logger, type Redis } from '@baton/runtime'
+import { findAnswers } from './find-answers.ts'
 import { handBack } from './hand-back.ts'
 import { createHeldCalls, type HeldCall } from './held-calls.ts'
 import { keepAlive } from './keep-alive.ts'
@@ -48,7 +49,15 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
       held.settle(pipeline)
     },
   })
-  const running: RunCallOptions = { ...options, held, facts, isStalled: () => alive.isStalled(), leaving: () => leaving }
+  const isAnswered = findAnswers(redis)
+  const running: RunCallOptions = {
+    ...options,
+    isAnswered: ({ call }) => isAnswered(call),
+    held,
+    facts,
+    isStalled: () => alive.isStalled(),
+    leaving: () => leaving,
+  }
   const slots = createSlots<HeldCall>(options.concurrency, (call) => runCall(call, running))
   const incoming = { redis, consumer, log, held, slots, signal: stopping.signal }
   const alive = keepAlive({ held, redis, consumer, log, takeoverMs: options.takeoverMs, everySecond: () => void takeOver() })
@@ -78,7 +87,7 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
     await handBack({ redis, held, calls: slots.drain(), log, resent: false })
     await slots.idle(graceMs)
     leaving = true
-    const left = [...held.entries].flatMap((entry) => entry.calls.filter(({ state }) => state === 'running'))
+    const left = [...held.entries].flatMap((entry) => entry.calls.filter(({ state }) => state !== 'ended'))
     await handBack({ redis, held, calls: left, log, resent: true })
     await facts.close()
     await settle()

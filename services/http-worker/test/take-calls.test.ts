@@ -1,5 +1,5 @@
 /** Calls of the stream are each made once, answered, and acknowledged last. */
-import { ENTRY_FIELD, type HttpCall, keys } from '@baton/contracts'
+import { ENTRY_FIELD, type HttpCall, keys, partitionOf } from '@baton/contracts'
 import { connectRedis } from '@baton/runtime'
 import { until } from '@baton/testing'
 import t from 'tap'
@@ -112,7 +112,7 @@ t.test('late and resent calls are made only if they are wanted and nobody holds 
     'whoever holds it answers',
   )
   t.same(made.sort(), [fresh, late, resent].map(idOf).sort())
-  t.same(asked.sort(), [late, resent, unwanted, elsewhere].map(idOf).sort(), 'a fresh call costs no query')
+  t.same(asked.sort(), [late, resent, unwanted].map(idOf).sort(), 'neither a fresh call nor one that is made elsewhere costs a query')
   t.equal(await h.redis.get(keys.inflight(idOf(elsewhere))), 'another-worker', 'the key of the other stays')
   t.equal(await h.redis.exists(keys.inflight(idOf(resent))), 0, 'our own is gone')
 })
@@ -287,4 +287,50 @@ t.test('young calls that wait in the queue of a run that begins to end are asked
     results.find(({ path }) => path === 'second'),
     { outcome: { status: 'failed', error: { code: 'BTN_WITHDRAWN' } } },
   )
+})
+
+t.test('a call whose result is not written down yet is not made again, though Postgres still wants it', async (t) => {
+  const h = await startHarness(t)
+  const [answered, open] = [call({ resent: true }), call({ resent: true })]
+  const { runId, path, generation, attempt } = answered
+  const fact = { kind: 'result', runId, path, generation, attempt, startedAt: 1, outcome: OK }
+  await h.redis.xadd(keys.facts(partitionOf(runId)), '*', ENTRY_FIELD, JSON.stringify([fact]))
+  const made: string[] = []
+  h.worker({
+    makeCall: async (one) => {
+      made.push(idOf(one))
+      return OK
+    },
+  })
+  await h.send([answered, open])
+  await until(async () => (await h.pending()) === 0 && made.length > 0)
+  t.same(made, [idOf(open)])
+  t.equal((await h.results()).length, 2, 'nothing is said of it')
+  await until(async () => (await h.redis.exists(keys.inflight(idOf(answered)))) === 0)
+})
+
+t.test('a copy that waits for a slot does not take the call from the worker that makes it', async (t) => {
+  const h = await startHarness(t)
+  const copy = call({ resent: true, path: 'copy' })
+  const key = keys.inflight(idOf(copy))
+  let end = () => {}
+  const made: string[] = []
+  h.worker({
+    concurrency: 1,
+    makeCall: async (one) => {
+      made.push(one.path)
+      await new Promise<void>((resolve) => {
+        end = resolve
+      })
+      return OK
+    },
+  })
+  const first = call({ path: 'first' })
+  await h.redis.set(key, 'another-worker', 'PX', 60_000)
+  await h.send([first, copy])
+  await until(async () => (await h.redis.exists(keys.inflight(idOf(first)))) === 1, { what: 'what is held to be announced' })
+  t.equal(await h.redis.get(key), 'another-worker')
+  end()
+  await until(async () => (await h.pending()) === 0)
+  t.same(made, ['first'])
 })
