@@ -204,8 +204,10 @@ async function settleTurns(a: Advance, turns: Turn[], stuck: Set<string>): Promi
   const again = new Map<string, Delivery[]>()
   if (turns.length === 0) return again
   let outcome: Awaited<ReturnType<AdvanceStore['commit']>>
+  let askedAt: number
   try {
     await putBlobs(a, turns)
+    askedAt = performance.now() // not by a clock that may jump
     outcome = await a.store.commit(turns.map(commitOf))
   } catch (error) {
     for (const turn of turns) a.cache.delete(turn.runId)
@@ -231,7 +233,7 @@ async function settleTurns(a: Advance, turns: Turn[], stuck: Set<string>): Promi
     else a.cache.set(runId, state, decision.events)
     a.committed?.(state, fromSeq)
   }
-  const outgoing = outgoingOf(won, outcome.at, a.now())
+  const outgoing = outgoingOf(won, outcome.at, performance.now() - askedAt)
   a.observe?.({
     facts: turns.reduce((sum, turn) => sum + turn.deliveries.length, 0),
     runs: turns.length,

@@ -26,9 +26,9 @@ interface Committed {
 /** Who sends a call this long after its commit may have stood still, and others may have sent it: the worker asks first. */
 const LATE_MS = 500
 
-/** `at` is Postgres' time of the commit, `now` that of the sending. */
-export function outgoingOf(turns: readonly Committed[], at: number, now: number): Outgoing {
-  const late = now - at > LATE_MS ? { resent: true } : {}
+/** `at` is Postgres' time of the commit, which took `tookMs` until now. */
+export function outgoingOf(turns: readonly Committed[], at: number, tookMs: number): Outgoing {
+  const late = tookMs > LATE_MS ? { resent: true } : {}
   const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ending: [], ended: [] }
   for (const { runId, state, decision, fromSeq } of turns) {
     const { namespace, workflow, trace } = state.header

@@ -86,7 +86,8 @@ export function createChecker(world: CheckerWorld) {
     // Calls that were not looked for during the pause are given again.
     if (type === 'run.resumed' && data.from === 'paused') allowed.set(runId, (allowed.get(runId) ?? 0) + 1)
     if (type === 'step.scheduled') work.calls.push({ runId, path, generation, attempt })
-    else if (type === 'run.started') recordedBy.set(startOf(runId), work)
+    // One that was paused before it began is started by its resume, not by its start.
+    else if (type === 'run.started' && historyOf(runId).events.at(-2)?.type !== 'run.resumed') recordedBy.set(startOf(runId), work)
     else if (type.startsWith('step.')) recordedBy.set(callIdOf({ runId, path, generation, attempt }), work)
   }
 
