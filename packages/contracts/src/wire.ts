@@ -35,32 +35,6 @@ export const GROUPS = { facts: 'runners', calls: 'http-workers' } as const
 /** Field of every stream entry that holds its JSON. */
 export const ENTRY_FIELD = 'd'
 
-/** Results that can be had again, and wake-ups for what stands in Postgres. */
-export const Fact = z.discriminatedUnion('kind', [
-  z.object({
-    kind: z.literal('result'),
-    runId: z.string(),
-    path: z.string(),
-    generation: z.int(),
-    attempt: z.int(),
-    startedAt: z.number().describe('ms since 1970, by the clock of the worker'),
-    outcome: z.discriminatedUnion('status', [
-      z.object({ status: z.literal('succeeded'), output: Json }),
-      z.object({ status: z.literal('failed'), error: BatonError, retryable: z.boolean() }),
-    ]),
-  }),
-  /** The run was created. `run` spares the runner a query when all of it fits. */
-  z.object({ kind: z.literal('start'), runId: z.string(), run: z.record(z.string(), Json).optional() }),
-  /** Rows of `inbox` wait for this run. */
-  z.object({ kind: z.literal('inbox'), runId: z.string() }),
-  /** Somebody saw the run stand still: judge its steps and send again what was lost. `lost` names the calls that were looked for in vain. */
-  z.object({ kind: z.literal('sweep'), runId: z.string(), lost: z.array(z.string()) }),
-])
-export type Fact = z.infer<typeof Fact>
-
-/** One entry of `facts:{p}`: the facts that one process had for that partition in one tick. */
-export const FactsEntry = z.array(Fact)
-
 /** A row of `inbox`: what somebody was told is accepted. */
 export const InboxFact = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('cancel'), by: z.string() }),
@@ -92,6 +66,32 @@ export const InboxFact = z.discriminatedUnion('kind', [
   }),
 ])
 export type InboxFact = z.infer<typeof InboxFact>
+
+/** Results that can be had again, and wake-ups for what stands in Postgres. */
+export const Fact = z.discriminatedUnion('kind', [
+  z.object({
+    kind: z.literal('result'),
+    runId: z.string(),
+    path: z.string(),
+    generation: z.int(),
+    attempt: z.int(),
+    startedAt: z.number().describe('ms since 1970, by the clock of the worker'),
+    outcome: z.discriminatedUnion('status', [
+      z.object({ status: z.literal('succeeded'), output: Json }),
+      z.object({ status: z.literal('failed'), error: BatonError, retryable: z.boolean() }),
+    ]),
+  }),
+  /** The run was created. `run` spares the runner a query when all of it fits. */
+  z.object({ kind: z.literal('start'), runId: z.string(), run: z.record(z.string(), Json).optional() }),
+  /** Rows of `inbox` wait for this run. `row` spares the runner a query when it is the only one. */
+  z.object({ kind: z.literal('inbox'), runId: z.string(), row: z.object({ id: z.string(), fact: InboxFact }).optional() }),
+  /** Somebody saw the run stand still: judge its steps and send again what was lost. `lost` names the calls that were looked for in vain. */
+  z.object({ kind: z.literal('sweep'), runId: z.string(), lost: z.array(z.string()) }),
+])
+export type Fact = z.infer<typeof Fact>
+
+/** One entry of `facts:{p}`: the facts that one process had for that partition in one tick. */
+export const FactsEntry = z.array(Fact)
 
 /** Where a secret belongs in a rendered value: the text at `pointer` is the parts joined, a part `{secret}` read at the last moment. */
 export const SecretSlot = z.object({

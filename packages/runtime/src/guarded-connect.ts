@@ -29,9 +29,23 @@ export function checkUrl(url: URL, allow: AllowList): string {
     throw new AddressRefused(host || url.protocol, `only http and https, not ${url.protocol}`)
   if (url.username !== '' || url.password !== '') throw new AddressRefused(host, 'credentials stand in the URL; use `auth` of the step')
   if (host === '') throw new AddressRefused(url.hostname, 'no host')
-  const reason = isAddress(host) ? refuseAddress(host, allow) : refuseName(host, allow)
+  const reason = refuseHost(host, allow)
   if (reason !== undefined) throw new AddressRefused(host, reason)
   return host
+}
+
+const verdicts = new WeakMap<AllowList, Map<string, string | undefined>>()
+const VERDICTS_MAX = 1_000
+
+/** What the text of a host says never changes, and the same few hosts are called all the time. What a name resolves to is not kept. */
+function refuseHost(host: string, allow: AllowList): string | undefined {
+  const known = verdicts.get(allow) ?? new Map<string, string | undefined>()
+  verdicts.set(allow, known)
+  if (known.has(host)) return known.get(host)
+  const reason = isAddress(host) ? refuseAddress(host, allow) : refuseName(host, allow)
+  if (known.size >= VERDICTS_MAX) known.clear()
+  known.set(host, reason)
+  return reason
 }
 
 function hostOf(hostname: string): string {

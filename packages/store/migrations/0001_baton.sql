@@ -185,6 +185,7 @@ create table approvals (
   notify json,
   notify_secrets json,
   notified_at timestamptz(3),
+  votes_cast integer not null default 0, -- moves with each vote, so that votes are counted one after the other
   decision text,
   deadline timestamptz(3),
   created_at timestamptz(3) not null default now(),

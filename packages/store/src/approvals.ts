@@ -44,6 +44,8 @@ export interface ApprovalRow {
   createdAt: number
   closedAt: number | null
   votes: VoteRow[]
+  /** When it was read, by the clock of Postgres. */
+  readAt: number
 }
 
 /** How an approval is named: by its id, or by run and step path (then the latest generation is meant). */
@@ -51,15 +53,32 @@ export type ApprovalRef = { id: string } | { runId: string; path: string }
 
 /** An approval of the namespace. */
 export async function getApproval(db: Db, namespace: string, ref: ApprovalRef): Promise<ApprovalRow | undefined> {
-  const which = 'id' in ref ? db`id = ${ref.id}` : db`run_id = ${ref.runId} and path = ${ref.path}`
+  const which = 'id' in ref ? db`a.id = ${ref.id}` : db`a.run_id = ${ref.runId} and a.path = ${ref.path}`
   const rows = await db<RawApproval[]>`
-    select * from approvals where namespace = ${namespace} and ${which} order by generation desc limit 1`
-  return (await withVotes(db, rows))[0]
+    select ${columns(db)} from approvals a where a.namespace = ${namespace} and ${which} order by a.generation desc limit 1`
+  return rows.map(approvalOf)[0]
 }
 
 /** An approval by its id alone, for the services that act on it. */
 export async function findApproval(db: Db, id: string): Promise<ApprovalRow | undefined> {
-  return (await withVotes(db, await db<RawApproval[]>`select * from approvals where id = ${id}`))[0]
+  return (await db<RawApproval[]>`select ${columns(db)} from approvals a where a.id = ${id}`).map(approvalOf)[0]
+}
+
+type RawApproval = Omit<ApprovalRow, 'quorum'> & { quorum: number | null }
+
+/** A row with its votes, in one query: who votes waits for it. */
+function columns(db: Db) {
+  return db`
+    a.*, clock_timestamp()::timestamptz(3) as read_at,
+    (
+      select coalesce(json_agg(json_build_object('voter', v.voter, 'name', v.name, 'role', v.role, 'groups', v.groups, 'decision', v.decision,
+                               'comment', v.comment, 'data', v.data, 'at', (extract(epoch from v.at) * 1000)::float8) order by v.at, v.voter), '[]')
+        from approval_votes v where v.approval_id = a.id
+    ) as votes`
+}
+
+function approvalOf({ quorum, ...row }: RawApproval): ApprovalRow {
+  return { ...row, quorum: quorum ?? 'all' }
 }
 
 export interface ApprovalFilter {
@@ -75,7 +94,7 @@ export async function listApprovals(db: Db, namespace: string, filter: ApprovalF
   const { assignee, runId } = filter
   const status = filter.status ?? (assignee ? 'pending' : undefined)
   const rows = await db<RawApproval[]>`
-    select a.* from approvals a
+    select ${columns(db)} from approvals a
      where a.namespace = ${namespace}
        ${status === undefined ? db`` : db`and a.status = ${status}`}
        ${runId === undefined ? db`` : db`and a.run_id = ${runId}`}
@@ -83,7 +102,7 @@ export async function listApprovals(db: Db, namespace: string, filter: ApprovalF
        ${assignee && status === 'pending' ? notVoted(db, assignee) : db``}
        ${after === undefined ? db`` : db`and a.id < ${after}`}
      order by a.id desc limit ${page.limit + 1}`
-  return pageOf(await withVotes(db, rows), page.limit, (last) => [last.id])
+  return pageOf(rows.map(approvalOf), page.limit, (last) => [last.id])
 }
 
 function mayDecide(db: Db, voter: Voter) {
@@ -98,7 +117,9 @@ function notVoted(db: Db, voter: Voter) {
 
 /** Pending approvals of a run, oldest first: what `/why` names. */
 export async function listPendingApprovals(db: Db, runId: string): Promise<ApprovalRow[]> {
-  return withVotes(db, await db<RawApproval[]>`select * from approvals where run_id = ${runId} and status = 'pending' order by id`)
+  const rows = await db<RawApproval[]>`
+    select ${columns(db)} from approvals a where a.run_id = ${runId} and a.status = 'pending' order by a.id`
+  return rows.map(approvalOf)
 }
 
 /** Pending approvals with `notify` that nobody was told of for longer, oldest first; `trace` is that of the run. */
@@ -128,20 +149,4 @@ export async function findOverdue(db: Db, byMs: number, limit: number): Promise<
       from approvals a join runs r on r.id = a.run_id and r.status in ('queued', 'running', 'waiting')
      where a.status = 'pending' and a.deadline < now() - ${byMs}::float8 * interval '1 ms'
      order by a.deadline limit ${limit}`
-}
-
-export type RawApproval = Omit<ApprovalRow, 'votes' | 'quorum'> & { quorum: number | null }
-
-/** Adds the votes to rows as they come out of the table. */
-export async function withVotes(db: Db, rows: readonly RawApproval[]): Promise<ApprovalRow[]> {
-  if (rows.length === 0) return []
-  const votes = await db<(VoteRow & { approvalId: string })[]>`
-    select approval_id, voter, name, role, groups, decision, comment, data, at
-      from approval_votes where approval_id = any(${rows.map((row) => row.id)}::uuid[]) order by at, voter`
-  const byApproval = Map.groupBy(votes, (vote) => vote.approvalId)
-  return rows.map((row) => ({
-    ...row,
-    quorum: row.quorum ?? 'all',
-    votes: (byApproval.get(row.id) ?? []).map(({ approvalId: _, ...vote }) => vote),
-  }))
 }

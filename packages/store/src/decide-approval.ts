@@ -1,12 +1,13 @@
 /**
- * A vote and what follows from it, in one transaction: the row of the approval is locked, so votes are counted one after the other and there
- * is exactly one outcome, also against the commit that expires or cancels it.
+ * A vote and what follows from it, in one statement that counts only if nothing has happened to the approval since it was read (`votes_cast`
+ * and `closed_at` are compared under the lock of its row). So votes are counted one after the other and there is exactly one outcome, also
+ * against the commit that expires or cancels it; whoever comes second reads again.
  */
 import type { ApprovalStatus, InboxFact, Json, ProblemError } from '@baton/contracts'
-import { type ApprovalRef, type ApprovalRow, type RawApproval, type VoteRow, withVotes } from './approvals.ts'
-import { type Db, type Sql, withTransaction } from './connect.ts'
-import { addToInbox } from './inbox.ts'
-import { isEligible, type Outcome, tally, type Voter } from './tally.ts'
+import { type ApprovalRef, type ApprovalRow, getApproval, type VoteRow } from './approvals.ts'
+import type { Db } from './connect.ts'
+import type { InboxRow } from './inbox.ts'
+import { isEligible, type Outcome, settledByVotes, tally, type Voter } from './tally.ts'
 
 export interface DecisionRequest {
   namespace: string
@@ -19,12 +20,14 @@ export interface DecisionRequest {
   validate?: (approval: ApprovalRow) => ProblemError[]
   /** Voters who have no row in api_keys: they count when it is asked whether an option can still win. */
   otherVoters?: readonly Voter[]
+  /** The approval, when it has just been read. */
+  seen?: ApprovalRow
 }
 
 /** Refusals are told in the order of the contract: unknown, not allowed, state, invalid. */
 export type DecisionResult =
-  /** The vote counts. `decided` says whether it settled the question; then the inbox of the run has the fact. */
-  | { outcome: 'voted'; decided: boolean; approval: ApprovalRow }
+  /** The vote counts. `decided` is the row that the inbox of the run has when it settled the question. */
+  | { outcome: 'voted'; decided: InboxRow | undefined; approval: ApprovalRow }
   | { outcome: 'not-found' }
   | { outcome: 'not-eligible' | 'self'; approval: ApprovalRow }
   /** It takes no votes any more; `status` is `expired` also when the deadline has passed and nobody has acted on it yet. */
@@ -32,31 +35,24 @@ export type DecisionResult =
   | { outcome: 'already-voted'; vote: VoteRow; approval: ApprovalRow }
   | { outcome: 'invalid'; errors: ProblemError[]; approval: ApprovalRow }
 
-/** Casts a vote. Wake the run (a fact `inbox`) when it decided the approval. */
-export function decideApproval(sql: Sql, request: DecisionRequest): Promise<DecisionResult> {
-  return withTransaction(sql, async (tx) => {
-    const locked = await lockApproval(tx, request)
-    if (!locked) return { outcome: 'not-found' }
-    const { approval, now } = locked
-    const refusal = refuse(request, approval, now)
-    if (refusal) return refusal
-    const vote = await castVote(tx, request, approval, now)
-    approval.votes.push(vote)
-    const outcome = tally(approval, approval.votes.map(castOf), await eligibleVoters(tx, request, approval))
-    if (outcome) await close(tx, approval, outcome, vote)
-    return { outcome: 'voted', decided: outcome !== undefined, approval }
-  })
-}
+/** Each try that fails means that somebody else has voted, or that the approval was closed. */
+const TRIES_MAX = 1_000
 
-async function lockApproval(tx: Db, { namespace, approval: ref }: DecisionRequest) {
-  const which = 'id' in ref ? tx`id = ${ref.id}` : tx`run_id = ${ref.runId} and path = ${ref.path}`
-  const rows = await tx<RawApproval[]>`
-    select * from approvals where namespace = ${namespace} and ${which} order by generation desc limit 1 for no key update`
-  const [approval] = await withVotes(tx, rows)
-  if (!approval) return undefined
-  // Read after the lock was given: the wait for it may have been long.
-  const [row] = await tx<{ now: number }[]>`select clock_timestamp()::timestamptz(3) as now`
-  return { approval, now: row!.now }
+/** Casts a vote. Wake the run (a fact `inbox`) when it decided the approval. */
+export async function decideApproval(db: Db, request: DecisionRequest): Promise<DecisionResult> {
+  for (let tries = 0; tries < TRIES_MAX; tries++) {
+    const seen = tries === 0 ? request.seen : undefined
+    const approval = seen ?? (await getApproval(db, request.namespace, request.approval))
+    if (!approval) return { outcome: 'not-found' }
+    const refusal = refuse(request, approval, approval.readAt)
+    if (refusal) return refusal
+    const vote = voteOf(request, approval.readAt)
+    const votes = [...approval.votes, vote]
+    const outcome = await outcomeOf(db, request, { ...approval, votes })
+    const written = await castVote(db, approval, vote, outcome)
+    if (written) return { outcome: 'voted', ...written }
+  }
+  throw new Error(`an approval changed ${TRIES_MAX} times while a vote was cast`)
 }
 
 function refuse(request: DecisionRequest, approval: ApprovalRow, now: number): DecisionResult | undefined {
@@ -81,23 +77,23 @@ function problemsOf(request: DecisionRequest, approval: ApprovalRow): ProblemErr
   return [...missing, ...(validate?.(approval) ?? [])]
 }
 
-async function castVote(tx: Db, request: DecisionRequest, approval: ApprovalRow, now: number): Promise<VoteRow> {
-  const { voter, decision, comment, data, namespace } = request
-  const [vote] = await tx<VoteRow[]>`
-    insert into approval_votes (namespace, approval_id, voter, name, role, groups, decision, comment, data, at)
-    values (${namespace}, ${approval.id}, ${voter.id}, ${voter.name}, ${voter.role}, ${[...voter.groups]}::text[], ${decision}, ${comment},
-            ${JSON.stringify(data)}::text::json, ${now}::timestamptz)
-    returning voter, name, role, groups, decision, comment, data, at`
-  return vote!
+function voteOf({ voter, decision, comment, data }: DecisionRequest, at: number): VoteRow {
+  return { voter: voter.id, name: voter.name, role: voter.role, groups: [...voter.groups], decision, comment, data, at }
 }
 
 function castOf(vote: VoteRow) {
   return { voter: { id: vote.voter, name: vote.name, role: vote.role, groups: vote.groups }, decision: vote.decision }
 }
 
+/** Who else may vote is only asked when the votes alone do not settle it. */
+async function outcomeOf(db: Db, request: DecisionRequest, approval: ApprovalRow): Promise<Outcome | undefined> {
+  const votes = approval.votes.map(castOf)
+  return settledByVotes(approval, votes) ?? tally(approval, votes, await eligibleVoters(db, request, approval))
+}
+
 /** Everybody who may vote, as far as they are known: keys of the namespace, admins of every namespace, and people who are named but have no key. */
-async function eligibleVoters(tx: Db, request: DecisionRequest, approval: ApprovalRow): Promise<Voter[]> {
-  const keys = await tx<Voter[]>`
+async function eligibleVoters(db: Db, request: DecisionRequest, approval: ApprovalRow): Promise<Voter[]> {
+  const keys = await db<Voter[]>`
     select 'key_' || id as id, name, role, groups from api_keys
      where revoked_at is null and (namespace = ${request.namespace} or role = 'admin')`
   const known = [...keys, ...(request.otherVoters ?? [])].filter((voter) => isEligible(approval.assignees, voter))
@@ -108,24 +104,42 @@ async function eligibleVoters(tx: Db, request: DecisionRequest, approval: Approv
   return [...known, ...unknown].filter((voter) => approval.allowSelf || voter.id !== approval.startedBy)
 }
 
-async function close(tx: Db, approval: ApprovalRow, outcome: Outcome, vote: VoteRow): Promise<void> {
-  const { decision, rejects } = outcome
-  await tx`
-    update approvals set status = 'decided', decision = ${decision}, closed_at = ${vote.at}::timestamptz
-     where id = ${approval.id} and status = 'pending'`
-  Object.assign(approval, { status: 'decided', decision, closedAt: vote.at })
-  const inFavour = approval.votes.filter((cast) => cast.decision === decision)
-  const fact: InboxFact = {
-    kind: 'approval-decided',
-    path: approval.path,
-    generation: approval.generation,
-    approvalId: approval.id,
-    decision,
-    rejects,
-    comment: vote.comment,
-    data: vote.data,
-    decidedBy: (inFavour.length > 0 ? inFavour : approval.votes).map((cast) => cast.name),
-    decidedAt: vote.at,
-  }
-  await addToInbox(tx, approval.namespace, approval.runId, fact)
+/** Writes the vote, and what it decided; undefined when the approval is not what was read any more. */
+async function castVote(db: Db, seen: ApprovalRow, vote: VoteRow, outcome: Outcome | undefined) {
+  const votes = [...seen.votes, vote]
+  const fact = outcome && factOf(seen, votes, outcome)
+  const decision = outcome?.decision ?? null
+  const [row] = await db<{ inboxId: string | null }[]>`
+    with open as (
+      update approvals a
+         set votes_cast = a.votes_cast + 1, status = case when ${decision}::text is null then a.status else 'decided' end,
+             decision = ${decision}, closed_at = case when ${decision}::text is null then null else ${vote.at}::timestamptz end
+       where a.id = ${seen.id} and a.closed_at is null and a.votes_cast = ${seen.votes.length}
+         and (a.deadline is null or a.deadline > clock_timestamp())
+      returning a.id, a.namespace, a.run_id
+    ),
+    voted as (
+      insert into approval_votes (namespace, approval_id, voter, name, role, groups, decision, comment, data, at)
+      select namespace, id, ${vote.voter}, ${vote.name}, ${vote.role}, ${vote.groups}::text[], ${vote.decision}, ${vote.comment}::text,
+             ${JSON.stringify(vote.data)}::text::json, ${vote.at}::timestamptz
+        from open
+    ),
+    told as (
+      insert into inbox (namespace, run_id, fact)
+      select namespace, run_id, ${fact ? JSON.stringify(fact) : null}::text::json from open where ${decision}::text is not null
+      returning id
+    )
+    select (select id::text from told) as inbox_id from open`
+  if (!row) return undefined
+  const closed = outcome ? { status: 'decided' as const, decision, closedAt: vote.at } : {}
+  const decided = fact && { id: row.inboxId!, runId: seen.runId, fact }
+  return { approval: { ...seen, votes, ...closed }, decided }
+}
+
+function factOf(approval: ApprovalRow, votes: readonly VoteRow[], { decision, rejects }: Outcome): InboxFact {
+  const { comment, data, at } = votes.at(-1)!
+  const inFavour = votes.filter((cast) => cast.decision === decision)
+  const decidedBy = (inFavour.length > 0 ? inFavour : votes).map((cast) => cast.name)
+  const { path, generation, id: approvalId } = approval
+  return { kind: 'approval-decided', path, generation, approvalId, decision, rejects, comment, data, decidedBy, decidedAt: at }
 }

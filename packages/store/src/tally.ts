@@ -51,17 +51,29 @@ export function isEligible(assignees: readonly string[], voter: Voter): boolean 
   return assignees.some((entry) => isNamedBy(entry, voter))
 }
 
-/**
- * The outcome of the votes in the order they were cast, or undefined while it is open. `eligible` are all who may vote, as far as they are
- * known. That no option can win is only concluded from votes: with too few people for the quorum from the start, the approval stays open.
- */
-export function tally(question: Question, votes: readonly CastVote[], eligible: readonly Voter[]): Outcome | undefined {
-  const rejecting = question.options.find((option) => option.rejects)
+/** The outcome that the votes alone, in the order they were cast, bring about: a veto or a quorum. */
+export function settledByVotes(question: Question, votes: readonly CastVote[]): Outcome | undefined {
+  const rejecting = rejectingOption(question)
   for (let count = 1; count <= votes.length; count++) {
     const { decision } = votes[count - 1]!
     if (question.veto && decision === rejecting?.id) return { decision, rejects: true, by: 'veto' }
     if (hasWon(question, decision, votes.slice(0, count))) return { decision, rejects: decision === rejecting?.id, by: 'quorum' }
   }
+  return undefined
+}
+
+function rejectingOption({ options }: Question): ApprovalOption | undefined {
+  return options.find((option) => option.rejects)
+}
+
+/**
+ * The outcome of the votes in the order they were cast, or undefined while it is open. `eligible` are all who may vote, as far as they are
+ * known. That no option can win is only concluded from votes: with too few people for the quorum from the start, the approval stays open.
+ */
+export function tally(question: Question, votes: readonly CastVote[], eligible: readonly Voter[]): Outcome | undefined {
+  const settled = settledByVotes(question, votes)
+  if (settled) return settled
+  const rejecting = rejectingOption(question)
   if (votes.length === 0 || !rejecting) return undefined
   const left = eligible.filter((voter) => !votes.some((vote) => vote.voter.id === voter.id))
   const people = [...left, ...votes.map((vote) => vote.voter)]

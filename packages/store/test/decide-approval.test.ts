@@ -62,7 +62,7 @@ test('a deciding vote settles the approval and tells the run in one transaction'
   const result = await vote(sql, id, ann, 'approve', { comment: 'fine', data: { a: 1 } })
   t.match(result, {
     outcome: 'voted',
-    decided: true,
+    decided: { id: /^\d+$/ },
     approval: { status: 'decided', decision: 'approve', votes: [{ name: 'ann', comment: 'fine', data: { a: 1 } }] },
   })
   const inbox = await loadInbox(sql, [runId])
@@ -115,9 +115,9 @@ test('refusals come in the order of the contract', async (t) => {
     outcome: 'invalid',
     errors: [{ pointer: '/data/x' }],
   })
-  t.match(await vote(sql, id, ann, 'approve'), { outcome: 'voted', decided: false })
+  t.match(await vote(sql, id, ann, 'approve'), { outcome: 'voted', decided: undefined })
   t.match(await vote(sql, id, ann, 'reject', { comment: 'no' }), { outcome: 'already-voted', vote: { decision: 'approve' } })
-  t.match(await vote(sql, id, root, 'approve'), { outcome: 'voted', decided: true })
+  t.match(await vote(sql, id, root, 'approve'), { outcome: 'voted', decided: { id: /^\d+$/ } })
   t.match(await vote(sql, id, bob, 'approve'), { outcome: 'closed', status: 'decided' })
 })
 
@@ -133,21 +133,21 @@ test('nobody decides after the deadline, also before anybody acted on it', async
 test('who may decide their own run does', async (t) => {
   const { sql } = await testDatabase(t)
   const { id } = await open(sql, { allowSelf: true, assignees: ['user:starter'] })
-  t.match(await vote(sql, id, { id: 'key_starter', name: 'starter', role: 'viewer', groups: [] }, 'approve'), { decided: true })
+  t.match(await vote(sql, id, { id: 'key_starter', name: 'starter', role: 'viewer', groups: [] }, 'approve'), { decided: { id: /^\d+$/ } })
 })
 
 test('when the votes leave no option a chance the approval is rejected', async (t) => {
   const { sql } = await testDatabase(t)
   const [a, b] = (await withKeys(sql, [ann, bob, eve])) as [Voter, Voter]
   const { id, runId } = await open(sql, { assignees: ['user:ann', 'user:bob'], quorum: 2, veto: false })
-  t.match(await vote(sql, id, a, 'approve'), { decided: false })
-  t.match(await vote(sql, id, b, 'reject'), { decided: true, approval: { decision: 'reject' } })
+  t.match(await vote(sql, id, a, 'approve'), { decided: undefined })
+  t.match(await vote(sql, id, b, 'reject'), { decided: { id: /^\d+$/ }, approval: { decision: 'reject' } })
   t.match(await loadInbox(sql, [runId]), [{ fact: { decision: 'reject', rejects: true, decidedBy: ['bob'] } }])
   const other = await open(sql, { assignees: ['role:operator'], quorum: 2, veto: false })
   await vote(sql, other.id, a, 'approve')
-  t.match(await vote(sql, other.id, b, 'reject'), { decided: false }, 'the admin may still vote')
+  t.match(await vote(sql, other.id, b, 'reject'), { decided: undefined }, 'the admin may still vote')
   const keyless = await open(sql, { assignees: ['user:ann', 'user:zoe'], quorum: 2, veto: false })
-  t.match(await vote(sql, keyless.id, a, 'approve'), { decided: false }, 'who is named and has no key yet may still get one')
+  t.match(await vote(sql, keyless.id, a, 'approve'), { decided: undefined }, 'who is named and has no key yet may still get one')
 })
 
 test('a vote waits for the commit that closes the approval, and then is too late', async (t) => {

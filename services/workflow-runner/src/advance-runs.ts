@@ -135,9 +135,13 @@ async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<s
 
 /** A run that lost (perhaps an approval that it closes was decided) and one that is given up look whether something waits for them. */
 async function loadInbox(a: Advance, runs: Map<string, Delivery[]>, again: boolean): Promise<Map<string, InboxRow[]>> {
-  const looks = ({ fact }: Delivery) => again || fact.kind === 'inbox' || fact.kind === 'abort'
-  const ids = [...runs].filter(([, deliveries]) => deliveries.some(looks)).map(([runId]) => runId)
   const byRun = new Map<string, InboxRow[]>()
+  const ids: string[] = []
+  for (const [runId, deliveries] of runs) {
+    const row = again ? undefined : onlyRow(deliveries)
+    if (row) byRun.set(runId, [{ ...row, runId }])
+    else if (again || deliveries.some(({ fact }) => fact.kind === 'inbox' || fact.kind === 'abort')) ids.push(runId)
+  }
   if (ids.length === 0) return byRun
   for (const row of await a.store.loadInbox(ids)) {
     const rows = byRun.get(row.runId)
@@ -145,6 +149,16 @@ async function loadInbox(a: Advance, runs: Map<string, Delivery[]>, again: boole
     else byRun.set(row.runId, [row])
   }
   return byRun
+}
+
+/**
+ * The row that came with a wake-up, when nothing else did. Only a decision is taken at its word: it ends one generation of one step, so that it
+ * does no harm twice; what was accepted before it and has not been applied waits for its own wake-up.
+ */
+function onlyRow(deliveries: readonly Delivery[]): { id: string; fact: InboxFact } | undefined {
+  const [first] = deliveries
+  if (deliveries.length > 1 || first!.redelivered || first!.fact.kind !== 'inbox') return undefined
+  return first!.fact.row?.fact.kind === 'approval-decided' ? first!.fact.row : undefined
 }
 
 async function decideRun(a: Advance, first: RunState, deliveries: Delivery[], waiting: readonly InboxRow[]): Promise<Turn> {

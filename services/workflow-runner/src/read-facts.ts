@@ -3,10 +3,10 @@
  * loop is done with it. What was delivered before and not acknowledged comes again: our own when a partition is taken, that of silent runners
  * after a while.
  */
-import { Fact, GROUPS, keys } from '@baton/contracts'
+import { type Fact, GROUPS, keys } from '@baton/contracts'
 import { ackEntries, claimStale, ensureGroups, type Logger, parseEntries, type Redis, readGroup, type StreamEntry } from '@baton/runtime'
-import { z } from 'zod'
 import type { Item } from './advance-loop.ts'
+import { factsEntry } from './read-facts-entry.ts'
 
 export interface FactReader {
   /** The partitions that are held have changed: takes up what was left in the new ones. */
@@ -19,7 +19,6 @@ export interface FactReader {
 
 const BLOCK_MS = 1_000
 const TAKEOVER_MAX = 10_000
-const schema = z.array(Fact)
 
 export function readFacts(options: {
   redis: Redis
@@ -36,7 +35,7 @@ export function readFacts(options: {
 }): FactReader {
   const { redis, consumer, partitions, entriesMax, offer, log } = options
   const group = GROUPS.facts
-  const grouped = { redis, group, consumer, schema, log }
+  const grouped = { redis, group, consumer, schema: factsEntry, log }
   const streams = () => partitions().map(keys.facts)
   /** Entries that the loop has now, by stream and id: not to be taken twice. */
   const held = new Set<string>()

@@ -1,16 +1,8 @@
 /** Reading approvals and voting on them. */
-import { Approval, ApprovalListQuery, idOf, type Json, listOf, uuidOf } from '@baton/contracts'
+import { Approval, ApprovalListQuery, type Fact, idOf, type Json, listOf, uuidOf } from '@baton/contracts'
 import { validateAgainst } from '@baton/engine'
 import { problem } from '@baton/runtime'
-import {
-  type ApprovalRef,
-  type ApprovalRow,
-  type DecisionResult,
-  decideApproval,
-  getApproval,
-  isEligible,
-  listApprovals,
-} from '@baton/store'
+import { type ApprovalRow, type DecisionResult, decideApproval, getApproval, type InboxRow, isEligible, listApprovals } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { ADMIN } from '../access.ts'
@@ -77,7 +69,7 @@ export function decisionRoutes(app: FastifyInstance, deps: Deps): void {
     problems: [400, 409, 413, 415],
     check: (approval: ApprovalRow, { caller }: { caller: Caller }) => refuse(foresee(approval, caller)),
     handle: ({ caller, found, body }: { caller: Caller; found: ApprovalRow; body: z.output<typeof VoteBody> }) =>
-      vote(deps, caller, { id: found.id }, body),
+      vote(deps, caller, found, body),
   } as const
 
   addRoute(app, {
@@ -89,10 +81,11 @@ export function decisionRoutes(app: FastifyInstance, deps: Deps): void {
     ...shared,
     url: '/api/v1/runs/:id/approvals/:path/decision',
     async find({ caller, params }) {
-      const run = await findRun(sql, caller.namespace, params.id)
-      const approval = await getApproval(sql, caller.namespace, { runId: run.id, path: params.path })
-      if (!approval) throw problem('BTN_APPROVAL_NOT_FOUND', `step ${params.path.slice(0, 100)} of the run has asked for no approval`)
-      return approval
+      const uuid = uuidOf('run', params.id)
+      const approval = uuid && (await getApproval(sql, caller.namespace, { runId: uuid, path: params.path }))
+      if (approval) return approval
+      await findRun(sql, caller.namespace, params.id)
+      throw problem('BTN_APPROVAL_NOT_FOUND', `step ${params.path.slice(0, 100)} of the run has asked for no approval`)
     },
   })
 }
@@ -104,12 +97,13 @@ async function findById(sql: Deps['sql'], caller: Caller, id: string): Promise<A
   return approval
 }
 
-async function vote(deps: Deps, caller: Caller, approval: ApprovalRef, body: z.output<typeof VoteBody>): Promise<Approval> {
+async function vote(deps: Deps, caller: Caller, found: ApprovalRow, body: z.output<typeof VoteBody>): Promise<Approval> {
   const { sql, facts, metrics, settings } = deps
   const data = body.data ?? null
   const result = await decideApproval(sql, {
     namespace: caller.namespace,
-    approval,
+    approval: { id: found.id },
+    seen: found,
     voter: caller,
     decision: body.decision,
     comment: body.comment ?? null,
@@ -121,8 +115,15 @@ async function vote(deps: Deps, caller: Caller, approval: ApprovalRef, body: z.o
   refuse(result)
   if (result.outcome !== 'voted') throw problem('BTN_INTERNAL', `a vote ended as ${result.outcome}`)
   // A wake-up only: the decision stands in Postgres.
-  if (result.decided) facts.send({ kind: 'inbox', runId: result.approval.runId }).catch(() => {})
+  if (result.decided) facts.send(wakeUpOf(result.decided)).catch(() => {})
   return approvalOf(result.approval)
+}
+
+/** Streams hold small entries; the runner reads a large row itself. */
+const ROW_CHARS_MAX = 16 * 1024
+
+function wakeUpOf({ id, runId, fact }: InboxRow): Fact {
+  return JSON.stringify(fact).length > ROW_CHARS_MAX ? { kind: 'inbox', runId } : { kind: 'inbox', runId, row: { id, fact } }
 }
 
 function problemsOf(approval: ApprovalRow, { decision, data }: { decision: string; data?: Json }, depthMax: number) {
