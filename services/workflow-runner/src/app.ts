@@ -56,6 +56,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
       agentTurns: connections.turns,
       notifications: connections.notices,
       eventsMax: settings.RUNNER_EVENTS_MAX,
+      ride: (pipeline) => taker?.ride(pipeline),
     }),
     cache,
     committed: snapshots.committed,
@@ -78,6 +79,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
     leaveInTime(redis, async () => {
       await taker?.stop()
       await loop.stop()
+      await taker?.settle()
       await snapshots.settled()
       await holder.release()
     }),

@@ -4,7 +4,8 @@
  * after a while.
  */
 import { type Fact, GROUPS, keys } from '@baton/contracts'
-import { ackEntries, claimStale, ensureGroups, type Logger, parseEntries, type Redis, readGroup, type StreamEntry } from '@baton/runtime'
+import { claimStale, ensureGroups, type Logger, parseEntries, type Redis, readGroup, type StreamEntry } from '@baton/runtime'
+import { createFactAcks, type FactAcks } from './acknowledge-facts.ts'
 import type { Item } from './advance-loop.ts'
 import { factsEntry } from './read-facts-entry.ts'
 
@@ -13,8 +14,12 @@ export interface FactReader {
   takeOver(partitions: readonly number[]): Promise<void>
   /** Takes over entries that other runners hold in silence. */
   claim(): Promise<void>
+  /** Acknowledgements that wait go along with a pipeline; call what it gives when that was answered. */
+  ride: FactAcks['ride']
   /** Stops reading; what was read before is still acknowledged when it is done. */
   stop(): Promise<void>
+  /** Acknowledges what is done, after the loop has stopped. */
+  settle(): Promise<void>
 }
 
 const BLOCK_MS = 1_000
@@ -39,6 +44,7 @@ export function readFacts(options: {
   const streams = () => partitions().map(keys.facts)
   /** Entries that the loop has now, by stream and id: not to be taken twice. */
   const held = new Set<string>()
+  const acks = createFactAcks({ redis, log })
   const stopping = new AbortController()
 
   async function read(): Promise<void> {
@@ -54,35 +60,9 @@ export function readFacts(options: {
       if (held.has(key)) return []
       held.add(key)
       const deliveries = value.map((fact) => ({ fact, redelivered }))
-      return [{ deliveries, done: () => acknowledge(stream, id), failed: () => void held.delete(key) }]
+      const forget = () => void held.delete(key)
+      return [{ deliveries, done: () => acks.add(stream, id, forget), failed: forget }]
     })
-  }
-
-  let done: [stream: string, id: string][] = []
-  /** Gathers what the loop finished in one go, so that a batch costs one pipeline. */
-  function acknowledge(stream: string, id: string): void {
-    if (done.length === 0) queueMicrotask(flush)
-    done.push([stream, id])
-  }
-
-  function flush(): void {
-    const batch = done
-    done = []
-    const pipeline = redis.pipeline()
-    for (const [stream, entries] of Map.groupBy(batch, ([name]) => name)) {
-      ackEntries(
-        pipeline,
-        stream,
-        group,
-        entries.map(([, id]) => id),
-      )
-    }
-    pipeline
-      .exec()
-      .catch((error: unknown) => log.warn({ err: error }, 'facts could not be acknowledged, they will come again'))
-      .finally(() => {
-        for (const [stream, id] of batch) held.delete(`${stream} ${id}`)
-      })
   }
 
   let reading: Promise<void> | undefined
@@ -109,5 +89,7 @@ export function readFacts(options: {
       stopping.abort()
       await reading
     },
+    ride: acks.ride,
+    settle: acks.close,
   }
 }

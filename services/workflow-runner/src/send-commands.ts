@@ -7,6 +7,9 @@ import type { Outgoing } from './outgoing.ts'
 const PACK_MAX = 32
 const EVENTS_PER_ENTRY = 500
 
+type Pipeline = ReturnType<Redis['pipeline']>
+type Ride = (pipeline: Pipeline) => (() => void) | undefined
+
 /** Puts jobs into a queue; resolves when Redis has them. */
 export interface Producer<T> {
   addMany(jobs: readonly T[]): Promise<void>
@@ -26,6 +29,8 @@ export function createSender(options: {
   agentTurns: Producer<AgentTurn>
   notifications: Producer<Notification>
   eventsMax: number
+  /** Called just before a pipeline goes out: commands added here ride along, their results are not looked at. What it gives is called after. */
+  ride?: Ride
 }): (outgoing: Outgoing) => Promise<void> {
   const { redis, sending, lane, workers, agentTurns, notifications, eventsMax } = options
   return async (outgoing) => {
@@ -43,9 +48,19 @@ export function createSender(options: {
     ])
     // A queue refuses at once while the pipeline waits for Redis: the pipeline is awaited nevertheless, or each new try would add to it.
     slow.catch(() => {})
-    const replies = pipeline.length > 0 ? await pipeline.exec() : []
-    for (const [error] of replies ?? []) if (error) throw error
+    if (pipeline.length > 0) await sendOut(pipeline, options.ride)
     await slow
+  }
+}
+
+async function sendOut(pipeline: Pipeline, ride: Ride | undefined): Promise<void> {
+  const commands = pipeline.length
+  const answered = ride?.(pipeline)
+  try {
+    const replies = (await pipeline.exec()) ?? []
+    for (const [error] of replies.slice(0, commands)) if (error) throw error
+  } finally {
+    answered?.()
   }
 }
 

@@ -12,7 +12,7 @@ import type { PartitionHolder } from './hold-partitions.ts'
 import { keepUp } from './keep-up.ts'
 import type { Metrics } from './metrics.ts'
 import type { Connections } from './open-connections.ts'
-import { readFacts } from './read-facts.ts'
+import { type FactReader, readFacts } from './read-facts.ts'
 import { createReconciler, type ReconcileSource } from './reconcile.ts'
 import { tendStreams } from './tend-streams.ts'
 import type { Replicas } from './watch-replicas.ts'
@@ -23,8 +23,12 @@ const STALE_MS = 2_000
 
 export interface WorkTaker {
   timers: TimerPump
+  /** Acknowledgements of facts go along with what is sent. */
+  ride: FactReader['ride']
   /** Takes no more work; what the loop holds is finished by the loop. */
   stop(): Promise<void>
+  /** Acknowledges what the loop has done, after it has stopped. */
+  settle(): Promise<void>
 }
 
 /** Begins to take work for the loop under the name of this replica. */
@@ -76,12 +80,14 @@ export async function takeWork(options: {
   const endUpkeep = keepUp({ sql, log, blobsKeptMs: settings.RUNNER_BLOBS_KEPT_MS, onCollected })
   return {
     timers,
+    ride: reader.ride,
     async stop() {
       endUpkeep()
       await tending.stop()
       timers.stop()
       await reader.stop()
     },
+    settle: reader.settle,
   }
 }
 
