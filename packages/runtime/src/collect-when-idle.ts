@@ -6,23 +6,27 @@ import { performance } from 'node:perf_hooks'
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
-const EVERY_MS = 3_000
+const EVERY_MS = 5_000
+/** So many looks in a row that found nothing to do: a collection also throws code away, which is missed by what comes soon after. */
+const IDLE_LOOKS = 2
 /** Part of the time in which the event loop did something, below which the service counts as idle. */
 const IDLE = 0.02
 /** A heap that has grown by less since the last time is left alone: a collection takes some 50 ms. */
 const GROWN_BYTES_MIN = 8 * 1024 * 1024
 
-/** Collects all garbage once the event loop idled for `everyMs` with a heap that has grown. Keeps no process alive. */
+/** Collects all garbage once the event loop idled for twice `everyMs` with a heap that has grown since the start. Keeps no process alive. */
 export function collectWhenIdle({ everyMs = EVERY_MS }: { everyMs?: number } = {}): { stop(): void } {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as (options: object) => void
   let seen = performance.eventLoopUtilization()
-  let leftBytes = 0
+  let leftBytes = heapBytes()
+  let idleLooks = 0
   const timer = setInterval(() => {
     const now = performance.eventLoopUtilization()
     const { utilization } = performance.eventLoopUtilization(now, seen)
     seen = now
-    if (utilization > IDLE || heapBytes() - leftBytes < GROWN_BYTES_MIN) return
+    idleLooks = utilization > IDLE ? 0 : idleLooks + 1
+    if (idleLooks < IDLE_LOOKS || heapBytes() - leftBytes < GROWN_BYTES_MIN) return
     collect({ type: 'major', execution: 'sync', flavor: 'last-resort' }) // a regular one keeps most of the pages
     leftBytes = heapBytes()
   }, everyMs)
