@@ -77,7 +77,7 @@ function deadlineOf(d: Deciding, step: StepState, timeout: Json | undefined): nu
 export function takeDecision(d: Deciding, step: StepState, fact: ApprovalDecided): void {
   const { decision, comment, decidedBy } = fact
   const output = recordDecision(d, step, fact)
-  clearTimer(d, step.path, 'approval')
+  if (step.dueAt !== undefined) clearTimer(d, step.path, 'approval')
   finish(d, step, output, fact.rejects, `${decidedBy.at(-1) ?? 'somebody'} decided "${decision}"${comment ? `: ${comment}` : ''}`)
 }
 

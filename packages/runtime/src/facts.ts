@@ -16,6 +16,8 @@ export interface FactSender {
 export interface FactSenderOptions {
   /** Called just before a pipeline goes out: commands added here ride along. Their results are not looked at. */
   extend?(pipeline: ChainableCommander): void
+  /** Sends at the end of the running microtasks, not of the event-loop tick: before the answer to whoever caused the fact, who waits for neither. */
+  atOnce?: boolean
 }
 
 interface Waiting {
@@ -76,7 +78,8 @@ export function createFactSender(redis: Redis, options: FactSenderOptions = {}):
       pending++
       if (!scheduled) {
         scheduled = true
-        setImmediate(flush)
+        if (options.atOnce) queueMicrotask(flush)
+        else setImmediate(flush)
       }
       return new Promise((resolve, reject) => batch.settle.push({ resolve, reject }))
     },

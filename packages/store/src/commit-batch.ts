@@ -4,7 +4,15 @@
  * keys, or two runners would deadlock; `for no key update` lets readers of the key pass.
  */
 import type { Decision, summaryOf } from '@baton/engine'
-import { coreParameters, FULL_STATEMENT, fullParameters, LEAN_STATEMENT, ONE_STATEMENT, oneParameters } from './commit-statements.ts'
+import {
+  coreParameters,
+  FULL_STATEMENT,
+  fullParameters,
+  LEAN_STATEMENT,
+  ONE_STATEMENT,
+  ONE_WITH_INBOX_STATEMENT,
+  oneParameters,
+} from './commit-statements.ts'
 import { clock, type Sql } from './connect.ts'
 import { isTransient, isValueRefused } from './errors.ts'
 
@@ -49,7 +57,9 @@ async function commitWith(sql: Sql, batch: readonly RunCommit[], isLean: boolean
 function statementOf(batch: readonly RunCommit[], isLean: boolean): [statement: string, parameters: (string | number | null)[]] {
   if (!isLean) return [FULL_STATEMENT, [...coreParameters(batch), ...fullParameters(batch)]]
   const [only] = batch
-  if (batch.length === 1 && only!.toSeq > only!.fromSeq && only!.inboxIds.length === 0) return [ONE_STATEMENT, oneParameters(only!)]
+  if (batch.length === 1 && only!.toSeq > only!.fromSeq) {
+    return [only!.inboxIds.length > 0 ? ONE_WITH_INBOX_STATEMENT : ONE_STATEMENT, oneParameters(only!)]
+  }
   return [LEAN_STATEMENT, coreParameters(batch)]
 }
 

@@ -29,7 +29,7 @@ export function openConnections(settings: Settings): Connections {
   const producers = [agentTurns, notifications].map((queue) => {
     return { name: queue.name, producer: createProducer(queue as typeof notifications, settings.REDIS_URL) }
   })
-  const facts = createFactSender(redis)
+  const facts = createFactSender(redis, { atOnce: true })
   return {
     sql,
     redis,
