@@ -1,5 +1,6 @@
 /** A Baton stack of the benchmark's own: what `make up` starts, with its data and ports apart from the user's. */
 import { spawn } from 'node:child_process'
+import { randomInt } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
@@ -13,6 +14,9 @@ const STORES = ['postgres', 'redis']
 /** What runs the steps, and is killed in W4. The supervisor starts it again. */
 const CRASHED = ['workflow-runner', 'http-worker']
 
+/** Below the ports that the system hands out to outgoing connections. */
+const OFFSETS = { from: 5_000, to: 23_000 }
+
 /** A stack that was started here. */
 export interface OwnStack extends Engine {
   client: BatonClient
@@ -23,10 +27,8 @@ export interface OwnStack extends Engine {
 /** Starts a stack with empty stores below `folder`, whose workflows call the target; stops one that an interrupted run left there. */
 export async function startOwnStack(folder: string, targetUrl: string): Promise<OwnStack> {
   makeRoot(folder)
-  const env = await environmentFor(folder)
+  const env = await bringUp(folder)
   const command = (name: string) => runCommand(name, env)
-  await command('clean')
-  await command('up')
   const settings = parseEnv(readFileSync(join(folder, '.env'), 'utf8'))
   const { DATABASE_URL: databaseUrl = '', REDIS_URL: redisUrl = '', BATON_ADMIN_KEY: key = '' } = settings
   const client = createBatonClient(`http://127.0.0.1:${SERVICES.orchestrator + Number(env.BATON_PORT_OFFSET)}`, key)
@@ -59,6 +61,20 @@ export async function startOwnStack(folder: string, targetUrl: string): Promise<
   }
 }
 
+/** Starts the stack on ports that were free a moment ago; when another program was faster, on others. Gives the environment for its commands. */
+async function bringUp(folder: string): Promise<NodeJS.ProcessEnv> {
+  for (let triesLeft = 3; ; triesLeft--) {
+    const env = await environmentFor(folder)
+    await runCommand('clean', env)
+    try {
+      await runCommand('up', env)
+      return env
+    } catch (error) {
+      if (triesLeft === 0 || !/ is in use/.test((error as Error).message)) throw error
+    }
+  }
+}
+
 /** A folder that looks like a checkout to the stack, with `.env` and `.local` of its own. */
 function makeRoot(folder: string): void {
   mkdirSync(folder, { recursive: true })
@@ -84,21 +100,26 @@ async function environmentFor(folder: string): Promise<NodeJS.ProcessEnv> {
   }
 }
 
-/** A port offset at which nothing listens on any port of the stack. */
+/** An offset at which nothing listens on any port of the stack; by chance, so that two that look at the same moment find different ones. */
 async function freeOffset(): Promise<number> {
   const ports = [...Object.values(SERVICES), POSTGRES_PORT, REDIS_PORT]
-  for (let offset = 5_000; offset < 20_000; offset += 100) {
+  for (let tries = 0; tries < 100; tries++) {
+    const offset = randomInt(OFFSETS.from, OFFSETS.to)
     const free = await Promise.all(ports.map((port) => isPortFree(port + offset)))
     if (free.every(Boolean)) return offset
   }
-  throw new Error('no free ports for a stack between 13000 and 28000')
+  throw new Error(`no free ports for a stack were found ${OFFSETS.from} to ${OFFSETS.to} above the usual ones`)
 }
 
 async function runCommand(name: string, env: NodeJS.ProcessEnv): Promise<void> {
   const entry = join(CHECKOUT, 'deploy/embedded/src', `${name}.ts`)
   const child = spawn(process.execPath, ['--conditions=@baton/source', entry], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  // Told to stop while it starts something, it stops what it started; whoever interrupts us must leave no stack behind.
+  const end = () => void child.kill('SIGTERM')
+  process.once('exit', end)
   let said = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (said += chunk))
   const code = await new Promise<number | null>((done) => child.once('close', done))
+  process.off('exit', end)
   if (code !== 0) throw new Error(`the benchmark's own stack did not do "${name}": ${said.trim()}`)
 }
