@@ -32,7 +32,7 @@ export function serviceReplicas(paths: StackPaths, settings: StackSettings, serv
     const name = index === 0 ? service : `${service}-${index + 1}`
     const port = index === 0 ? SERVICES[service] + settings.portOffset : 0
     const entry = join('services', service, 'src', 'main.ts')
-    const flags = ['--conditions=@baton/source', '--enable-source-maps', ...(watch ? ['--watch', '--watch-preserve-output'] : [])]
+    const flags = ['--conditions=@baton/source', ...(watch ? ['--watch', '--watch-preserve-output'] : [])]
     const program: Program = {
       name,
       command: process.execPath,
