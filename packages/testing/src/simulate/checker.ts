@@ -24,6 +24,8 @@ interface CheckerWorld {
   pgNow(): number
   redis(): MemoryRedis
   run(runId: string): RunRow | undefined
+  /** Postgres has a timer of this step. */
+  hasTimer(runId: string, path: string): boolean
   trace(line: () => string): void
 }
 
@@ -72,6 +74,16 @@ export function createChecker(world: CheckerWorld) {
     }
     if (run.seq !== history.events.length) return fail(`run ${commit.runId}: seq ${run.seq} after ${history.events.length} events`)
     checkCommands(commit, history)
+    checkTimers(history)
+  }
+
+  /** What waits for time is woken. */
+  function checkTimers({ runId, steps, paused, endingSeq, terminal }: RunHistory): void {
+    if (paused || endingSeq !== undefined || terminal) return
+    for (const { path, status, dueAt } of steps.values()) {
+      const waits = dueAt !== undefined && (status === 'retrying' || status === 'waiting')
+      if (waits && !world.hasTimer(runId, path)) return fail(`run ${runId}: ${path} is ${status} and has no timer`)
+    }
   }
 
   function entriesOf(runId: string, consumer: string): Set<string> {
@@ -111,6 +123,8 @@ export function createChecker(world: CheckerWorld) {
     if (!run) return undefined
     if (fact.kind === 'inbox') {
       for (const { row, step, applied } of inboxAt.values()) {
+        // A wake-up that brings its row answers for that one alone.
+        if (fact.row !== undefined && fact.row.id !== row.id) continue
         if (!applied && row.runId === fact.runId && step < (entryAt.get(entry) ?? 0))
           return `a wake-up was acknowledged, and the ${row.fact.kind} is not applied`
       }

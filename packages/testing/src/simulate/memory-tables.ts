@@ -171,23 +171,23 @@ export function createTables(now: () => number, watcher: TableWatcher, faults: R
       }
       return { won, at: now() }
     },
-    addToInbox(runId: string, fact: InboxFact): void {
+    addToInbox(runId: string, fact: InboxFact): { id: string; fact: InboxFact } {
       const id = String(++inboxIds)
       const row = { id, runId, fact, createdAt: now() }
       inbox.set(id, row)
       watcher.inboxAdded?.(row)
+      return { id, fact }
     },
-    /** A vote that decides. False when the approval takes none any more. */
-    vote(id: string, option: string, voter: string): boolean {
+    /** A vote that decides: its row of the inbox, or undefined when the approval takes none any more. */
+    vote(id: string, option: string, voter: string): { id: string; fact: InboxFact } | undefined {
       const approval = approvals.get(id)
-      if (approval?.status !== 'pending' || (approval.deadline !== null && approval.deadline <= now())) return false
+      if (approval?.status !== 'pending' || (approval.deadline !== null && approval.deadline <= now())) return undefined
       approval.status = 'decided'
       approval.decision = option
       const { runId, path, generation } = approval
       const rejects = approval.options.find((candidate) => candidate.id === option)?.rejects === true
       const said = { decision: option, rejects, comment: null, data: null, decidedBy: [voter], decidedAt: now() }
-      this.addToInbox(runId, { kind: 'approval-decided', path, generation, approvalId: id, ...said })
-      return true
+      return this.addToInbox(runId, { kind: 'approval-decided', path, generation, approvalId: id, ...said })
     },
     loadHeaders: (ids: readonly string[]) => ids.flatMap((id) => runs.get(id) ?? []).map(({ header, seq }) => ({ header, seq })),
     loadEvents: (id: string, after: number, seq: number) =>

@@ -44,9 +44,10 @@ export function invitePeople(world: WorkerWorld, patience: number): People {
     for (const approval of [...tables.approvals.values()]) {
       if (approval.status !== 'pending' || !dice.chance(patience)) continue
       const option = dice.pick(approval.options).id
-      if (!tables.vote(approval.id, option, 'ann')) continue
+      const row = tables.vote(approval.id, option, 'ann')
+      if (!row) continue
       world.trace(() => `vote ${approval.runId.slice(24)} ${approval.path} ${option}`)
-      wake({ kind: 'inbox', runId: approval.runId })
+      wake({ kind: 'inbox', runId: approval.runId, ...(dice.chance(0.7) ? { row } : {}) })
     }
   }
 

@@ -24,11 +24,15 @@ interface Making {
   dice: Dice
   ids: number
   left: number
+  /** All its steps are calls that are tried again and again. */
+  stubborn: boolean
 }
+
+const STUBBORN = { attempts: 4, backoff: 'fixed', initial: '1200ms', max: '3s', jitter: false }
 
 /** A definition that compiles. */
 export function randomWorkflow(dice: Dice): Definition {
-  const making: Making = { dice, ids: 0, left: 3 + dice.below(10) }
+  const making: Making = { dice, ids: 0, left: 3 + dice.below(10), stubborn: dice.chance(0.2) }
   const steps = randomSteps(making, 0)
   return {
     ...(dice.chance(0.15) ? { timeout: dice.pick(['4s', '12s', '40s']) } : {}),
@@ -76,6 +80,7 @@ function randomCondition(dice: Dice, needs: string[]): string {
 
 function randomBody(making: Making, depth: number, needs: string[]): StepBody {
   const { dice } = making
+  if (making.stubborn) return { ...randomCall(dice, needs), retry: STUBBORN, onError: 'continue' }
   const roll = dice.below(depth < 2 ? 24 : 21)
   if (roll < 10) return randomCall(dice, needs)
   if (roll < 12) return { agent: { model: 'mock/echo', prompt: 'n is ${{ input.n }}' }, ...randomRetry(dice) }

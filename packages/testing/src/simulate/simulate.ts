@@ -91,6 +91,7 @@ function createWorld(simulation: Simulation) {
     pgNow,
     redis: () => server,
     run: (runId) => tables.runs.get(runId),
+    hasTimer: (runId, path) => [...tables.timers.values()].some((timer) => timer.runId === runId && timer.path === path),
     trace,
   })
   const server = createMemoryRedis(() => EPOCH + Math.floor(scheduler.now()), checker.streamWatcher)

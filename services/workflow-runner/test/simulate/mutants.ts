@@ -33,6 +33,21 @@ export const MUTANTS: readonly Mutant[] = [
     ],
   },
   {
+    name: 'timer of an earlier attempt applied',
+    breaks: 'a timer of an earlier attempt moves nothing',
+    file: `${ENGINE}/decide.ts`,
+    edits: [
+      ['return awaitedTimer(step) === fact.timer', 'return false'],
+      ['hasEnded(step) || step.generation !== fact.generation || step.attempt !== fact.attempt) return', 'hasEnded(step)) return'],
+    ],
+  },
+  {
+    name: 'timer taken away by an earlier attempt',
+    breaks: 'the timer of a later attempt stays',
+    file: `${ENGINE}/decide.ts`,
+    edits: [['return awaitedTimer(step) === fact.timer', 'return false']],
+  },
+  {
     name: 'started before its needs',
     breaks: 'a step starts after all that it needs',
     file: `${ENGINE}/deciding.ts`,

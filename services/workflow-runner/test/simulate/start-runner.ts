@@ -12,7 +12,7 @@ import { type DueTimer, pumpTimers, type TimerPump } from '../../src/fire-timers
 import { foldRun } from '../../src/load-run.ts'
 import type { Metrics } from '../../src/metrics.ts'
 import { createPlans } from '../../src/plans.ts'
-import { readFacts } from '../../src/read-facts.ts'
+import { type FactReader, readFacts } from '../../src/read-facts.ts'
 import { createReconciler } from '../../src/reconcile.ts'
 import { createSender, type Producer } from '../../src/send-commands.ts'
 import { createStateCache, type StateCache } from '../../src/state-cache.ts'
@@ -40,7 +40,8 @@ async function start(place: RunnerPlace): Promise<void> {
   const cache = createStateCache({ runsMax: dice.pick([1, 3, 100]), bytesMax: 1_000_000 })
   const log = logOf(place)
   let timers: TimerPump | undefined
-  const advance = advanceOf(place, redis, clock, cache, (inMs) => timers?.expect(inMs))
+  const later: Later = { expect: (inMs) => timers?.expect(inMs), ride: (pipeline) => reader.ride(pipeline) }
+  const advance = advanceOf(place, redis, clock, cache, later)
   const loop = createAdvanceLoop(advance, BATCH_FACTS_MAX)
   const offer = (items: Item[]) => {
     for (const { fact, redelivered } of items.flatMap(({ deliveries }) => deliveries)) checker.offered(fact, redelivered)
@@ -79,12 +80,18 @@ async function start(place: RunnerPlace): Promise<void> {
   })
 }
 
+/** What is only there when the runner has been put together. */
+interface Later {
+  expect(inMs: number): void
+  ride: FactReader['ride']
+}
+
 function advanceOf(
   place: RunnerPlace,
   redis: Redis,
   clock: ReturnType<typeof createServerClock>,
   cache: StateCache,
-  expect: (inMs: number) => void,
+  later: Later,
 ): Advance {
   const { store, checker, dice } = place
   const plan = createPlans(async (_, checksum) => place.definitionOf(checksum) as unknown as Json)
@@ -96,6 +103,7 @@ function advanceOf(
     agentTurns: place.agentTurns as Producer<AgentTurn>,
     notifications: { addMany: async () => {} },
     eventsMax: 1_000,
+    ride: later.ride,
   })
   let ids = 0
   const prefix = `01920000-0000-7000-9000-${Math.floor(dice.next() * 2 ** 24)
@@ -139,7 +147,7 @@ function advanceOf(
     limits: { inlineBytesMax: INLINE_BYTES_MAX, outputBytesMax: 1_000_000 },
     log: logOf(place),
     observe({ nextTimerAt }) {
-      if (nextTimerAt !== null) expect(nextTimerAt - clock.now())
+      if (nextTimerAt !== null) later.expect(nextTimerAt - clock.now())
     },
   }
 }
