@@ -112,6 +112,9 @@ export function createStreams(now: () => number, watcher: StreamWatcher) {
       const held = groupOf(name, group)
       if (from !== '>') {
         const own = [...held.pending].filter(([, pending]) => pending.consumer === consumer).slice(0, count)
+        for (const [id, pending] of own) {
+          if (find(name, id)) Object.assign(pending, { at: now(), deliveries: pending.deliveries + 1 })
+        }
         return own.map(([id]) => [id, find(name, id)?.fields ?? null])
       }
       const isNew = (e: StreamEntry) => e.ms > held.lastMs || (e.ms === held.lastMs && e.n > held.lastN)
