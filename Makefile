@@ -11,7 +11,10 @@ export TURBO_TELEMETRY_DISABLED := 1
 NODE := node_modules/.bin/node --conditions=@baton/source
 EMBEDDED := $(NODE) deploy/embedded/src
 
-.PHONY: help install up down dev test simulate check bench bench-peers soak demo logs health clean $(addprefix start-,$(SERVICES))
+# not among the tests of `make test`: they take minutes, and want the machine for themselves
+CHAOS := CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_RUNS=$(RUNS) TAP_TIMEOUT=1200 TAP_JOBS=1
+
+.PHONY: help install up down dev test chaos simulate check bench bench-peers soak demo logs health clean $(addprefix start-,$(SERVICES))
 
 help: ## List the targets
 	@echo 'Usage: make <target>'
@@ -37,6 +40,9 @@ dev: $(STAMP) ## Start the stack in this terminal, restarting what changes
 
 test: $(STAMP) ## Run all tests (with a PostgreSQL and Redis of their own)
 	@$(NODE) packages/testing/src/run-tests.ts $(ARGS)
+
+chaos: $(STAMP) ## Take everything away under load (SEED, SECONDS, RUNS; ARGS=<file> for one)
+	@$(CHAOS) $(NODE) packages/testing/src/run-tests.ts $(or $(ARGS),examples/chaos)
 
 simulate: $(STAMP) ## Simulate runners among faults: SEEDS=2000 seeds from SEED=1 on
 	@$(NODE) services/workflow-runner/test/simulate/main.ts $(or $(SEEDS),2000) $(or $(SEED),1)

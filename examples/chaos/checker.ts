@@ -120,7 +120,9 @@ function judgeCalls({ order }: Started, { events }: Seen, calls: ShopCall[], say
     const outcome = outcomes.get(step)
     if (!outcome) say(`called ${call.path} for ${step}, which has no outcome`)
     else if (call.startedAt > Date.parse(outcome.time))
-      say(`called ${call.path} for ${step} ${call.startedAt - Date.parse(outcome.time)} ms after ${outcome.type} at ${outcome.time}`)
+      say(
+        `called ${call.path} for ${step} ${call.startedAt - Date.parse(outcome.time)} ms after ${outcome.type} at ${outcome.time}; ${storyOf(call.idempotencyKey, calls)}`,
+      )
     if (call.path === '/refunds') continue
     if (!call.path.startsWith(`/orders/${order}.`)) say(`called ${call.path} in the name of ${call.idempotencyKey}`)
     const known = keysOf.get(call.path) ?? call.idempotencyKey!
@@ -169,6 +171,13 @@ function judgeFollower({ over, events: followed, error }: Followed, events: read
   for (const [index, event] of followed.entries()) {
     if (JSON.stringify(event) !== JSON.stringify(events[index])) return say(`told over ${over} another event ${index + 1} than over REST`)
   }
+}
+
+/** All calls of a key, for whoever has to find out. */
+function storyOf(key: string | null, calls: readonly ShopCall[]): string {
+  const time = (ms: number | null) => (ms === null ? 'never' : new Date(ms).toISOString().slice(11, 23))
+  const same = calls.filter((call) => call.idempotencyKey === key)
+  return same.map(({ startedAt, endedAt, status }) => `${time(startedAt)} to ${time(endedAt)}: ${status}`).join(', ')
 }
 
 /** Attempts of http steps, by the events: one for each time that one was scheduled or tried again. */

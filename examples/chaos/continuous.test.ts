@@ -5,8 +5,8 @@ import { injectUntil, rollingRestart, SERVER_FAULTS, SERVICE_FAULTS } from './fa
 import { FAULT_SECONDS, openScene, RUNS, type Scene, SEED, tell } from './scene.ts'
 import { FAMILIES, type Family } from './workload.ts'
 
-/** Runs of `slow` hold a call for 40 s, so there are few. */
-const SLOW_SHARE = 0.03
+/** Runs of `slow` hold a call for 40 s, so there are few, and none in a short round. */
+const SLOW_SHARE = FAULT_SECONDS < 60 ? 0 : 0.03
 const FOLLOWED_SHARE = 0.15
 const PAUSED_SHARE = 0.2
 const REST_MS_MAX = 2_500

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { type DurablePostgres, type DurableRedis, durablePostgres, durableRedis, findFreePort, type Teardown, until } from '@baton/testing'
@@ -55,6 +55,7 @@ const READY_MS = 60_000
 export async function startChaosStack(t: Teardown, name: string, options: StackOptions = {}): Promise<ChaosStack> {
   const [postgres, redis] = await Promise.all([durablePostgres(t), durableRedis(t)])
   const logs = join(ROOT, '.local/chaos', name)
+  rmSync(logs, { recursive: true, force: true })
   mkdirSync(logs, { recursive: true })
   const shopUrl = await startShopProcess(t)
   const adminKey = randomBytes(16).toString('hex')
@@ -100,6 +101,7 @@ function keepReplica(t: Teardown, { service, number, port, env, logs, crashes }:
   const name = `${service}-${number}`
   const url = `http://127.0.0.1:${port}`
   const main = join(ROOT, 'services', service, 'src/main.ts')
+  const logFile = join(logs, `${name}.log`)
   let child: ChildProcess
   let over = false
   let ending = false
@@ -107,7 +109,7 @@ function keepReplica(t: Teardown, { service, number, port, env, logs, crashes }:
 
   const start = () => {
     if (over) return
-    const log = openSync(join(logs, `${name}.log`), 'a')
+    const log = openSync(logFile, 'a')
     child = spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], {
       env: { ...env, PORT: String(port) },
       stdio: ['ignore', log, log],
@@ -116,7 +118,7 @@ function keepReplica(t: Teardown, { service, number, port, env, logs, crashes }:
     ending = false
     killed = false
     child.once('exit', (code, signal) => {
-      if (!ending && !over) crashes.push(`${name} ended by itself with ${signal ?? code}`)
+      if (!ending && !over && !couldNotStart(logFile)) crashes.push(`${name} ended by itself with ${signal ?? code}`)
       setTimeout(start, RESTART_MS)
     })
   }
@@ -147,6 +149,11 @@ function keepReplica(t: Teardown, { service, number, port, env, logs, crashes }:
       await until(answers, { timeoutMs, what: `${name} to be ready` })
     },
   }
+}
+
+/** Who finds Postgres away when it starts may end, and is started again: that is no crash. */
+function couldNotStart(logFile: string): boolean {
+  return readFileSync(logFile, 'utf8').trimEnd().split('\n').at(-1)!.includes('service could not start')
 }
 
 /** The shop is the witness: a process of its own that nothing is done to. */
