@@ -55,7 +55,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
       workers: () => replicas.count('http-worker'),
       agentTurns: connections.turns,
       notifications: connections.notices,
-      eventsMax: settings.RUNNER_EVENTS_MAX,
+      eventsBytesMax: settings.RUNNER_EVENTS_BYTES_MAX,
       ride: (pipeline) => taker?.ride(pipeline),
     }),
     cache,

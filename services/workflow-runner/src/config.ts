@@ -10,12 +10,14 @@ export const Settings = z.object({
   PORT: commonSettings.PORT.default(8082),
   LOG_LEVEL: commonSettings.LOG_LEVEL,
   RUNNER_BATCH_FACTS_MAX: wholeNumber(1, 100_000).default(400).describe('facts in one batch and commit'),
-  RUNNER_CACHE_RUNS_MAX: wholeNumber(1, 10_000_000).default(20_000).describe('states of runs kept in memory'),
+  RUNNER_CACHE_RUNS_MAX: wholeNumber(1, 10_000_000).default(5_000).describe('states of runs kept in memory'),
   RUNNER_CACHE_BYTES_MAX: wholeNumber(1, 1e12).default(268_435_456).describe('bytes of the states kept in memory, estimated'),
   RUNNER_LEASE_MS: wholeNumber(500, 600_000).default(3_000).describe('how long a partition stays with a runner that does not renew it'),
   RUNNER_SWEEP_MS: wholeNumber(100, 600_000).default(5_000).describe('how often the reconciler looks'),
   RUNNER_LOST_AFTER_MS: wholeNumber(100, 600_000).default(10_000).describe('age at which a call without a trace in Redis counts as lost'),
-  RUNNER_EVENTS_MAX: wholeNumber(1, 10_000_000).default(10_000).describe('entries kept in the stream of live events'),
+  RUNNER_EVENTS_BYTES_MAX: wholeNumber(65_536, 2 ** 40)
+    .default(16 * 1024 * 1024)
+    .describe('bytes of live events that a runner keeps in Redis'),
   RUNNER_BLOBS_KEPT_MS: wholeNumber(60_000, 1e12).default(86_400_000).describe('how long a payload that nothing refers to is kept'),
   RUNNER_DATABASE_CONNECTIONS_MAX: wholeNumber(1, 1_000).default(4),
   BATON_INLINE_PAYLOAD_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.inlinePayloadBytesMax),

@@ -1,6 +1,7 @@
 /** The way out after a commit: calls in packs, one entry of events and the ended runs in one pipeline; slow work by BullMQ. */
 import { type AgentTurn, ENTRY_FIELD, type HttpCall, keys, type LiveEvent, type Notification } from '@baton/contracts'
 import type { Redis } from '@baton/runtime'
+import { boundEvents } from './bound-events.ts'
 import { withoutStanding } from './find-traces.ts'
 import type { Outgoing } from './outgoing.ts'
 
@@ -28,17 +29,20 @@ export function createSender(options: {
   workers(): number
   agentTurns: Producer<AgentTurn>
   notifications: Producer<Notification>
-  eventsMax: number
+  /** Bound of this runner's share of the live events. */
+  eventsBytesMax: number
   /** Called just before a pipeline goes out: commands added here ride along, their results are not looked at. What it gives is called after. */
   ride?: Ride
 }): (outgoing: Outgoing) => Promise<void> {
-  const { redis, sending, lane, workers, agentTurns, notifications, eventsMax } = options
+  const { redis, sending, lane, workers, agentTurns, notifications } = options
+  const keepEvents = boundEvents(options.eventsBytesMax)
   return async (outgoing) => {
     const calls = outgoing.calls.some((call) => call.resent) ? await callsToSend(redis, outgoing.calls) : outgoing.calls
     const pipeline = sending.pipeline()
     for (const pack of packsOf(calls, workers())) pipeline.xadd(keys.calls(lane), '*', ENTRY_FIELD, JSON.stringify(pack))
     for (const events of chunksOf(outgoing.events, EVENTS_PER_ENTRY)) {
-      pipeline.xadd(keys.events(lane), 'MAXLEN', '~', eventsMax, '*', ENTRY_FIELD, JSON.stringify(events))
+      const text = JSON.stringify(events)
+      pipeline.xadd(keys.events(lane), 'MAXLEN', '~', keepEvents(text.length), '*', ENTRY_FIELD, text)
     }
     if (outgoing.ending.length > 0) pipeline.publish(keys.ending, outgoing.ending.join(','))
     if (outgoing.ended.length > 0) pipeline.publish(keys.ended, outgoing.ended.join(','))

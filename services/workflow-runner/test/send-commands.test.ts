@@ -15,7 +15,7 @@ t.test('a queue that refuses while the streams are still away fails the batch, n
     workers: () => 1,
     agentTurns: { addMany: () => Promise.reject(new Error('away')) },
     notifications: { addMany: async () => {} },
-    eventsMax: 10,
+    eventsBytesMax: 1_000_000,
   })
   let unhandled = 0
   const count = () => unhandled++
@@ -44,7 +44,15 @@ t.test('what is sent again goes out only if neither it nor its result stands in 
   t.teardown(() => redis.disconnect())
   const nothing = { turns: [], notifications: [], events: [], ending: [], ended: [] }
   const queue = { addMany: async () => {} }
-  const send = createSender({ redis, sending: redis, lane: 3, workers: () => 1, agentTurns: queue, notifications: queue, eventsMax: 10 })
+  const send = createSender({
+    redis,
+    sending: redis,
+    lane: 3,
+    workers: () => 1,
+    agentTurns: queue,
+    notifications: queue,
+    eventsBytesMax: 1_000_000,
+  })
   const call = (path: string, resent = false) =>
     ({ runId: newUuid(), path, generation: 0, attempt: 1, at: Date.now() + 0.25, ...(resent ? { resent } : {}) }) as HttpCall
   const [standing, answered, lost] = [call('standing'), call('answered', true), call('lost', true)]
@@ -92,7 +100,15 @@ t.test('calls whose sending was not answered are not sent twice by the connectio
   t.teardown(() => [redis, sending].map((connection) => connection.disconnect()))
   await until(async () => (await sending.ping().catch(() => '')) === 'PONG')
   const queue = { addMany: async () => {} }
-  const send = createSender({ redis, sending, lane: 3, workers: () => 1, agentTurns: queue, notifications: queue, eventsMax: 10 })
+  const send = createSender({
+    redis,
+    sending,
+    lane: 3,
+    workers: () => 1,
+    agentTurns: queue,
+    notifications: queue,
+    eventsBytesMax: 1_000_000,
+  })
   const call = { runId: newUuid(), path: 'a', generation: 0, attempt: 1, at: Date.now() } as HttpCall
   way.loses = true
   await t.rejects(send({ calls: [call], turns: [], notifications: [], events: [], ending: [], ended: [] }))

@@ -102,7 +102,7 @@ function advanceOf(
     workers: () => 2,
     agentTurns: place.agentTurns as Producer<AgentTurn>,
     notifications: { addMany: async () => {} },
-    eventsMax: 1_000,
+    eventsBytesMax: 100_000,
     ride: later.ride,
   })
   let ids = 0
