@@ -27,7 +27,7 @@ export interface RunnableService {
 const GRACE_MS = 25_000
 /** Ours, not those of close-with-grace, which exits 1 at the second one. */
 const SIGNALS: ('SIGTERM' | 'SIGINT')[] = ['SIGTERM', 'SIGINT']
-const CONNECTION_LOST = /^(57P0[1-5]|CONNECTION_(CLOSED|DESTROYED|ENDED)|ECONNRESET|EPIPE)$/
+const CONNECTION_LOST = /^(57P0[1-5]|CONNECTION_(CLOSED|DESTROYED|ENDED)|CONNECT_TIMEOUT|ECONNRESET|ECONNREFUSED|EPIPE)$/
 
 /** Runs until a signal. An error at the start, or one that nobody caught, is logged and ends the process with code 1. */
 export async function runService(name: string, build: () => Promise<RunnableService>): Promise<void> {

@@ -41,12 +41,13 @@ function invalid(error: InvalidContent): ProblemException {
   return problem('BTN_INVALID_REQUEST', detail, { errors, cause: error })
 }
 
-/** Connection errors of Postgres (also `57P01` … of a server that goes down) and of Redis. */
+const SOCKET_CODES =
+  /^(ECONNREFUSED|ECONNRESET|ECONNABORTED|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|ENOTFOUND|EAI_AGAIN|EPIPE|ETIMEDOUT|CONNECTION_\w+|CONNECT_TIMEOUT)$/
+/** Classes of SQLSTATE that pass by themselves: connection, rollback, resources (a full disk), not in this state, operator, system. */
+const PASSING_SQLSTATES = /^(08|40|53|55|57|58)\w{3}$/
+
+/** Errors of the connections to Postgres and Redis, and those of a Postgres that cannot serve now. */
 function isDependencyAway(code: string | undefined, message: string | undefined): boolean {
-  if (
-    code !== undefined &&
-    /^(ECONNREFUSED|ECONNRESET|ENOTFOUND|EPIPE|ETIMEDOUT|CONNECTION_\w+|CONNECT_TIMEOUT|57P0[123]|53300)$/.test(code)
-  )
-    return true
+  if (code !== undefined && (SOCKET_CODES.test(code) || PASSING_SQLSTATES.test(code))) return true
   return message !== undefined && /^(Stream isn't writeable|Connection is closed|Reached the max retries per request)/.test(message)
 }
