@@ -167,7 +167,6 @@ export function createChecker(world: CheckerWorld) {
     deleted(stream, entry, isOpen, holder) {
       if (!isOpen || stream.startsWith('events:')) return
       if (holder === undefined) fail(`entry ${entry.id} of ${stream} was deleted before anybody had it`)
-      else if (stream.startsWith('calls:')) checkAnswered(stream, entry)
       else leaves(stream, entry, holder)
     },
   }
@@ -180,25 +179,6 @@ export function createChecker(world: CheckerWorld) {
       const wrong = checkAcknowledged(fact, `${stream} ${entry.id}`, holder === world.redis().actor)
       if (wrong) fail(`run ${fact.runId}: ${wrong}`)
     }
-  }
-
-  function checkAnswered(stream: string, entry: StreamEntry): void {
-    if (world.redis().losses > 0) return
-    for (const call of JSON.parse(entry.fields[1]!) as HttpCall[]) {
-      const isHeld = world.redis().execute('get', [keys.inflight(callIdOf(call))], world.redis().actor) !== null
-      const isElsewhere = isHeld || answered.has(callIdOf(call)) || stands(callIdOf(call), entry.id)
-      if (!isElsewhere && !call.resent && isInFlight(historyOf(call.runId), call))
-        fail(`entry ${entry.id} of ${stream} was deleted before its calls were answered`)
-    }
-  }
-
-  /** Another entry holds the call too. */
-  function stands(callId: string, besides: string): boolean {
-    const text = (call: HttpCall) => callIdOf(call) === callId
-    return [...world.redis().streams.all].some(
-      ([name, { entries }]) =>
-        name.startsWith('calls:') && entries.some(({ id, fields }) => id !== besides && (JSON.parse(fields[1]!) as HttpCall[]).some(text)),
-    )
   }
 
   function callArrived(call: HttpCall): void {
