@@ -14,12 +14,12 @@ const IDLE = 0.02
 /** A heap that has grown by less since the last time is left alone: a collection takes some 50 ms. */
 const GROWN_BYTES_MIN = 8 * 1024 * 1024
 
-/** Collects all garbage once the event loop idled for twice `everyMs` with a heap that has grown since the start. Keeps no process alive. */
+/** Collects all garbage once the event loop idled for twice `everyMs` with a heap that has grown. Keeps no process alive. */
 export function collectWhenIdle({ everyMs = EVERY_MS }: { everyMs?: number } = {}): { stop(): void } {
   setFlagsFromString('--expose-gc')
   const collect = runInNewContext('gc') as (options: object) => void
   let seen = performance.eventLoopUtilization()
-  let leftBytes = heapBytes()
+  let leftBytes = 0
   let idleLooks = 0
   const timer = setInterval(() => {
     const now = performance.eventLoopUtilization()

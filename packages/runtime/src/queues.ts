@@ -160,14 +160,18 @@ export function consume<Job>(
   return { close: (graceMs) => closeWorker(worker, connection, aborting, graceMs ?? 20_000) }
 }
 
+/** What closing may take beyond the grace of the jobs. */
+const LEAVE_MS = 2_000
+
 async function closeWorker(worker: Worker, connection: { disconnect(): void }, aborting: AbortController, graceMs: number): Promise<void> {
   const timer = setTimeout(() => aborting.abort(new Error('the service is stopping')), graceMs)
-  const giveUp = setTimeout(() => void worker.close(true), graceMs + 2_000)
-  try {
-    await worker.close()
-  } finally {
+  // BullMQ waits for a Redis that goes away meanwhile without end; a job that was held is then found stalled, and comes again.
+  const late = Promise.withResolvers<void>()
+  const giveUp = setTimeout(late.resolve, graceMs + LEAVE_MS)
+  const closed = worker.close().finally(() => {
     clearTimeout(timer)
     clearTimeout(giveUp)
     connection.disconnect()
-  }
+  })
+  await Promise.race([closed, late.promise])
 }

@@ -81,3 +81,20 @@ t.test('closing waits for jobs that run, and aborts those that do not end', asyn
   await made.close(50)
   t.ok(aborted)
 })
+
+t.test('closing ends in time also when Redis goes away meanwhile', async (t) => {
+  const server = await testRedis(t)
+  const producer = createProducer(queue, server.url)
+  t.teardown(() => producer.close())
+  let begun = false
+  const consumer = consume(queue, { redisUrl: server.url, concurrency: 1, log }, async (_job, { signal }) => {
+    begun = true
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }))
+  })
+  await producer.add({ id: 'a', n: 1 })
+  await until(() => begun)
+  const closed = consumer.close(500).then(() => 'closed')
+  await server.kill()
+  t.equal(await Promise.race([closed, new Promise((resolve) => setTimeout(resolve, 6_000, 'still open'))]), 'closed')
+  await server.restart()
+})
