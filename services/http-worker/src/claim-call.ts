@@ -8,6 +8,9 @@ export type Claim = 'ours' | 'unwanted' | 'answered' | 'held elsewhere' | 'too m
 
 /** How long losses of workers are remembered. */
 const CRASHES_TTL_S = 3_600
+/** An answer that took longer tells how things stood some time ago, as after Postgres was away: it is asked again. */
+const FRESH_MS = 50
+const ASKS_MAX = 5
 
 export interface ClaimOptions {
   redis: Redis
@@ -24,20 +27,28 @@ export interface ClaimOptions {
  * stream to Postgres, so what is not found in the one and then still wanted by the other has none.
  *
  * Losses are counted per call, not per entry, and at the moment a redelivered call is about to be started: a call that was merely waiting in a
- * worker that died has lost it nothing. The first start is not written down, so the count at the n-th start after a loss is n.
+ * worker that died has lost it nothing (one that is not wanted any more is forgotten with its count). The first start is not written down, so the
+ * count at the n-th start after a loss is n.
  */
 export async function claimCall(held: HeldCall, options: ClaimOptions): Promise<Claim> {
   const { redis, consumer } = options
   if (held.entry.doubtful && (await isGone(held, redis, consumer))) return 'held elsewhere'
   if (!(await takeKey(held, redis, consumer))) return 'held elsewhere'
   held.announced = true
-  if (await options.isAnswered(held)) return 'answered'
-  if (!(await options.isWanted(held))) return 'unwanted'
-  if (held.entry.from === undefined) return 'ours'
-  const [[, losses]] = (await redis.multi().incr(keys.crashes(held.id)).expire(keys.crashes(held.id), CRASHES_TTL_S).exec()) as [
-    [null, number],
-  ]
-  return losses >= options.crashesMax ? 'too many crashes' : 'ours'
+  if (held.entry.from !== undefined) held.losses ??= await countLoss(held, redis)
+  for (let asks = 1; ; asks++) {
+    const askedAt = performance.now()
+    if (await options.isAnswered(held)) return 'answered'
+    if (!(await options.isWanted(held))) return 'unwanted'
+    if (performance.now() - askedAt < FRESH_MS || asks === ASKS_MAX) break
+  }
+  return held.losses !== undefined && held.losses >= options.crashesMax ? 'too many crashes' : 'ours'
+}
+
+async function countLoss(held: HeldCall, redis: Redis): Promise<number> {
+  const key = keys.crashes(held.id)
+  const [[, losses]] = (await redis.multi().incr(key).expire(key, CRASHES_TTL_S).exec()) as [[null, number]]
+  return losses
 }
 
 /** Announces the call as ours, unless another worker has. Whoever held the entry in silence until it was taken from them does not count any more. */

@@ -29,6 +29,8 @@ export interface HeldCall {
   state: 'waiting' | 'running' | 'ended'
   /** Ask first whether it is still wanted, and whether nobody else makes it. */
   ask: boolean
+  /** How many workers it has cost, once that was counted. */
+  losses?: number
   /** Its inflight key was written, and has to go when it ends. */
   announced: boolean
 }
