@@ -50,6 +50,7 @@ export function people(reach: Reach, random: Random) {
   const followed: Promise<Followed>[] = []
   const acting = new Set<Promise<void>>()
   const stopping = new AbortController()
+  const maybePaused = new Set<string>()
   let paused = 0
 
   const act = (what: () => Promise<void>) => {
@@ -106,6 +107,7 @@ export function people(reach: Reach, random: Random) {
         for (const { problem } of [pause, resume])
           if (problem && problem.status !== 409) surprises.push(`${problem.status} ${problem.detail}`)
         if (pause.value && resume.value) paused++
+        if (pause.unsure) maybePaused.add(id)
       }),
     followLater: ({ id }: Started, over: Followed['over']) => void followed.push(follow(reach.client, id, over)),
     /** Cuts live connections now and then. */
@@ -116,6 +118,10 @@ export function people(reach: Reach, random: Random) {
           reach.cut()
         }
       }),
+    /** A pause that had no answer may be taken up by an orchestrator that stood still, after its resume: to be called when all go on. */
+    async resumeDoubtful(): Promise<void> {
+      for (const id of maybePaused) await insist(() => reach.client.runs.resume(id))
+    },
     /** Resolves when everybody has had an answer. */
     async stop(): Promise<void> {
       stopping.abort()

@@ -54,6 +54,7 @@ export const rollingRestart: Fault = {
   weight: 1,
   async run(stack, _random, signal) {
     for (const replica of stack.replicas) {
+      await replica.ready(ROLLING_READY_MS).catch(() => {}) // one that has just been killed does not hear a signal while it starts
       if (signal.aborted) return `as far as ${replica.name}`
       const { code, killed, durationMs } = await replica.end('SIGTERM')
       if (code !== 0 && !killed) stack.crashes.push(`${replica.name} ended with ${code} after SIGTERM, in ${Math.round(durationMs)} ms`)

@@ -64,6 +64,7 @@ async function finish(t: Test, name: string, scene: Scene, timeoutMs: number): P
   const { client } = reach
   const countOpen = () => client.runs.count({ status: OPEN })
   await stack.allReady()
+  await folk.resumeDoubtful()
   const from = Date.now()
   await until(async () => (await countOpen()) === 0, { timeoutMs, what: 'all runs to end' }).catch(async () => {
     t.fail(`${await countOpen()} runs had not ended ${Math.round((Date.now() - from) / 1_000)} s after the last fault`)
