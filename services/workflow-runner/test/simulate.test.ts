@@ -1,12 +1,9 @@
 /** Random workflows on real runners between a Postgres, a Redis, workers and people that are simulated. `make simulate` does many more. */
 import { simulate } from '@baton/testing/simulate'
 import t from 'tap'
-import { loadMutant } from './simulate/load-mutant.ts'
-import { MUTANTS } from './simulate/mutants.ts'
 import { startRunner } from './simulate/start-runner.ts'
 
 const SEEDS = 100
-const MUTANT_SEEDS = 300
 
 t.test(`${SEEDS} seeds keep what is promised`, async (t) => {
   const ends = new Set<string>()
@@ -27,14 +24,3 @@ t.test('the same seed tells the same story', async (t) => {
   t.ok(first.trace.length > 20)
   t.strictSame(again, first)
 })
-
-for (const [index, mutant] of MUTANTS.entries()) {
-  t.test(`a runner with "${mutant.name}" is found out: ${mutant.breaks}`, async (t) => {
-    const startMutant = await loadMutant(index)
-    for (let seed = 1; seed <= MUTANT_SEEDS; seed++) {
-      const { violation } = await simulate({ seed, startRunner: startMutant, faults: mutant.fault ? [mutant.fault] : [] })
-      if (violation) return t.pass(`seed ${seed}: ${violation}`)
-    }
-    t.fail(`not in ${MUTANT_SEEDS} seeds`)
-  })
-}

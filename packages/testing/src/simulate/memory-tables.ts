@@ -152,8 +152,9 @@ export function createTables(now: () => number, watcher: TableWatcher, faults: R
     blobs,
     now,
     createRun(header: RunHeader, timeoutMs: number | undefined): void {
-      const { runId, createdAt } = header
-      const created = { runId, seq: 1, type: 'run.created', path: '', at: createdAt, data: {} }
+      const { runId, createdAt, workflow, version, labels, priority, startedBy } = header
+      const data = { workflow, version, labels, priority, startedBy }
+      const created = { runId, seq: 1, type: 'run.created', path: '', at: createdAt, data }
       const run = { header, seq: 1, status: 'queued' as const, ending: null, output: null, error: null, updatedAt: now() }
       runs.set(runId, { ...run, events: [JSON.stringify(created)] })
       if (timeoutMs === undefined) return

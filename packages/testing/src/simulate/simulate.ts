@@ -12,6 +12,7 @@ import { createMemoryRedis } from './memory-redis.ts'
 import { createTables, type TableFault } from './memory-tables.ts'
 import { invitePeople, runIdOf, type StartedRun } from './people.ts'
 import { type Definition, randomWorkflow, type StepBody, type Steps } from './random-workflow.ts'
+import { recordStatements, type Statement } from './record-statements.ts'
 import { connectMemoryRedis, type MemoryClient } from './redis-client.ts'
 import { createScheduler, type Process } from './scheduler.ts'
 import { connectMemoryStore, type StoreClient } from './store-client.ts'
@@ -43,6 +44,8 @@ export interface Simulation {
   faults?: readonly Fault[]
   /** Keeps a line for everything that happens. */
   traced?: boolean
+  /** Takes every statement on Postgres. */
+  statements?: Statement[]
 }
 
 export interface Outcome {
@@ -95,7 +98,8 @@ function createWorld(simulation: Simulation) {
     trace,
   })
   const server = createMemoryRedis(() => EPOCH + Math.floor(scheduler.now()), checker.streamWatcher)
-  const tables = createTables(pgNow, checker.tableWatcher, faults as ReadonlySet<TableFault>)
+  const own = createTables(pgNow, checker.tableWatcher, faults as ReadonlySet<TableFault>)
+  const tables = simulation.statements ? recordStatements(own, simulation.statements) : own
   const base = { server, scheduler, weather, dice: dice.fork(), awayUntil: 0, tables, checker, poisoned: new Set<string>(), trace }
   const world: WorkerWorld = base
   const queue = createAgentQueue(world)

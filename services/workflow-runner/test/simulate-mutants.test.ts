@@ -1,0 +1,18 @@
+/** Runners that are broken on purpose are found out by the simulator, within a few seeds. */
+import { simulate } from '@baton/testing/simulate'
+import t from 'tap'
+import { loadMutant } from './simulate/load-mutant.ts'
+import { MUTANTS } from './simulate/mutants.ts'
+
+const SEEDS = 300
+
+for (const [index, mutant] of MUTANTS.entries()) {
+  t.test(`a runner with "${mutant.name}" is found out: ${mutant.breaks}`, async (t) => {
+    const startMutant = await loadMutant(index)
+    for (let seed = 1; seed <= SEEDS; seed++) {
+      const { violation } = await simulate({ seed, startRunner: startMutant, faults: mutant.fault ? [mutant.fault] : [] })
+      if (violation) return t.pass(`seed ${seed}: ${violation}`)
+    }
+    t.fail(`not in ${SEEDS} seeds`)
+  })
+}
