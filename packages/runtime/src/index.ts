@@ -50,3 +50,4 @@ export {
 } from './streams.ts'
 export { toProblem } from './to-problem.ts'
 export { REPLICA, VERSION } from './version.ts'
+export { REPEATED_AFTER_MS, type RedisWatch, redisNow, watchRedis } from './watch-redis.ts'

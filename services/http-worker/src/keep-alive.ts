@@ -4,7 +4,7 @@
  * stood still (SIGSTOP, a paused machine): others may have taken over by then.
  */
 import { GROUPS, keys } from '@baton/contracts'
-import type { Logger, Redis } from '@baton/runtime'
+import type { Logger, Redis, RedisWatch } from '@baton/runtime'
 import type { HeldCalls, HeldEntry } from './held-calls.ts'
 
 const EVERY_MS = 1_000
@@ -25,12 +25,13 @@ export interface KeepAlive {
 export function keepAlive(options: {
   held: HeldCalls
   redis: Redis
+  watch: Pick<RedisWatch, 'look'>
   consumer: string
   log: Logger
   takeoverMs: number
   everySecond(): void
 }): KeepAlive {
-  const { held, redis, consumer, log } = options
+  const { held, redis, watch, consumer, log } = options
   // An entry is first kept alive when it is one to two intervals old: a takeover may have begun when this much passed between two ticks.
   const stallMs = options.takeoverMs - EVERY_MS - MARGIN_MS
   let lastTick = performance.now()
@@ -51,6 +52,7 @@ export function keepAlive(options: {
     try {
       if (stalled) await findLost(redis, consumer, held)
       await keep(redis, consumer, held)
+      await watch.look()
     } catch (error) {
       log.warn({ err: error }, 'calls could not be kept alive')
     } finally {

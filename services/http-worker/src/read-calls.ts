@@ -1,6 +1,6 @@
 /** How calls come in: new ones while slots are free, and what silent workers left. */
 import { GROUPS, keys, PARTITION_COUNT } from '@baton/contracts'
-import { claimStale, forgetConsumers, type Logger, type Redis, readGroup } from '@baton/runtime'
+import { claimStale, forgetConsumers, type Logger, type Redis, type RedisWatch, readGroup } from '@baton/runtime'
 import type { HeldCall, HeldCalls } from './held-calls.ts'
 import type { KeepAlive } from './keep-alive.ts'
 import { entriesTakenOver } from './metrics.ts'
@@ -9,6 +9,7 @@ import type { Slots } from './slots.ts'
 
 export interface ReadCallsOptions {
   redis: Redis
+  watch: RedisWatch
   consumer: string
   log: Logger
   held: HeldCalls
@@ -20,6 +21,8 @@ const STREAMS = Array.from({ length: PARTITION_COUNT }, (_, lane) => keys.calls(
 
 /** A worker that held nothing and asked for nothing for this long will not come back. */
 const FORGET_MS = 3_600_000
+/** A takeover that took longer says little of those it was taken from. */
+const SURE_MS = 1_000
 
 /** Reads until the signal is aborted, and no more than there is room for. */
 export async function readCalls(options: ReadCallsOptions, alive: Pick<KeepAlive, 'stalls' | 'isStalled'>): Promise<void> {
@@ -48,13 +51,16 @@ export async function readCalls(options: ReadCallsOptions, alive: Pick<KeepAlive
 
 /** One look for entries that their workers hold in silence; only as many as there is room for. */
 export async function takeOverCalls(options: ReadCallsOptions, minIdleMs: number): Promise<void> {
-  const { held, slots, signal, consumer, log } = options
-  if (signal.aborted || slots.free() <= 0) return
+  const { watch, held, slots, signal, consumer, log } = options
+  if (signal.aborted || slots.free() <= 0 || !(await watch.isSettled())) return
+  const askedAt = performance.now()
   const stale = await claimStale({ ...groupOf(options), streams: STREAMS, minIdleMs, count: Math.max(1, slots.free()) })
   if (stale.length === 0) return
+  // A Redis that hung meanwhile kept the word of their workers from us.
+  const isSure = performance.now() - askedAt < SURE_MS
   for (const entry of stale) {
     // One of our own was delivered on a connection that broke: nobody was lost with it.
-    const from = entry.from === consumer ? undefined : entry.from
+    const from = entry.from === consumer || !isSure ? undefined : entry.from
     slots.add(held.take(entry, { from, ask: true, doubtful: false }))
   }
   entriesTakenOver.inc(stale.length)

@@ -1,6 +1,6 @@
 /** What happens to a call in its slot: claimed if need be, made, answered. */
 import type { Fact, HttpCall } from '@baton/contracts'
-import type { FactSender, Logger, Redis } from '@baton/runtime'
+import type { FactSender, Logger, Redis, RedisWatch } from '@baton/runtime'
 import { failed, type Outcome } from './call-http.ts'
 import { type Claim, type ClaimOptions, claimCall } from './claim-call.ts'
 import type { HeldCall, HeldCalls } from './held-calls.ts'
@@ -9,6 +9,7 @@ import { callSeconds, callsDropped, callsEnded } from './metrics.ts'
 
 export interface RunCallOptions {
   redis: Redis
+  watch: Pick<RedisWatch, 'isSettled'>
   consumer: string
   log: Logger
   held: HeldCalls
@@ -30,9 +31,12 @@ export interface RunCallOptions {
   makeCall(call: HttpCall): Promise<Outcome>
 }
 
+const SETTLED_POLL_MS = 250
+
 /** Runs one call to its answer. Never rejects. */
 export async function runCall(held: HeldCall, options: RunCallOptions): Promise<void> {
   try {
+    if (held.call.resent) await untilSettled(options)
     const claim = mustAsk(held, options) ? await keepTrying(() => claimCall(held, options), options) : 'ours'
     if (options.leaving()) return
     if (claim === 'held elsewhere' || claim === 'answered') return drop(held, claim, options)
@@ -49,6 +53,13 @@ export async function runCall(held: HeldCall, options: RunCallOptions): Promise<
     // No longer kept alive: another worker takes it over.
     held.entry.lost = true
     options.held.end(held)
+  }
+}
+
+/** What was lost with Redis may be held by a worker that has not said so again yet. */
+async function untilSettled(options: RunCallOptions): Promise<void> {
+  while (!(await keepTrying(options.watch.isSettled, options)) && !options.leaving()) {
+    await new Promise((resolve) => setTimeout(resolve, SETTLED_POLL_MS))
   }
 }
 

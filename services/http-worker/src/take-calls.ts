@@ -2,7 +2,7 @@
  * The work of this service: reads entries while slots are free, makes each call of a pack in a slot of its own, answers with its own fact.
  * An entry is acknowledged after the facts of all its calls are answered by Redis, never before.
  */
-import { createFactSender, type Logger, type Redis } from '@baton/runtime'
+import { createFactSender, type Logger, type Redis, watchRedis } from '@baton/runtime'
 import { findAnswers } from './find-answers.ts'
 import { handBack } from './hand-back.ts'
 import { createHeldCalls, type HeldCall } from './held-calls.ts'
@@ -40,6 +40,7 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
   let claiming = false
   let settleTimer: NodeJS.Timeout | undefined
 
+  const watch = watchRedis(redis)
   const held = createHeldCalls(() => {
     settleTimer = setTimeout(settle, SETTLE_MS)
   })
@@ -52,6 +53,7 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
   const isAnswered = findAnswers(redis)
   const running: RunCallOptions = {
     ...options,
+    watch,
     isAnswered: ({ call }) => isAnswered(call),
     held,
     facts,
@@ -59,8 +61,9 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
     leaving: () => leaving,
   }
   const slots = createSlots<HeldCall>(options.concurrency, (call) => runCall(call, running))
-  const incoming = { redis, consumer, log, held, slots, signal: stopping.signal }
-  const alive = keepAlive({ held, redis, consumer, log, takeoverMs: options.takeoverMs, everySecond: () => void takeOver() })
+  const incoming = { redis, watch, consumer, log, held, slots, signal: stopping.signal }
+  const alive = keepAlive({ held, redis, watch, consumer, log, takeoverMs: options.takeoverMs, everySecond: () => void takeOver() })
+  watch.look().catch((error: Error) => log.warn({ err: error }, 'Redis could not be looked at'))
   const reading = readCalls(incoming, alive)
 
   async function settle(): Promise<void> {

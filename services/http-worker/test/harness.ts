@@ -27,6 +27,8 @@ export async function startHarness(t: Teardown): Promise<Harness> {
   const server = await testRedis(t)
   const redis = connectRedis(server.url, { name: 'test' })
   t.teardown(() => redis.disconnect())
+  // This Redis has had its data for a while.
+  await redis.set(keys.sentinel, Date.now() - 60_000)
   const lanes = Array.from({ length: PARTITION_COUNT }, (_, lane) => lane)
   let workers = 0
 

@@ -103,3 +103,30 @@ t.test('SIGTERM: what runs ends, the rest is handed back, exit 0', async (t) => 
   t.ok(Date.now() - startedAt < SILENCE_MS, 'without waiting for a takeover')
   t.same(await exited, [0, null])
 })
+
+for (const what of ['hangs', 'forgets who holds a call'] as const) {
+  t.test(`a Redis that ${what} does not have it made twice`, async (t) => {
+    const h = await startHarness(t)
+    let open = false
+    const stub = await stubServer(t, async () => {
+      await until(() => open, { timeoutMs: 60_000 })
+      return { body: 'ok' }
+    })
+    for (let n = 0; n < 4; n++) await h.workerProcess()
+    const calls = Array.from({ length: 8 }, () => callOf({ url: stub.url }, { timeoutMs: 60_000 }))
+    for (const [lane, call] of calls.entries()) await h.send([call], lane)
+    await until(() => stub.requests.length === 8)
+    if (what === 'hangs') {
+      // For longer than a takeover takes: whoever is answered first finds all others silent.
+      await h.redis.call('CLIENT', 'PAUSE', '4000', 'ALL')
+      await h.redis.ping()
+    } else {
+      await h.redis.flushall()
+      for (const [lane, call] of calls.entries()) await h.send([{ ...call, resent: true }], lane)
+    }
+    await new Promise((resolve) => setTimeout(resolve, SILENCE_MS + 1_500))
+    t.equal(stub.requests.length, 8, 'all are held, all the time')
+    open = true
+    t.equal((await h.resultsOf(8)).length, 8)
+  })
+}

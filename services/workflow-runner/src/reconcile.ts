@@ -6,7 +6,7 @@
  */
 import { callIdOf, type Fact, keys, partitionOf } from '@baton/contracts'
 import type { RunState, StepState } from '@baton/engine'
-import type { Redis } from '@baton/runtime'
+import { type Redis, type RedisWatch, redisNow } from '@baton/runtime'
 import type { PartitionCut } from '@baton/store'
 import type { Item } from './advance-loop.ts'
 import { withoutCalls, withoutResults } from './find-traces.ts'
@@ -33,9 +33,18 @@ export interface ReconcileSource {
 /** Runs that may have calls in flight. Paused ones do not move, and may be many: they are looked at when Redis was emptied, and at resume. */
 export type Judged = 'running' | 'paused'
 
+export interface Found {
+  woken: number
+  resent: number
+  unsure: number
+}
+
 export interface Reconciler {
-  /** Wakes what nobody was woken for, and judges the calls that are older than this, of running runs if not told otherwise. Returns what it found. */
-  sweep(partitions: readonly number[], minAgeMs: number, statuses?: readonly Judged[]): Promise<{ woken: number; resent: number }>
+  /**
+   * Wakes what nobody was woken for, and judges the calls that are older than this, of running runs if not told otherwise. Returns what it found;
+   * it is unsure of calls whose workers may not have had the time to repeat that they hold them.
+   */
+  sweep(partitions: readonly number[], minAgeMs: number, statuses?: readonly Judged[]): Promise<Found>
 }
 
 const LIMIT = 1_000
@@ -49,11 +58,12 @@ const BACKLOG_MS_MAX = 20_000
 export function createReconciler(options: {
   source: ReconcileSource
   redis: Redis
+  watch: Pick<RedisWatch, 'isSettled'>
   offer(items: Item[]): Promise<void>
   now(): number
   staleMs: number
 }): Reconciler {
-  const { source, redis, offer, now, staleMs } = options
+  const { source, redis, watch, offer, now, staleMs } = options
 
   async function wakeInbox(cuts: readonly PartitionCut[]): Promise<number> {
     const woken = new Set<string>()
@@ -78,7 +88,11 @@ export function createReconciler(options: {
     }
   }
 
-  async function judge(partitions: readonly number[], minAgeMs: number, statuses: readonly Judged[]): Promise<number> {
+  async function judge(
+    partitions: readonly number[],
+    minAgeMs: number,
+    statuses: readonly Judged[],
+  ): Promise<Pick<Found, 'resent' | 'unsure'>> {
     const held = new Set(partitions)
     const before = now() - minAgeMs
     const moving: Suspect[] = []
@@ -88,13 +102,14 @@ export function createReconciler(options: {
       seqs.set(state.header.runId, state.seq)
       if (state.inFlight.size > 0) moving.push(...suspectsOf(state, before))
     }
-    let resent = await resend(moving)
+    const found = { resent: 0, unsure: 0 }
+    await resend(moving, found)
     for (let after: string | null = null; ; ) {
       const runs = await source.active(partitions, statuses, before, after, LIMIT)
       // What is in memory as it is in Postgres was judged just now.
       const cold = runs.filter(({ id, seq }) => seqs.get(id) !== seq).map(({ id }) => id)
-      resent += await resend(await suspectsAmong(cold, before))
-      if (runs.length < LIMIT) return resent
+      await resend(await suspectsAmong(cold, before), found)
+      if (runs.length < LIMIT) return found
       after = runs.at(-1)!.id
     }
   }
@@ -113,30 +128,32 @@ export function createReconciler(options: {
     return suspects
   }
 
-  async function resend(suspects: Suspect[]): Promise<number> {
+  async function resend(suspects: Suspect[], found: Pick<Found, 'resent' | 'unsure'>): Promise<void> {
     const lost = suspects.length === 0 ? [] : await withoutTrace(redis, suspects)
-    if (lost.length > 0) await offer(itemsOf(lost))
-    return lost.length
+    if (lost.length === 0) return
+    if (await watch.isSettled()) {
+      found.resent += lost.length
+      await offer(itemsOf(lost))
+    } else found.unsure += lost.length
   }
 
   return {
     async sweep(partitions, minAgeMs, statuses = ['running']) {
-      if (partitions.length === 0) return { woken: 0, resent: 0 }
+      if (partitions.length === 0) return { woken: 0, resent: 0, unsure: 0 }
       const cuts = await cutsOf(redis, partitions, now(), Math.min(staleMs, minAgeMs))
       const woken = (await wakeInbox(cuts)) + (await startQueued(cuts))
-      return { woken, resent: await judge(partitions, minAgeMs, statuses) }
+      return { woken, ...(await judge(partitions, minAgeMs, statuses)) }
     },
   }
 }
 
 /** Up to when somebody should have been woken: a fact that still waits in its stream, behind others, is not lost. */
 async function cutsOf(redis: Redis, partitions: readonly number[], now: number, ageMs: number): Promise<PartitionCut[]> {
-  const [seconds, micros] = await redis.time()
-  const redisNow = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
+  const at = await redisNow(redis)
   const oldest = await Promise.all(partitions.map((partition) => redis.xrange(keys.facts(partition), '-', '+', 'COUNT', 1)))
   return partitions.map((partition, i) => {
     const entry = oldest[i]![0]
-    const waitsMs = entry ? redisNow - timeOfEntry(entry[0]) + CLOCK_SLACK_MS : 0
+    const waitsMs = entry ? at - timeOfEntry(entry[0]) + CLOCK_SLACK_MS : 0
     return { partition, before: now - Math.max(ageMs, Math.min(waitsMs, BACKLOG_MS_MAX)) }
   })
 }

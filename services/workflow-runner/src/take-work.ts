@@ -1,7 +1,7 @@
 /** Everything that brings work to the loop: facts, timers, and the reconciler that finds what was lost. Begins when the service listens. */
 import { PARTITION_COUNT } from '@baton/contracts'
 import type { RunState } from '@baton/engine'
-import type { Logger } from '@baton/runtime'
+import { type Logger, watchRedis } from '@baton/runtime'
 import { dueTimers, findActive, findStale, findUnstarted, nextDue, clock as readClock, type Sql } from '@baton/store'
 import type { AdvanceLoop } from './advance-loop.ts'
 import type { createAdvanceStore } from './advance-store.ts'
@@ -68,14 +68,16 @@ export async function takeWork(options: {
     onLate: (lateMs) => metrics.timerLateSeconds.observe(lateMs / 1_000),
     onError: (error) => log.warn({ err: error }, 'timers could not be read'),
   })
+  const watch = watchRedis(redis)
   const reconciler = createReconciler({
     redis,
+    watch,
     offer,
     now: clock.now,
     staleMs: STALE_MS,
     source: sourceOf(sql, options.store, options.cache),
   })
-  const tending = tendStreams({ redis, holder, reader, reconciler, replicas: options.replicas, settings, metrics, log })
+  const tending = tendStreams({ watch, holder, reader, reconciler, replicas: options.replicas, settings, metrics, log })
   const onCollected = (count: number) => metrics.blobsCollected.inc(count)
   const endUpkeep = keepUp({ sql, log, blobsKeptMs: settings.RUNNER_BLOBS_KEPT_MS, onCollected })
   return {

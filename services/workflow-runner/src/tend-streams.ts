@@ -2,8 +2,7 @@
  * Once a second: renew leases, take over what silent runners hold. Every few seconds: reconcile. When Redis was emptied, wait until the workers
  * have said what they still hold, then sweep every open run.
  */
-import { keys } from '@baton/contracts'
-import type { Logger, Redis } from '@baton/runtime'
+import { type Logger, REPEATED_AFTER_MS, type RedisWatch } from '@baton/runtime'
 import type { Settings } from './config.ts'
 import type { PartitionHolder } from './hold-partitions.ts'
 import type { Metrics } from './metrics.ts'
@@ -12,8 +11,6 @@ import type { Reconciler } from './reconcile.ts'
 import type { Replicas } from './watch-replicas.ts'
 
 const TICK_MS = 1_000
-/** Workers rewrite their `inflight:` keys every second: two heartbeats and some slack. */
-const AFTER_LOSS_MS = 3_000
 /** A partition that changes hands may have lost what stood between a commit and its commands: look closer, and sooner. */
 const AFTER_TAKEOVER_MS = 1_000
 const REPLICAS_EVERY_TICKS = 5
@@ -26,7 +23,7 @@ export interface StreamTender {
 
 /** Starts tending; the first tick takes partitions at once. */
 export function tendStreams(options: {
-  redis: Redis
+  watch: RedisWatch
   holder: PartitionHolder
   reader: FactReader
   reconciler: Reconciler
@@ -35,7 +32,7 @@ export function tendStreams(options: {
   metrics: Metrics
   log: Logger
 }): StreamTender {
-  const { redis, holder, reader, reconciler, replicas, settings, metrics, log } = options
+  const { watch, holder, reader, reconciler, replicas, settings, metrics, log } = options
   let stopped = false
   let handle: NodeJS.Timeout | undefined
   let ticks = 0
@@ -45,7 +42,7 @@ export function tendStreams(options: {
 
   async function tick(): Promise<void> {
     if (ticks++ % REPLICAS_EVERY_TICKS === 0) await replicas.look()
-    await watchSentinel()
+    if (await watch.look()) lost()
     const before = new Set(holder.held())
     if (await holder.tend()) {
       const taken = holder.held().filter((partition) => !before.has(partition))
@@ -62,15 +59,9 @@ export function tendStreams(options: {
       })
   }
 
-  /** The sentinel is set once; when it is missing, Redis lost its data. */
-  async function watchSentinel(): Promise<void> {
-    const made = await redis.set(keys.sentinel, String(Date.now()), 'NX')
-    if (made === 'OK') lost()
-  }
-
   function lost(): void {
-    log.warn({}, 'redis is new or was emptied, open runs will be swept')
-    deepSweepAt = performance.now() + AFTER_LOSS_MS
+    log.warn({}, 'redis is new, was emptied or started again, open runs will be swept')
+    deepSweepAt = performance.now() + REPEATED_AFTER_MS
   }
 
   async function reconcile(): Promise<void> {
@@ -82,6 +73,8 @@ export function tendStreams(options: {
     const found = deep
       ? await reconciler.sweep(holder.held(), AFTER_TAKEOVER_MS, ['running', 'paused'])
       : await reconciler.sweep(holder.held(), settings.RUNNER_LOST_AFTER_MS)
+    // Soon more is known.
+    if (found.unsure > 0) deepSweepAt ??= performance.now() + TICK_MS
     if (found.woken + found.resent === 0) return
     metrics.woken.inc(found.woken)
     metrics.resent.inc(found.resent)

@@ -44,7 +44,8 @@ async function open(t: { teardown(action: () => unknown): void }, stored: RunSta
   const offer = async (items: Item[]) => {
     for (const { deliveries } of items) for (const { fact } of deliveries) if (fact.kind === 'sweep') lost.push(...fact.lost)
   }
-  return { redis, lost, reconciler: createReconciler({ redis, source, offer, now: Date.now, staleMs: 2_000 }) }
+  const watch = { isSettled: async () => true }
+  return { redis, lost, watch, reconciler: createReconciler({ redis, watch, source, offer, now: Date.now, staleMs: 2_000 }) }
 }
 
 t.test('a call that stands in no stream and is held by nobody is lost, each by itself', async (t) => {
@@ -80,4 +81,14 @@ t.test('a run that is in memory and in Postgres is judged once', async (t) => {
   const { lost, reconciler } = await open(t, [state], [state])
   t.match(await reconciler.sweep(PARTITIONS, AGE_MS), { resent: 2 })
   t.strictSame(lost.sort(), idsOf(state).sort())
+})
+
+t.test('while workers may not have repeated what they hold, nothing is taken for lost', async (t) => {
+  const state = runWith(2, 60_000)
+  const { lost, watch, reconciler } = await open(t, [state])
+  watch.isSettled = async () => false
+  t.match(await reconciler.sweep(PARTITIONS, AGE_MS), { resent: 0, unsure: 2 })
+  t.strictSame(lost, [])
+  watch.isSettled = async () => true
+  t.match(await reconciler.sweep(PARTITIONS, AGE_MS), { resent: 2, unsure: 0 })
 })

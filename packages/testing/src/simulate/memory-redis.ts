@@ -4,6 +4,8 @@ import { createStreams, type Streams, type StreamWatcher } from './memory-stream
 type Arg = string | number
 /** What a blocking read answers when there is nothing yet. */
 export const BLOCKED = Symbol('blocked')
+/** It has run for a while when a simulation begins. */
+const UPTIME_S = 3_600
 
 export interface MemoryRedis {
   streams: Streams
@@ -47,6 +49,8 @@ export function createMemoryRedis(now: () => number, watcher: StreamWatcher): Me
   }
 
   const commands: Record<string, (args: readonly Arg[]) => unknown> = {
+    ping: () => 'PONG',
+    info: () => `run_id:${losses}\r\nuptime_in_seconds:${UPTIME_S}\r\n`,
     get: ([key]) => get(String(key)),
     set,
     del: (names) => names.filter((key) => values.delete(String(key))).length,

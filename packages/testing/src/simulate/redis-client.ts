@@ -12,9 +12,10 @@ type Arg = string | number
 type Command = [name: string, args: Arg[]]
 type Reply = [Error | null, unknown]
 
-const NAMES = 'get set del exists incr expire publish time xadd xrange xgroup xreadgroup xack xdel xtrim xpending xclaim xinfo eval'.split(
-  ' ',
-)
+const NAMES =
+  'ping info get set del exists incr expire publish time xadd xrange xgroup xreadgroup xack xdel xtrim xpending xclaim xinfo eval'.split(
+    ' ',
+  )
 
 type Ask = (...args: (Arg | readonly Arg[])[]) => Promise<unknown>
 

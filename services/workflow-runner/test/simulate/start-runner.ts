@@ -2,7 +2,7 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type AgentTurn, callIdOf, type Json, type StoredEvent } from '@baton/contracts'
 import { applyEvent, compile, createState, type RunState, stepsOf, summaryOf } from '@baton/engine'
-import type { Logger, Redis } from '@baton/runtime'
+import { type Logger, type Redis, watchRedis } from '@baton/runtime'
 import type { LoadedRun } from '@baton/store'
 import type { RunnerPlace } from '@baton/testing/simulate'
 import { createAdvanceLoop, type Item } from '../../src/advance-loop.ts'
@@ -67,9 +67,10 @@ async function start(place: RunnerPlace): Promise<void> {
     onLate: () => {},
     onError: () => {},
   })
-  const reconciler = createReconciler({ redis, offer, now: clock.now, staleMs: STALE_MS, source: sourceOf(place, advance, cache) })
+  const watch = watchRedis(redis)
+  const reconciler = createReconciler({ redis, watch, offer, now: clock.now, staleMs: STALE_MS, source: sourceOf(place, advance, cache) })
   const tending = tendStreams({
-    redis,
+    watch,
     holder,
     reader,
     reconciler,

@@ -1,0 +1,72 @@
+/**
+ * Whether what is missing in Redis is lost for good, or may be said again in a moment by those who hold it. After Redis was emptied, away or hung,
+ * or this process stood still, nobody's silence means anything: others must first have had the time to come back and to repeat what they hold.
+ */
+import { keys } from '@baton/contracts'
+import type { Redis } from 'ioredis'
+
+/** Whoever holds something comes back within a second and repeats it every second: both, and some slack. */
+export const REPEATED_AFTER_MS = 3_000
+/** Redis is asked each second: answers further apart than this are a pause. */
+const PAUSE_MS = 2_500
+
+export interface RedisWatch {
+  /** To be called about once a second. True when Redis lost data since the last look: it was emptied, is new, or was started again. Waits while it is away. */
+  look(): Promise<boolean>
+  /** Redis has had its data, and has answered us, for long enough that everybody has repeated what they hold. To be asked after looking for it. */
+  isSettled(): Promise<boolean>
+}
+
+/** Watches over one connection. The sentinel says since when Redis has its data, by its own clock. */
+export function watchRedis(redis: Redis, now: () => number = () => performance.now()): RedisWatch {
+  /** Since when answers have come without a pause; null when it has to be found out. */
+  let since: number | null = null
+  let answeredAt = 0
+  let life: string | undefined
+  let sentinel: string | undefined
+  redis.on('close', () => {
+    since = null
+  })
+
+  /** Another life of Redis may have lost its last second, for all that it wrote down. */
+  async function meet(): Promise<boolean> {
+    const { runId, upMs } = readInfo(await redis.info('server'))
+    const isFirst = life === undefined
+    const isOther = !isFirst && runId !== life
+    life = runId
+    answeredAt = now()
+    since = isFirst ? answeredAt - upMs : answeredAt
+    return isOther
+  }
+
+  return {
+    async look() {
+      const isOther = since === null && (await meet())
+      const at = await redisNow(redis)
+      const known = await redis.set(keys.sentinel, at, 'NX', 'GET')
+      const wasPaused = now() - answeredAt > PAUSE_MS
+      answeredAt = now()
+      if (wasPaused && since !== null) since = answeredAt
+      const found = known ?? String(at)
+      const isEmptied = known === null || (sentinel !== undefined && found !== sentinel)
+      sentinel = found
+      return isOther || isEmptied
+    },
+    async isSettled() {
+      if (since === null || now() - answeredAt > PAUSE_MS || now() - since < REPEATED_AFTER_MS) return false
+      const [found, at] = await Promise.all([redis.get(keys.sentinel), redisNow(redis)])
+      return found !== null && at - Number(found) >= REPEATED_AFTER_MS
+    },
+  }
+}
+
+/** Redis' clock, ms since 1970. */
+export async function redisNow(redis: Redis): Promise<number> {
+  const [seconds, micros] = await redis.time()
+  return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
+}
+
+function readInfo(info: string): { runId: string; upMs: number } {
+  const field = (name: string) => new RegExp(`^${name}:(\\S+)`, 'm').exec(info)?.[1] ?? ''
+  return { runId: field('run_id'), upMs: Number(field('uptime_in_seconds')) * 1_000 }
+}
