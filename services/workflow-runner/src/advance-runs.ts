@@ -238,7 +238,7 @@ async function settleTurns(a: Advance, turns: Turn[], stuck: Set<string>): Promi
       a.log.error({ runId: turn.runId, err: failure }, 'run could not be committed')
     } else {
       a.cache.delete(turn.runId)
-      again.set(turn.runId, refusal ? [...turn.deliveries, abortOf(turn.runId, refusal)] : turn.deliveries)
+      again.set(turn.runId, refusal ? [...turn.deliveries, abortOf(turn.runId, refusal)] : turn.deliveries.map(doubted))
       if (refusal) a.log.error({ runId: turn.runId, err: refusal }, 'postgres refused a value of the run')
     }
   }
@@ -257,6 +257,11 @@ async function settleTurns(a: Advance, turns: Turn[], stuck: Set<string>): Promi
   })
   await a.send(outgoing)
   return again
+}
+
+/** Whoever won may have applied it, and may die before what follows from it is out: it is then not to be acknowledged by us without that. */
+function doubted(delivery: Delivery): Delivery {
+  return { ...delivery, redelivered: true }
 }
 
 function abortOf(runId: string, refusal: Error): Delivery {
