@@ -83,16 +83,29 @@ interface Turn {
 
 const ROUNDS_MAX = 20
 
-/** Advances the runs of a batch. Returns the runs that could not be advanced; their facts must not be acknowledged. Throws when nothing is known. */
-export async function advanceRuns(a: Advance, deliveries: readonly Delivery[]): Promise<Set<string>> {
+/** The runs of a batch whose facts must not be acknowledged. */
+export interface Unsettled {
+  /** They could not be advanced. */
+  stuck: Set<string>
+  /**
+   * Another runner has advanced them meanwhile. It may have applied the very same facts, and may die before what follows from them is out: they
+   * have to come again, as redelivered ones, when it has had the time.
+   */
+  doubtful: Set<string>
+}
+
+/** Advances the runs of a batch. Throws when nothing is known. */
+export async function advanceRuns(a: Advance, deliveries: readonly Delivery[]): Promise<Unsettled> {
   let open = groupByRun(deliveries)
   const stuck = new Set<string>()
+  const doubtful = new Set<string>()
   for (let round = 0; open.size > 0 && round < ROUNDS_MAX; round++) {
     const turns = await decideAll(a, open, stuck, round > 0)
     open = await settleTurns(a, turns, stuck)
+    for (const [runId, lost] of open) if (lost.some(({ redelivered }) => !redelivered)) doubtful.add(runId)
   }
   for (const runId of open.keys()) stuck.add(runId)
-  return stuck
+  return { stuck, doubtful }
 }
 
 function groupByRun(deliveries: readonly Delivery[]): Map<string, Delivery[]> {
@@ -238,7 +251,7 @@ async function settleTurns(a: Advance, turns: Turn[], stuck: Set<string>): Promi
       a.log.error({ runId: turn.runId, err: failure }, 'run could not be committed')
     } else {
       a.cache.delete(turn.runId)
-      again.set(turn.runId, refusal ? [...turn.deliveries, abortOf(turn.runId, refusal)] : turn.deliveries.map(doubted))
+      again.set(turn.runId, refusal ? [...turn.deliveries, abortOf(turn.runId, refusal)] : turn.deliveries)
       if (refusal) a.log.error({ runId: turn.runId, err: refusal }, 'postgres refused a value of the run')
     }
   }
@@ -257,11 +270,6 @@ async function settleTurns(a: Advance, turns: Turn[], stuck: Set<string>): Promi
   })
   await a.send(outgoing)
   return again
-}
-
-/** Whoever won may have applied it, and may die before what follows from it is out: it is then not to be acknowledged by us without that. */
-function doubted(delivery: Delivery): Delivery {
-  return { ...delivery, redelivered: true }
 }
 
 function abortOf(runId: string, refusal: Error): Delivery {

@@ -3,15 +3,15 @@
  * given up after some tries. What comes for such a run meanwhile waits with it, unacknowledged.
  */
 import type { Item } from './advance-loop.ts'
-import type { Delivery } from './advance-runs.ts'
+import type { Delivery, Unsettled } from './advance-runs.ts'
 
 export interface TroubledRuns {
   /** The items that may be taken now; what belongs to runs that rest waits with them. */
   admit(items: Item[]): Item[]
   /** The facts, and an abort for each run of theirs that is to be given up. */
   withAborts(deliveries: Delivery[]): Delivery[]
-  /** Says how a batch went: `stuck` runs rest, the others are no longer in trouble. */
-  settle(items: readonly Item[], stuck: ReadonlySet<string>): void
+  /** Says how a batch went: `stuck` runs rest, the others are no longer in trouble; what is doubtful is let go of, to come again. */
+  settle(items: readonly Item[], unsettled: Unsettled): void
   /** Lets go of all that waits; it will come again. */
   stop(): void
 }
@@ -81,7 +81,7 @@ export function createTroubledRuns(offer: (items: Item[]) => void, patience: Pat
       }
       return [...deliveries, ...doomed.map((runId): Delivery => ({ fact: { kind: 'abort', runId, error }, redelivered: false }))]
     },
-    settle(items, stuck) {
+    settle(items, { stuck, doubtful }) {
       const now = performance.now()
       for (const { fact } of items.flatMap((item) => item.deliveries)) {
         if (stuck.has(fact.runId)) continue
@@ -94,8 +94,10 @@ export function createTroubledRuns(offer: (items: Item[]) => void, patience: Pat
         const restsUntil = now + Math.min(patience.pauseMs * 2 ** tries, patience.pauseMsMax)
         troubles.set(runId, { tries: tries + 1, since, restsUntil, alone: alone || lastSuccessAt > since || isOnly })
       }
-      for (const item of items) {
-        if (stuck.size > 0 && item.deliveries.some(({ fact }) => stuck.has(fact.runId))) park(item, (runId) => stuck.has(runId))
+      const holds = (item: Item, runs: ReadonlySet<string>) => runs.size > 0 && item.deliveries.some(({ fact }) => runs.has(fact.runId))
+      for (const taken of items) {
+        const item = holds(taken, doubtful) ? withoutDone(taken) : taken
+        if (holds(item, stuck)) park(item, (runId) => stuck.has(runId))
         else item.done?.()
       }
     },
@@ -107,6 +109,11 @@ export function createTroubledRuns(offer: (items: Item[]) => void, patience: Pat
       waiting.clear()
     },
   }
+}
+
+/** The item, let go of where it would be done. */
+function withoutDone(item: Item): Item {
+  return item.failed ? { ...item, done: item.failed } : item
 }
 
 /** The item in parts: it is done when each of them is. */

@@ -42,7 +42,7 @@ t.test('a start that comes when the run has moved on costs one more look, not on
   t.equal(await statusOf(sql, id!), 'succeeded')
   const run = (await loadRuns(sql, [id!])).get(id!)!.header as unknown as Record<string, Json>
   const commits = countCommits(runner)
-  const stuck = await advanceRuns(runner, [{ fact: { kind: 'start', runId: id!, run }, redelivered: false }])
+  const { stuck } = await advanceRuns(runner, [{ fact: { kind: 'start', runId: id!, run }, redelivered: false }])
   t.strictSame([stuck.size, commits.count], [0, 2])
 })
 
@@ -55,7 +55,7 @@ t.test('a deadline that passes after a vote was taken, and before it was applied
   await decide(sql, id!)
   const commits = countCommits(runner)
   const timer = { kind: 'timer', path: 'ok', timer: 'approval', generation: 0, attempt: 1 } as const
-  const stuck = await advanceRuns(runner, [{ fact: { kind: 'timers', runId: id!, facts: [timer] }, redelivered: false }])
+  const { stuck } = await advanceRuns(runner, [{ fact: { kind: 'timers', runId: id!, facts: [timer] }, redelivered: false }])
   t.strictSame([stuck.size, commits.count], [0, 2], 'the vote is found without its wake-up')
   t.equal(await statusOf(sql, id!), 'succeeded')
   t.equal((await sql`select from inbox`).length, 0)
@@ -69,7 +69,7 @@ t.test('a run that has to be given up ends, also when people have just decided i
   await advanceRuns(runner, [startOf(id!)])
   await decide(sql, id!)
   const abort: Delivery = { fact: { kind: 'abort', runId: id!, error: { code: 'BTN_INTERNAL', message: 'no' } }, redelivered: false }
-  t.equal((await advanceRuns(runner, [abort])).size, 0)
+  t.equal((await advanceRuns(runner, [abort])).stuck.size, 0)
   t.equal(await statusOf(sql, id!), 'failed')
   t.ok(
     (await eventsOf(sql, id!)).some((event) => event.endsWith('approval.decided ok')),
@@ -97,7 +97,7 @@ t.test('Postgres going away while a run is decided is not the fault of the run',
     ++asked === 1 ? Promise.resolve({ X: 1 }) : Promise.reject(Object.assign(new Error('away'), { code: 'ECONNREFUSED' }))
   await t.rejects(advanceRuns(runner, deliveries), { code: 'ECONNREFUSED' }, 'the whole batch is tried again')
   runner.store.vars = async () => ({ X: 1 })
-  t.equal((await advanceRuns(runner, deliveries)).size, 0)
+  t.equal((await advanceRuns(runner, deliveries)).stuck.size, 0)
   for (const run of [id!, other!]) t.equal(await statusOf(sql, run), 'succeeded', 'what was decided and not committed was forgotten')
 })
 

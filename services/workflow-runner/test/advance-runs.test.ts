@@ -1,6 +1,7 @@
 import { testDatabase } from '@baton/testing'
 import t from 'tap'
-import { advanceRuns } from '../src/advance-runs.ts'
+import { createAdvanceLoop } from '../src/advance-loop.ts'
+import { advanceRuns, type Delivery } from '../src/advance-runs.ts'
 import { command, createRunner, eventsOf, resultOf, saveWorkflow, startOf, startRuns } from './advance-harness.ts'
 
 const SEQUENCE = {
@@ -116,6 +117,31 @@ t.test('a stale cache acknowledges nothing away', async (t) => {
   const b = other.sent[0]!.calls[0]!
   await advanceRuns(stale, [resultOf(b)])
   t.equal((await eventsOf(sql, id!)).at(-1), '7 run.succeeded', 'it saw that it was behind, loaded the run, and applied the fact')
+})
+
+t.test('what another runner has applied meanwhile is not acknowledged for it', async (t) => {
+  const { sql } = await testDatabase(t)
+  const plan = await saveWorkflow(sql, 'seq', SEQUENCE)
+  const [id] = await startRuns(sql, 'seq', SEQUENCE, 1)
+  const stale = createRunner(sql, [plan])
+  const other = createRunner(sql, [plan])
+  await advanceRuns(stale, [startOf(id!)])
+  const fact = resultOf(stale.sent[0]!.calls[0]!)
+  other.send = async () => {
+    throw new Error('killed between the commit and the commands')
+  }
+  await t.rejects(advanceRuns(other, [fact]))
+
+  const loop = createAdvanceLoop(stale, 100)
+  t.teardown(() => loop.stop())
+  const offer = (delivery: Delivery) =>
+    new Promise((resolve) => {
+      loop.offer([{ deliveries: [delivery], done: () => resolve('done'), failed: () => resolve('to come again') }])
+    })
+  t.equal(await offer(fact), 'to come again')
+  t.equal(stale.sent.flatMap(({ calls }) => calls).length, 1, 'the other may be about to send the next call')
+  t.equal(await offer({ ...fact, redelivered: true }), 'done')
+  t.equal(stale.sent.flatMap(({ calls }) => calls).at(-1)!.path, 'b')
 })
 
 t.test('commands of the inbox are applied once, decisions before cancellation', async (t) => {
