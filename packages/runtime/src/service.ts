@@ -14,6 +14,7 @@ import type { Logger } from './logger.ts'
 import { histogram } from './metrics.ts'
 import { addProbes } from './probes.ts'
 import { type ProblemException, problem, problemBody } from './problem.ts'
+import { requestLog } from './request-log.ts'
 import { toProblem } from './to-problem.ts'
 import { validateContent } from './validate-content.ts'
 
@@ -37,6 +38,7 @@ const durations = histogram('baton_http_request_seconds', 'Time to answer HTTP r
 export function createService(options: ServiceOptions): FastifyInstance {
   const app = Fastify({
     loggerInstance: options.logger as FastifyBaseLogger,
+    childLoggerFactory: requestLog,
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: requestIdOf,
     requestIdHeader: false,

@@ -18,6 +18,10 @@ async function startApp(t: Teardown, checks: Check[] = []) {
   }))
   app.post('/things/:id', { schema: { body: z.strictObject({ input: z.object({ 'a/b': z.number() }) }) } }, async () => ({ ok: true }))
   app.delete('/numbers/:n', { schema: { params: z.object({ n: z.coerce.number() }) } }, async (_request, reply) => reply.code(204).send())
+  app.get('/logged', async (request) => {
+    request.log.child({ part: 'route' }).info({ headers: { authorization: 'Bearer hunter2' } }, 'seen')
+    return { ok: true }
+  })
   app.get('/boom', async () => {
     throw new Error('the password is hunter2')
   })
@@ -40,6 +44,20 @@ async function ask(url: string, init: RequestInit = {}) {
 }
 
 const json = (body: string, method = 'POST'): RequestInit => ({ method, body, headers: { 'content-type': 'application/json' } })
+
+t.test('what a request logs has its id, at any depth of children, and no secrets', async (t) => {
+  const { url, log } = await startApp(t)
+  await fetch(`${url}/logged`, { headers: { 'x-request-id': 'a-request' } })
+  const lines = log().trim().split('\n').slice(1) // the first says where it listens
+  t.equal(lines.length, 1, 'nothing is logged that was not asked for')
+  t.match(JSON.parse(lines[0]!), {
+    requestId: 'a-request',
+    part: 'route',
+    headers: { authorization: '[redacted]' },
+    msg: 'seen',
+    service: 'test',
+  })
+})
 
 t.test('errors are problem+json with a stable code and place, whoever throws them', async (t) => {
   const { url, log } = await startApp(t)

@@ -2,7 +2,7 @@
  * The two hooks that guard every route: onRequest asks who it is (401), preValidation finds what is addressed (404) and asks
  * whether the role may (403). State (409) and content (422) are judged after these, in addRoute.
  */
-import { createHash, timingSafeEqual } from 'node:crypto'
+import { hash, timingSafeEqual } from 'node:crypto'
 import { problem } from '@baton/runtime'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { Caller } from './caller.ts'
@@ -50,8 +50,8 @@ function isPublic(request: FastifyRequest): boolean {
 async function authenticate(request: FastifyRequest, adminHash: string, findKey: FindKey): Promise<Caller> {
   const [scheme, token] = (request.headers.authorization ?? '').split(' ', 2)
   if (scheme?.toLowerCase() !== 'bearer' || !token) throw unauthorized('no credential: send `Authorization: Bearer <api key>`')
-  const hash = hashOf(token)
-  const caller = timingSafeEqual(Buffer.from(hash), Buffer.from(adminHash)) ? ADMIN : await findKey(hash)
+  const tokenHash = hashOf(token)
+  const caller = timingSafeEqual(Buffer.from(tokenHash), Buffer.from(adminHash)) ? ADMIN : await findKey(tokenHash)
   if (!caller) throw unauthorized('the credential is unknown or revoked')
   return inNamespace(caller, request.headers['x-baton-namespace'])
 }
@@ -74,5 +74,5 @@ function unauthorized(detail: string): Error {
 
 /** SHA-256 of a token in hex: what is stored, cached and compared in its place. */
 export function hashOf(token: string): string {
-  return createHash('sha256').update(token).digest('hex')
+  return hash('sha256', token)
 }
