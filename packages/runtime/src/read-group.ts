@@ -47,7 +47,10 @@ export async function* readGroup<T>(options: ReadGroupOptions<T>): AsyncGenerato
           known = new Set(streams)
         }
         const entries = await readOnce(options, reader, streams, unblock)
-        if (entries.length > 0) yield entries
+        if (entries.length > 0) {
+          yield entries
+          await afterWrites()
+        }
       } catch (error) {
         known = new Set()
         await recover(options, error, streams)
@@ -91,6 +94,14 @@ async function readOnce<T>(
   if (reply.length === 1) return parseEntries(options, reply[0]![0], reply[0]![1])
   const parsed = await Promise.all(reply.map(([stream, raw]) => parseEntries(options, stream, raw)))
   return parsed.flat()
+}
+
+/**
+ * Resolves when what the entries have led to so far is on its way: clients write at the end of the event loop's turn. Asking for more is a long
+ * command, and on an idle stack it would stand in front of the very write that somebody waits for.
+ */
+async function afterWrites(): Promise<void> {
+  await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
 }
 
 async function recover<T>(options: ReadGroupOptions<T>, error: unknown, streams: readonly string[]): Promise<void> {

@@ -15,6 +15,8 @@ export interface RedisWatch {
   look(): Promise<boolean>
   /** Redis has had its data, and has answered us, for long enough that everybody has repeated what they hold. To be asked after looking for it. */
   isSettled(): Promise<boolean>
+  /** Redis' clock as of the last look, ms since 1970. */
+  now(): number
 }
 
 /** Watches over one connection. The sentinel says since when Redis has its data, by its own clock. */
@@ -24,6 +26,7 @@ export function watchRedis(redis: Redis, now: () => number = () => performance.n
   let answeredAt = 0
   let life: string | undefined
   let sentinel: string | undefined
+  let aheadMs = 0
   redis.on('close', () => {
     since = null
   })
@@ -42,7 +45,9 @@ export function watchRedis(redis: Redis, now: () => number = () => performance.n
   return {
     async look() {
       const isOther = since === null && (await meet())
+      const askedAt = Date.now()
       const at = await redisNow(redis)
+      aheadMs = at - (askedAt + Date.now()) / 2
       const known = await redis.set(keys.sentinel, at, 'NX', 'GET')
       const wasPaused = now() - answeredAt > PAUSE_MS
       answeredAt = now()
@@ -57,6 +62,7 @@ export function watchRedis(redis: Redis, now: () => number = () => performance.n
       const [found, at] = await Promise.all([redis.get(keys.sentinel), redisNow(redis)])
       return found !== null && at - Number(found) >= REPEATED_AFTER_MS
     },
+    now: () => Date.now() + aheadMs,
   }
 }
 

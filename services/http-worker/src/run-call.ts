@@ -9,7 +9,7 @@ import { callSeconds, callsDropped, callsEnded } from './metrics.ts'
 
 export interface RunCallOptions {
   redis: Redis
-  watch: Pick<RedisWatch, 'isSettled'>
+  watch: Pick<RedisWatch, 'isSettled' | 'now'>
   consumer: string
   log: Logger
   held: HeldCalls
@@ -32,6 +32,10 @@ export interface RunCallOptions {
 }
 
 const SETTLED_POLL_MS = 250
+/** A call reached Redis this long after its commit: its runner stood still in between, and another may have sent it meanwhile. */
+const SENT_LATE_MS = 500
+/** What waited in hand for longer may have been sent, made and answered elsewhere before it was announced. */
+const IN_HAND_MS = 1_000
 
 /** Runs one call to its answer. Never rejects. */
 export async function runCall(held: HeldCall, options: RunCallOptions): Promise<void> {
@@ -65,7 +69,15 @@ async function untilSettled(options: RunCallOptions): Promise<void> {
 
 function mustAsk(held: HeldCall, options: RunCallOptions): boolean {
   if (options.isStalled()) held.entry.doubtful = true
-  return held.ask || held.entry.doubtful || options.isEnding(held.call.runId) || options.now() - held.call.at > options.askAfterMs
+  if (held.ask || held.entry.doubtful || options.isEnding(held.call.runId)) return true
+  const ageMs = options.now() - held.call.at
+  if (Date.now() - held.entry.since > IN_HAND_MS) return true
+  return ageMs > options.askAfterMs || ageMs - waitedMs(held.entry.id, options.watch.now()) > SENT_LATE_MS
+}
+
+/** How long an entry has stood in its stream; its id is when it came, by Redis' clock. */
+function waitedMs(entryId: string, redisNow: number): number {
+  return redisNow - Number(entryId.slice(0, entryId.indexOf('-')))
 }
 
 async function make(call: HttpCall, { makeCall, log }: RunCallOptions): Promise<Outcome> {

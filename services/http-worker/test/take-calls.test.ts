@@ -334,3 +334,26 @@ t.test('a copy that waits for a slot does not take the call from the worker that
   await until(async () => (await h.pending()) === 0)
   t.same(made, ['first'])
 })
+
+t.test('a call that reached Redis long after its commit is asked about, one that has waited there for as long is not', async (t) => {
+  const h = await startHarness(t)
+  const asked: string[] = []
+  const made: string[] = []
+  const isWanted = async (held: { id: string }) => {
+    asked.push(held.id)
+    return false
+  }
+  const at = Date.now() - 3_000
+  const [late, waited] = [call({ at }), call({ at })]
+  await h.redis.xadd(keys.calls(1), `${at + 20}-0`, ENTRY_FIELD, JSON.stringify([waited]))
+  await h.send([late])
+  h.worker({
+    isWanted,
+    makeCall: async (one) => {
+      made.push(idOf(one))
+      return OK
+    },
+  })
+  await h.resultsOf(2)
+  t.same([asked, made], [[idOf(late)], [idOf(waited)]])
+})

@@ -33,7 +33,8 @@ const PAST = { cancel: 'cancelled', pause: 'paused', resume: 'resumed' } as cons
 
 /**
  * Puts the command into the inbox of the run, in the transaction that judges it. What was accepted before and is not applied yet counts: a
- * resume right after a pause is not lost. Gives the run as it is now.
+ * resume right after a pause is not lost. The inbox is read first: what a runner applies in between is then seen twice, and not at all otherwise.
+ * Gives the run as it is now.
  */
 export function controlRun(
   sql: Sql,
@@ -42,9 +43,10 @@ export function controlRun(
   by: string,
 ): Promise<{ row: RunRow; verdict: Verdict }> {
   return withTransaction(sql, async (tx) => {
+    const accepted = await loadInbox(tx, [run.id])
     const row = await getRun(tx, run.namespace, run.id)
     if (!row) throw problem('BTN_RUN_NOT_FOUND', 'no such run')
-    const standing = (await loadInbox(tx, [run.id])).reduce(foresee, { status: row.status, ending: row.ending })
+    const standing = accepted.reduce(foresee, { status: row.status, ending: row.ending })
     const verdict = judge(command, standing)
     if (verdict === 'impossible') refuseImpossible(command, standing)
     if (verdict === 'accept') await addToInbox(tx, run.namespace, run.id, { kind: command, by })

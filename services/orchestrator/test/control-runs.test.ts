@@ -1,3 +1,5 @@
+import { withTransaction } from '@baton/store'
+import { until } from '@baton/testing'
 import t from 'tap'
 import { judge } from '../src/control-run.ts'
 import { advanceRun, takeUp } from './advance-run.ts'
@@ -54,6 +56,24 @@ t.test('a resume right after a pause is not lost', async (t) => {
   await advanceRun(sql, bare(id))
   t.match(await post(`/api/v1/runs/${id}/pause`), { status: 200, body: { status: 'paused' } })
   t.equal((await post(`/api/v1/runs/${id}/resume`)).status, 202)
+})
+
+t.test('a resume is not lost either when the pause is applied while it is judged', async (t) => {
+  const { post, save, sql } = await startOrchestrator(t)
+  await save(WAITING, 'w')
+  const { id } = (await post('/api/v1/workflows/w/runs')).body
+  await takeUp(sql, bare(id))
+  t.equal((await post(`/api/v1/runs/${id}/pause`)).status, 202)
+  const resumed = await withTransaction(sql, async (tx) => {
+    await tx`lock table inbox in access exclusive mode`
+    const answer = post(`/api/v1/runs/${id}/resume`)
+    await until(async () => (await sql`select from pg_locks where relation = 'inbox'::regclass and not granted`).length > 0)
+    await tx`update runs set status = 'paused' where id = ${bare(id)}`
+    await tx`delete from inbox where run_id = ${bare(id)}`
+    return { answer }
+  })
+  t.equal((await resumed.answer).status, 202)
+  t.match(await sql`select fact from inbox`, [{ fact: { kind: 'resume' } }])
 })
 
 t.test('what has ended stays so', async (t) => {

@@ -33,6 +33,7 @@ type Raw = [id: string, fields: string[] | null][]
 
 const LANES = Array.from({ length: PARTITION_COUNT }, (_, lane) => keys.calls(lane))
 const ASK_AFTER_MS = 10_000
+const SENT_LATE_MS = 500
 const TAKEOVER_MS = 3_000
 const STALL_MS = 1_750
 const INFLIGHT_MS = 5_000
@@ -62,11 +63,17 @@ export function startCallsWorker(world: WorkerWorld, process: Process): void {
     }
   }
 
+  function isLate(call: HttpCall, entry: Entry): boolean {
+    const ageMs = tables.now() - call.at
+    const [seconds, micros] = server.execute('time', [], process.name) as [string, string]
+    const waitedMs = Number(seconds) * 1_000 + Number(micros) / 1_000 - Number(entry.id.split('-')[0])
+    return ageMs > ASK_AFTER_MS || ageMs - waitedMs > SENT_LATE_MS || scheduler.now() - lastTick > STALL_MS
+  }
+
   async function work(call: HttpCall, entry: Entry): Promise<void> {
     await pause(dice.between(0, 30))
     if (weather.chance('ghost')) await send(ghostOf(call))
-    const isLate = tables.now() - call.at > ASK_AFTER_MS || scheduler.now() - lastTick > STALL_MS
-    const verdict = entry.ask || call.resent || isLate ? claim(call) : 'ours'
+    const verdict = entry.ask || call.resent || isLate(call, entry) ? claim(call) : 'ours'
     if (verdict === 'ours') {
       checker.made(call)
       await pause(weather.chance('longCall') ? dice.between(1_000, 9_000) : dice.between(0, 200))
