@@ -1,7 +1,7 @@
 /**
  * Bundles services for images: `node deploy/bundle.ts [service …]`, all of them by default, the one of the working folder as its build script.
- * Makes services/<x>/dist/app/main.js (one ESM file with everything in it, and its source map) and services/<x>/dist/migrations,
- * which the code finds beside itself as it does in the sources.
+ * Makes services/<x>/dist/app/main.js (one ESM file with everything in it, and its source map), the same for src/migrate.ts where there is one,
+ * and services/<x>/dist/migrations, which the code finds beside itself as it does in the sources.
  */
 import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -36,8 +36,10 @@ async function bundle(service: string): Promise<void> {
   const dist = join(folder, 'dist')
   rmSync(dist, { recursive: true, force: true })
   const { errors } = await build({
-    entryPoints: [join(folder, 'src', 'main.ts')],
-    outfile: join(dist, 'app', 'main.js'),
+    entryPoints: ['main.ts', 'migrate.ts'].map((file) => join(folder, 'src', file)).filter((file) => existsSync(file)),
+    outdir: join(dist, 'app'),
+    splitting: true, // what two programs share is there once
+    chunkNames: '[name]-[hash]',
     bundle: true,
     platform: 'node',
     format: 'esm',

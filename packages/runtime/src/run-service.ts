@@ -29,7 +29,7 @@ const GRACE_MS = 25_000
 const SIGNALS: ('SIGTERM' | 'SIGINT')[] = ['SIGTERM', 'SIGINT']
 const CONNECTION_LOST = /^(57P0[1-5]|CONNECTION_(CLOSED|DESTROYED|ENDED)|CONNECT_TIMEOUT|ECONNRESET|ECONNREFUSED|EPIPE)$/
 
-/** Runs until a signal. An error at the start, or one that nobody caught, is logged and ends the process with code 1. */
+/** Runs until a signal. An error at the start, or one that nobody caught, is logged and ends the process with its `exitCode`, else with 1. */
 export async function runService(name: string, build: () => Promise<RunnableService>): Promise<void> {
   let service: RunnableService
   const fallback = createLogger({ name })
@@ -39,9 +39,10 @@ export async function runService(name: string, build: () => Promise<RunnableServ
     service = await build()
     await service.app.listen({ host: service.host, port: service.port })
   } catch (error) {
-    if (error instanceof SettingsError) process.stderr.write(`${error.message}\n`)
+    const exitCode = exitCodeOf(error)
+    if (error instanceof SettingsError || exitCode !== undefined) process.stderr.write(`${(error as Error).message}\n`)
     else fallback.fatal({ err: error }, 'service could not start')
-    process.exit(1)
+    process.exit(exitCode ?? 1)
   }
   const { app } = service
   process.removeListener('SIGTERM', early).removeListener('SIGINT', early)
@@ -54,7 +55,10 @@ export async function runService(name: string, build: () => Promise<RunnableServ
     { delay: GRACE_MS, logger: false, skip: [...SIGNALS, 'unhandledRejection'], ...reports(app) },
     async ({ err }) => {
       const startedAt = performance.now()
-      if (err) app.log.fatal({ err }, 'uncaught error, service stopping')
+      const exitCode = exitCodeOf(err)
+      if (exitCode !== undefined) process.once('exit', () => (process.exitCode = exitCode)) // close-with-grace knows 1 alone
+      if (exitCode !== undefined) app.log.fatal((err as Error).message)
+      else if (err) app.log.fatal({ err }, 'uncaught error, service stopping')
       else app.log.info('service stopping')
       collecting.stop()
       await heartbeat?.stop()
@@ -88,6 +92,12 @@ function outliveLostConnections(app: FastifyInstance): void {
     if (!CONNECTION_LOST.test(String(err?.code))) throw err
     app.log.warn({ err }, 'a connection was lost while it was made')
   })
+}
+
+/** An error that brings an exit code of its own (a database of another version) explains itself in one sentence. */
+function exitCodeOf(error: unknown): number | undefined {
+  const { exitCode } = (error ?? {}) as { exitCode?: unknown }
+  return typeof exitCode === 'number' ? exitCode : undefined
 }
 
 function reports(app: FastifyInstance) {

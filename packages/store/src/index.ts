@@ -28,9 +28,20 @@ export * from './events.ts'
 export { deleteExpiredKeys, findFirstRuns } from './idempotency.ts'
 export * from './inbox.ts'
 export * from './load-runs.ts'
-export { MigrationChanged, migrate, SchemaMissing, waitForSchema } from './migrate.ts'
+export { type MigrateOptions, type MigrateResult, MigrationChanged, migrate } from './migrate.ts'
 export { ensureEventPartitions } from './partitions.ts'
+export { MigrationInvalid, type MigrationKind } from './read-migrations.ts'
 export * from './runs.ts'
+export {
+  type AppliedMigration,
+  readSchemaState,
+  refuseTooNew,
+  SchemaMissing,
+  type SchemaState,
+  SchemaTooNew,
+  type WaitForSchemaOptions,
+  waitForSchema,
+} from './schema-state.ts'
 export { createSecretBox, type SecretBox, type SecretRow, SecretUnreadable } from './secrets.ts'
 export * from './snapshots.ts'
 export { isEligible, tally, type Voter } from './tally.ts'

@@ -1,19 +1,17 @@
-import { createHash } from 'node:crypto'
-import { readdir, readFile } from 'node:fs/promises'
-import { fileURLToPath } from 'node:url'
+import { setTimeout as delay } from 'node:timers/promises'
 import postgres from 'postgres'
 import { connectionOptions, type Sql } from './connect.ts'
 import { ensurePartitionsIn } from './partitions.ts'
+import { type Migration, type MigrationKind, readMigrations } from './read-migrations.ts'
+import { compareSchema, readApplied, refuseTooNew } from './schema-state.ts'
 
-const FOLDER = fileURLToPath(new URL('../migrations/', import.meta.url))
 /** Any number that nobody else uses: the advisory lock under which one process migrates. */
 const LOCK = 7_203_561_844
-
-interface Migration {
-  name: string
-  checksum: string
-  text: string
-}
+/** A change of a table waits for the queries on it, and every later query waits behind the change: better give up soon and come back. */
+const LOCK_TIMEOUT_MS = 2_000
+const LOCK_TRIES = 15
+const LOCK_PAUSE_MS = 1_000
+const LOCK_NOT_AVAILABLE = '55P03'
 
 /** A migration that was applied has since been edited: the database and this version disagree on what it did. */
 export class MigrationChanged extends Error {
@@ -23,38 +21,109 @@ export class MigrationChanged extends Error {
   }
 }
 
-/** The database did not get the migrations that this version knows in time. */
-export class SchemaMissing extends Error {
-  override readonly name = 'SchemaMissing'
+/** How to migrate. */
+export interface MigrateOptions {
+  /** Leave migrations of the kind `contract` for later, while older code still runs. An empty database gets everything. */
+  expandOnly?: boolean
+  /** The version of Baton that migrates, written down beside what it applied. */
+  version?: string
+  /** Told of each migration when it is committed. */
+  onApplied?: (migration: { name: string; kind: MigrationKind; durationMs: number }) => void
+  /** Told once when another process migrates and this one waits for it. */
+  onWait?: () => void
+  /** Told each time when a migration waits for a lock that running queries hold. */
+  onBusy?: (name: string) => void
+  /** Other migrations than ours, for tests. */
+  folder?: string
 }
 
-/** Applies what is missing, each migration in its own transaction, all under one advisory lock. Safe from many processes at once. */
-export async function migrate(databaseUrl: string): Promise<{ applied: string[] }> {
-  const migrations = await readMigrations()
-  const sql = postgres(databaseUrl, { ...connectionOptions({ applicationName: 'baton-migrate' }), max: 1 }) as unknown as Sql
+/** What was done, and which migrations `expandOnly` has left for later. */
+export interface MigrateResult {
+  applied: string[]
+  left: string[]
+}
+
+/**
+ * Applies what is missing, each migration in its own transaction, all under one advisory lock. Safe from many processes at once, also
+ * through a pooler that gives a connection to a transaction. Throws SchemaTooNew, MigrationChanged, MigrationInvalid.
+ */
+export async function migrate(databaseUrl: string, options: MigrateOptions = {}): Promise<MigrateResult> {
+  const migrations = await readMigrations(options.folder)
+  const [guard, sql] = [openOne(databaseUrl), openOne(databaseUrl)]
   try {
-    await sql`select pg_advisory_lock(${LOCK})`
-    await sql`
-      create table if not exists migrations (
-        name text primary key, checksum text not null, applied_at timestamptz not null default now()
-      )`
-    const known = new Map((await appliedMigrations(sql)).map((row) => [row.name, row.checksum]))
-    const applied: string[] = []
-    for (const migration of migrations) {
-      const checksum = known.get(migration.name)
-      if (checksum !== undefined && checksum !== migration.checksum) throw new MigrationChanged(migration.name)
-      if (checksum !== undefined) continue
-      await inTransaction(sql, migration.name, async () => {
-        await sql.unsafe(migration.text)
-        await sql`insert into migrations (name, checksum) values (${migration.name}, ${migration.checksum})`
-      })
-      applied.push(migration.name)
-    }
+    await takeTurn(guard, options.onWait)
+    await ensureTable(sql)
+    const pending = await findPending(sql, migrations)
+    const isEmpty = pending.length === migrations.length
+    const held = pending.filter(({ kind }) => options.expandOnly === true && !isEmpty && kind === 'contract')
+    const due = pending.filter((migration) => !held.includes(migration))
+    for (const migration of due) await applyPatiently(sql, migration, options)
     await inTransaction(sql, 'partitions', () => ensurePartitionsIn(sql))
-    return { applied }
+    return { applied: due.map(({ name }) => name), left: held.map(({ name }) => name) }
   } finally {
-    await sql.end({ timeout: 5 }) // the end of the session frees the lock
+    await Promise.all([sql.end({ timeout: 5 }), guard.end({ timeout: 5 })]) // the end of its transaction frees the lock
   }
+}
+
+function openOne(databaseUrl: string): Sql {
+  return postgres(databaseUrl, { ...connectionOptions({ applicationName: 'baton-migrate' }), max: 1 }) as unknown as Sql
+}
+
+/** The lock is that of a transaction which stays open beside the migrations: a session's lock would stay behind in a pooler. */
+async function takeTurn(guard: Sql, onWait?: () => void): Promise<void> {
+  await guard.unsafe('begin')
+  await guard.unsafe('set local idle_in_transaction_session_timeout = 0')
+  const [free] = await guard<{ mine: boolean }[]>`select pg_try_advisory_xact_lock(${LOCK}) as mine`
+  if (free?.mine) return
+  onWait?.()
+  await guard`select pg_advisory_xact_lock(${LOCK})`
+}
+
+async function ensureTable(sql: Sql): Promise<void> {
+  await sql`
+    create table if not exists migrations (
+      name text primary key, checksum text not null, applied_at timestamptz not null default now()
+    )`
+  const [found] = await sql`select from pg_attribute where attrelid = 'migrations'::regclass and attname = 'needs'`
+  if (found) return
+  await sql`
+    alter table migrations
+      add column kind text not null default 'expand' check (kind in ('expand', 'contract')),
+      add column needs integer not null default 0,
+      add column applied_by text`
+}
+
+async function findPending(sql: Sql, migrations: readonly Migration[]): Promise<Migration[]> {
+  const applied = await readApplied(sql)
+  refuseTooNew(compareSchema(migrations, applied))
+  const checksums = new Map(applied.map((row) => [row.name, row.checksum]))
+  const changed = migrations.find(({ name, checksum }) => checksums.has(name) && checksums.get(name) !== checksum)
+  if (changed) throw new MigrationChanged(changed.name)
+  return migrations.filter(({ name }) => !checksums.has(name))
+}
+
+/** Gives way to running queries again and again, so that nobody waits behind a migration for more than two seconds. */
+async function applyPatiently(sql: Sql, migration: Migration, options: MigrateOptions): Promise<void> {
+  const { name, kind, needs, checksum, text } = migration
+  const startedAt = performance.now()
+  for (let tries = 1; ; tries++) {
+    try {
+      await inTransaction(sql, name, async () => {
+        await sql.unsafe(`set local lock_timeout = ${LOCK_TIMEOUT_MS}`)
+        await sql.unsafe(text)
+        await sql`
+          insert into migrations (name, checksum, kind, needs, applied_by)
+          values (${name}, ${checksum}, ${kind}, ${needs}, ${options.version ?? null})`
+      })
+      break
+    } catch (error) {
+      const { code } = ((error as Error).cause ?? {}) as { code?: string }
+      if (code !== LOCK_NOT_AVAILABLE || tries === LOCK_TRIES) throw error
+      options.onBusy?.(name)
+      await delay(LOCK_PAUSE_MS)
+    }
+  }
+  options.onApplied?.({ name, kind, durationMs: Math.round(performance.now() - startedAt) })
 }
 
 /** This client has one connection, so plain statements stay together. */
@@ -67,40 +136,4 @@ async function inTransaction(sql: Sql, name: string, action: () => Promise<unkno
     await sql.unsafe('rollback').catch(() => {})
     throw new Error(`migration ${name} failed`, { cause: error })
   }
-}
-
-/** Waits until the database has every migration that this version knows; services that do not migrate start with this. */
-export async function waitForSchema(sql: Sql, options: { timeoutMs: number; signal?: AbortSignal }): Promise<void> {
-  const wanted = await readMigrations()
-  const deadline = performance.now() + options.timeoutMs
-  for (;;) {
-    let cause: unknown
-    const applied = await appliedMigrations(sql).catch((error: unknown) => {
-      cause = error
-      return []
-    })
-    const names = new Set(applied.map((row) => row.name))
-    const missing = wanted.filter((migration) => !names.has(migration.name))
-    if (missing.length === 0) return
-    options.signal?.throwIfAborted()
-    if (performance.now() > deadline) {
-      throw new SchemaMissing(`the database still lacks ${missing.map((migration) => migration.name).join(', ')}`, { cause })
-    }
-    await new Promise((resolve) => setTimeout(resolve, 200))
-  }
-}
-
-/** Every migration in the order of its number. */
-async function readMigrations(): Promise<Migration[]> {
-  const names = (await readdir(FOLDER)).filter((name) => /^\d{4}_[a-z0-9_]+\.sql$/.test(name)).sort()
-  return Promise.all(
-    names.map(async (name) => {
-      const text = await readFile(FOLDER + name, 'utf8')
-      return { name: name.replace(/\.sql$/, ''), checksum: createHash('sha256').update(text).digest('hex'), text }
-    }),
-  )
-}
-
-async function appliedMigrations(sql: Sql) {
-  return sql<{ name: string; checksum: string }[]>`select name, checksum from migrations order by name`
 }

@@ -12,7 +12,7 @@ import {
   type RunnableService,
   VERSION,
 } from '@baton/runtime'
-import { createSecretBox, migrate, type SecretBox, type Sql } from '@baton/store'
+import { createSecretBox, type SecretBox, type Sql, waitForSchema } from '@baton/store'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { guardRoutes } from './access.ts'
 import type { Settings } from './config.ts'
@@ -20,6 +20,7 @@ import { type Connections, openConnections } from './connections.ts'
 import { createFindEnded } from './find-ended.ts'
 import { createKeyCache, type KeyCache } from './find-key.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
+import { migrateDatabase } from './migrate-database.ts'
 import { documentApi } from './openapi.ts'
 import { createPlanCache, type GetPlan } from './plan-cache.ts'
 import { apiKeyRevokeRoutes, apiKeyRoutes } from './routes/api-keys.ts'
@@ -38,6 +39,7 @@ import { createShowRun, type ShowRun } from './show-run.ts'
 import { createRunStarter, type RunStarter } from './start-runs.ts'
 
 const WAITERS_CHECK_MS = 1_000
+const SCHEMA_MS_MAX = 120_000
 
 /** What routes are given. */
 export interface Deps {
@@ -83,9 +85,9 @@ const ROUTES: readonly ((app: FastifyInstance, deps: Deps) => void)[] = [
 /** Migrates, connects, and declares every route. The caller listens and closes. */
 export async function buildApp(settings: Settings): Promise<RunnableService> {
   const logger = createLogger({ name: 'orchestrator', level: settings.LOG_LEVEL })
-  const { applied } = await migrate(settings.DATABASE_URL)
-  if (applied.length > 0) logger.info({ applied }, 'migrations applied')
+  if (settings.BATON_MIGRATE_AT_START) await migrateDatabase(settings.DATABASE_URL, {}, logger)
   const connections = openConnections(settings)
+  await waitForSchema(connections.sql, { timeoutMs: SCHEMA_MS_MAX })
   const app = createService({
     name: 'orchestrator',
     logger,

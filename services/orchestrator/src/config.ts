@@ -14,6 +14,11 @@ export const Settings = z.object({
   LOG_LEVEL: commonSettings.LOG_LEVEL,
   BATON_ADMIN_KEY: commonSettings.BATON_ADMIN_KEY,
   BATON_MASTER_KEY: commonSettings.BATON_MASTER_KEY,
+  BATON_MIGRATE_AT_START: z
+    .enum(['true', 'false'])
+    .default('true')
+    .transform((text) => text === 'true')
+    .describe('whether the database is migrated at the start; false where a job of its own does it'),
   BATON_POSTGRES_CONNECTIONS_MAX: limit(10, 1_000).describe('connections to Postgres'),
   BATON_DEFINITION_BYTES_MAX: limit(LIMITS.definitionBytesMax).describe('largest definition'),
   BATON_STEPS_MAX: limit(LIMITS.stepsMax).describe('steps of a definition'),
