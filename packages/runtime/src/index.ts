@@ -10,7 +10,17 @@ export { forgetConsumers } from './forget-consumers.ts'
 export { agentTurns, notifications } from './job-queues.ts'
 export { malformedJson, parseJsonBodies } from './json-body.ts'
 export { createLogger, type Logger, urlForLog } from './logger.ts'
-export { counter, gauge, histogram, metricsText } from './metrics.ts'
+export {
+  type AskedGauge,
+  askedGauges,
+  counter,
+  describeMetrics,
+  gauge,
+  histogram,
+  type Levels,
+  type MetricDescription,
+  metricsText,
+} from './metrics.ts'
 export {
   createOutbound,
   type Lookup,
@@ -29,6 +39,7 @@ export {
   createProducer,
   defineQueue,
   type JobContext,
+  type JobLevels,
   type Producer,
   type QueueDefinition,
 } from './queues.ts'

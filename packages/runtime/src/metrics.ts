@@ -35,11 +35,17 @@ export function histogram<Label extends string = never>(
 }
 
 /** A gauge `baton_<noun>_<unit>`; with `read` it is asked when somebody scrapes, which costs nothing in between. */
-export function gauge(name: `baton_${string}`, help: string, read?: () => number): Gauge {
+export function gauge<Label extends string = never>(
+  name: `baton_${string}`,
+  help: string,
+  read?: () => number,
+  labelNames: readonly Label[] = [],
+): Gauge<Label> {
   register.removeSingleMetric(name)
   return new Gauge({
     name,
     help,
+    labelNames,
     ...(read
       ? {
           collect() {
@@ -50,7 +56,85 @@ export function gauge(name: `baton_${string}`, help: string, read?: () => number
   })
 }
 
+/** Values of one gauge: a number, or one for each set of labels. */
+export type Levels = number | readonly { labels: Record<string, string>; value: number }[]
+
+export interface AskedGauge {
+  help: string
+  labelNames?: readonly string[]
+}
+
+/** Longest wait of a scrape for what is asked: whoever scrapes gives up after 10 s, and /ready gives its checks 2 s. */
+const ASK_MS_MAX = 2_500
+/** What was asked for is shown again to whoever scrapes within this time: two scrapers do not cost twice. */
+const KEEP_MS = 1_000
+
+/**
+ * Gauges whose values others know (Postgres, Redis). They are asked for when somebody scrapes, once for all of them, never twice at once and not
+ * for longer than `timeoutMs`. While nothing is known of a gauge it is absent.
+ */
+export function askedGauges<Name extends `baton_${string}`>(
+  gauges: Record<Name, AskedGauge>,
+  ask: () => Promise<Partial<Record<Name, Levels>>>,
+  { timeoutMs = ASK_MS_MAX, keepMs = KEEP_MS }: { timeoutMs?: number; keepMs?: number } = {},
+): void {
+  const read = shareAnswer(ask, timeoutMs, keepMs)
+  for (const [name, { help, labelNames = [] }] of Object.entries(gauges) as [Name, AskedGauge][]) {
+    register.removeSingleMetric(name)
+    new Gauge({
+      name,
+      help,
+      labelNames,
+      async collect() {
+        const levels: Levels | undefined = (await read())[name]
+        this.reset()
+        if (levels === undefined)
+          this.remove({}) // a gauge without labels would show 0
+        else if (typeof levels === 'number') this.set(levels)
+        else for (const { labels, value } of levels) this.set(labels, value)
+      },
+    })
+  }
+}
+
+/** One question at a time; everybody waits for its answer, though not for long: an empty one then says that nothing is known. */
+function shareAnswer<Answer extends object>(ask: () => Promise<Answer>, timeoutMs: number, keepMs: number): () => Promise<Partial<Answer>> {
+  let asking: Promise<Partial<Answer>> | undefined
+  let kept: { answer: Partial<Answer>; until: number } | undefined
+  const begin = () =>
+    ask()
+      .then((answer) => {
+        kept = { answer, until: performance.now() + keepMs }
+        return answer
+      })
+      .catch((): Partial<Answer> => ({}))
+      .finally(() => {
+        asking = undefined
+      })
+  return async () => {
+    if (kept && performance.now() < kept.until) return kept.answer
+    asking ??= begin()
+    const late = Promise.withResolvers<Partial<Answer>>()
+    const timer = setTimeout(() => late.resolve({}), timeoutMs)
+    return Promise.race([asking, late.promise]).finally(() => clearTimeout(timer))
+  }
+}
+
 /** All metrics in the text format of Prometheus. */
 export async function metricsText(): Promise<{ contentType: string; text: string }> {
   return { contentType: register.contentType, text: await register.metrics() }
+}
+
+/** What a metric is, without its values. */
+export interface MetricDescription {
+  name: string
+  type: string
+  help: string
+  labelNames: readonly string[]
+}
+
+/** All metrics that this process has registered so far, in that order: docs/metrics.md is made of them. */
+export function describeMetrics(): MetricDescription[] {
+  const metrics = register.getMetricsAsArray() as unknown as MetricDescription[]
+  return metrics.map(({ name, type, help, labelNames }) => ({ name, type, help, labelNames }))
 }

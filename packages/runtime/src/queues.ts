@@ -30,7 +30,14 @@ export interface Producer<Job> {
   addMany(jobs: readonly Job[], options?: AddOptions): Promise<void>
   /** Jobs that wait, run or are delayed. */
   depth(): Promise<number>
+  levels(): Promise<JobLevels>
   close(): Promise<void>
+}
+
+/** How many jobs there are, and for how long the one that waits longest has been there. */
+export interface JobLevels {
+  jobs: { waiting: number; active: number; delayed: number }
+  oldestMs: number
 }
 
 export interface JobContext {
@@ -102,11 +109,21 @@ export function createProducer<Job>(queue: QueueDefinition<Job>, redisUrl: strin
       added.inc({ queue: queue.name }, jobs.length)
     },
     depth: () => bull.getJobCountByTypes('waiting', 'active', 'delayed', 'prioritized'),
+    levels: () => readLevels(bull),
     async close() {
       await bull.close()
       connection.disconnect()
     },
   }
+}
+
+async function readLevels(bull: Queue): Promise<JobLevels> {
+  const [counts, [first]] = await Promise.all([
+    bull.getJobCounts('waiting', 'prioritized', 'active', 'delayed'),
+    bull.getJobs(['waiting', 'prioritized'], 0, 0, true),
+  ])
+  const { waiting = 0, prioritized = 0, active = 0, delayed = 0 } = counts
+  return { jobs: { waiting: waiting + prioritized, active, delayed }, oldestMs: first ? Math.max(0, Date.now() - first.timestamp) : 0 }
 }
 
 function jobIdOf<Job>(queue: QueueDefinition<Job>, job: Job): string {

@@ -70,7 +70,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
     },
     onFailed: onReadFailed,
   })
-  sseRoutes(app, { ...shared, hub, authenticator, commentMs: settings.FANOUT_COMMENT_MS })
+  sseRoutes(app, { ...shared, hub, authenticator, commentMs: settings.FANOUT_COMMENT_MS, onClosed: metrics.sseClosed })
   app.addHook('preClose', () => sayGoodbye(clients))
   app.addHook('onClose', async () => {
     compare.stop()

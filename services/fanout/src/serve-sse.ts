@@ -6,11 +6,15 @@ import { type Delivery, endsRun } from './encode-events.ts'
 import type { OpenedRun } from './hub.ts'
 import type { RunSubscriber } from './run-feed.ts'
 
+/** Why a response ended, for the metric: who hung up, and whoever was not sent to the end for another reason, is `client`. */
+export type SseCloseReason = 'client' | 'ended' | 'too_slow'
+
 export interface SseOptions {
   clients: Clients
   bufferBytesMax: number
   commentMs: number
   onDelivered(count: number): void
+  onClosed(reason: SseCloseReason): void
 }
 
 const HEADERS = {
@@ -35,6 +39,7 @@ export function serveSse(
   let stop: (() => void) | undefined
   let lastType = ''
   let judging = false
+  let reason: SseCloseReason = 'client'
   const client: Client = {
     transport: 'sse',
     principal: () => principal,
@@ -48,7 +53,9 @@ export function serveSse(
     judging = true
     setImmediate(() => {
       judging = false
-      if (response.writableLength > options.bufferBytesMax) response.destroy()
+      if (response.writableLength <= options.bufferBytesMax) return
+      reason = 'too_slow'
+      response.destroy()
     })
   }
 
@@ -59,7 +66,9 @@ export function serveSse(
   }
 
   function endIfOver(): void {
-    if (endsRun(lastType)) response.end()
+    if (!endsRun(lastType)) return
+    reason = 'ended'
+    response.end()
   }
 
   const subscriber: RunSubscriber = {
@@ -85,6 +94,7 @@ export function serveSse(
     clearInterval(comments)
     stop?.()
     options.clients.remove(client)
+    options.onClosed(reason)
   })
   stop = run.follow(subscriber, after)
   return true

@@ -85,6 +85,8 @@ t.test('a client that does not read live events is closed 4408 while others go o
   t.equal(await slow.closed, 4408)
   t.same(slow.seqs(topic), upTo(slow.seqs(topic).length + 1, 2), 'what it got is without a gap: it can resume')
   t.match(await fast.ask({ type: 'ping' }), { type: 'pong' })
+  const metrics = await (await fetch(`http://127.0.0.1:${bench.port}/metrics`)).text()
+  t.match(metrics, 'baton_fanout_closed_total{transport="websocket",reason="too_slow"} 1')
 })
 
 t.test('the past is read at the pace of its reader: much more of it than the bound closes nobody', async (t) => {

@@ -28,6 +28,10 @@ t.test('SSE gives each event once over ten cuts, ends after the run, and then an
   const whole = await bench.sse(run)
   await whole.done
   t.same(whole.ids(), upTo(106), 'without a place to go on from it begins at the first event')
+  const metrics = await (await fetch(`http://127.0.0.1:${bench.port}/metrics`)).text()
+  for (const [reason, count] of Object.entries({ client: 10, ended: 2 })) {
+    t.match(metrics, `baton_fanout_closed_total{transport="sse",reason="${reason}"} ${count}`, reason)
+  }
   const rest = await bench.sse(run, { after: '3', lastEventId: '100' })
   await rest.done
   t.same(rest.ids(), upTo(106, 101), 'Last-Event-ID is newer than ?after=')

@@ -13,7 +13,7 @@ import {
   notifications,
   type RunnableService,
 } from '@baton/runtime'
-import { connect, waitForSchema } from '@baton/store'
+import { connect, readPendingApprovals, waitForSchema } from '@baton/store'
 import type { Settings } from './config.ts'
 import { repeat, requeueUnnotified, wakeOverdue } from './keep-watch.ts'
 import { createNotifyMetrics } from './metrics.ts'
@@ -34,7 +34,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   const producer = createProducer(notifications, settings.REDIS_URL)
   await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX })
   const app = createService({ name: 'hitl-worker', logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
-  const metrics = createNotifyMetrics()
+  const metrics = createNotifyMetrics(() => readPendingApprovals(sql))
   const deps = createNotifyDeps({ sql, redis, outbound, settings, metrics })
   const watch = createWatchDeps({ sql, facts, producer, metrics, log })
   let consumer: Consumer | undefined

@@ -12,7 +12,7 @@ import {
   type RunnableService,
   VERSION,
 } from '@baton/runtime'
-import { createSecretBox, type SecretBox, type Sql, waitForSchema } from '@baton/store'
+import { countOpenRuns, createSecretBox, readBacklog, type SecretBox, type Sql, waitForSchema } from '@baton/store'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { guardRoutes } from './access.ts'
 import type { Settings } from './config.ts'
@@ -23,6 +23,7 @@ import { createMetrics, type Metrics } from './metrics.ts'
 import { migrateDatabase } from './migrate-database.ts'
 import { documentApi } from './openapi.ts'
 import { createPlanCache, type GetPlan } from './plan-cache.ts'
+import { readQueues, readRedisMemory, readStreams } from './read-levels.ts'
 import { apiKeyRevokeRoutes, apiKeyRoutes } from './routes/api-keys.ts'
 import { approvalRoutes, decisionRoutes } from './routes/approvals.ts'
 import { definitionRoutes } from './routes/definitions.ts'
@@ -110,7 +111,14 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
 }
 
 function createDeps(settings: Settings, { sql, redis, facts, queues }: Connections, logger: Logger): Deps {
-  const metrics = createMetrics({ waiters: () => waiters.size() })
+  const metrics = createMetrics({
+    waiters: () => waiters.size(),
+    openRuns: () => countOpenRuns(sql),
+    backlog: () => readBacklog(sql),
+    streams: () => readStreams(redis),
+    queues: () => readQueues(queues),
+    redisMemory: () => readRedisMemory(redis),
+  })
   const waiters = createRunWaiters({
     findEnded: createFindEnded(sql),
     waitersMax: settings.BATON_WAITERS_MAX,

@@ -1,6 +1,15 @@
 /** Everything that this process keeps open: Postgres, Redis, and what hangs on them. */
 import { once } from 'node:events'
-import { agentTurns, connectRedis, createFactSender, createProducer, type FactSender, notifications, type Redis } from '@baton/runtime'
+import {
+  agentTurns,
+  connectRedis,
+  createFactSender,
+  createProducer,
+  type FactSender,
+  notifications,
+  type Producer,
+  type Redis,
+} from '@baton/runtime'
 import { connect, type Sql } from '@baton/store'
 import type { Settings } from './config.ts'
 
@@ -12,7 +21,7 @@ export interface Connections {
   redis: Redis
   facts: FactSender
   /** Slow work, by the name of its queue. */
-  queues: Record<string, { depth(): Promise<number> }>
+  queues: Record<string, Pick<Producer<never>, 'depth' | 'levels'>>
   /** Hears what is said on these pub/sub channels. What is said while Redis is away is lost: nobody may rely on it. */
   listen(heard: Record<string, (text: string) => void>): void
   /** Waits a moment for Redis, so that the first facts need not be found by the reconciler. */

@@ -1,10 +1,26 @@
-import { counter, gauge, histogram } from '@baton/runtime'
+import { askedGauges, counter, gauge, histogram } from '@baton/runtime'
+import type { Backlog, OpenRuns } from '@baton/store'
+import type { readQueues, readRedisMemory, readStreams } from './read-levels.ts'
 
 export type Metrics = ReturnType<typeof createMetrics>
 
-/** The metrics of the orchestrator beside those of every service. */
-export function createMetrics(read: { waiters: () => number }) {
+/** What is asked of Postgres and of Redis when somebody scrapes. */
+export interface Levels {
+  waiters(): number
+  openRuns(): Promise<OpenRuns>
+  backlog(): Promise<Backlog>
+  streams(): ReturnType<typeof readStreams>
+  queues(): ReturnType<typeof readQueues>
+  redisMemory(): ReturnType<typeof readRedisMemory>
+}
+
+const MS_PER_SECOND = 1_000
+
+/** The metrics of the orchestrator beside those of every service. Each replica tells the same levels: take their maximum, not their sum. */
+export function createMetrics(read: Levels) {
   gauge('baton_run_waiters', 'Requests that wait for a run to end', read.waiters)
+  observePostgres(read)
+  observeRedis(read)
   return {
     runsStarted: counter('baton_runs_started_total', 'Runs that were started'),
     startGroupRuns: histogram(
@@ -16,4 +32,65 @@ export function createMetrics(read: { waiters: () => number }) {
     waitersRefused: counter('baton_run_waiters_refused_total', 'Requests that could not wait because too many did'),
     votes: counter('baton_approval_votes_total', 'Votes on approvals by outcome', ['outcome']),
   }
+}
+
+function observePostgres(read: Levels): void {
+  askedGauges(
+    { baton_runs: { help: 'Runs that have not ended, by status; 25000 is so many or more', labelNames: ['status'] } },
+    async () => ({ baton_runs: Object.entries(await read.openRuns()).map(([status, value]) => ({ labels: { status }, value })) }),
+  )
+  askedGauges(
+    {
+      baton_inbox_facts: { help: 'Accepted facts (decisions, commands, agent turns) that no runner has applied yet' },
+      baton_inbox_oldest_seconds: { help: 'Age of the oldest accepted fact that no runner has applied yet' },
+      baton_timers: { help: 'Timers that are set; 25000 is so many or more' },
+      baton_timers_overdue_seconds: { help: 'For how long the timer that should have fired first is overdue' },
+      baton_database_bytes: { help: 'Size of the database' },
+    },
+    async () => {
+      const backlog = await read.backlog()
+      return {
+        baton_inbox_facts: backlog.inboxFacts,
+        baton_inbox_oldest_seconds: backlog.inboxOldestMs / MS_PER_SECOND,
+        baton_timers: backlog.timers,
+        baton_timers_overdue_seconds: backlog.timersOverdueMs / MS_PER_SECOND,
+        baton_database_bytes: backlog.databaseBytes,
+      }
+    },
+  )
+}
+
+function observeRedis(read: Levels): void {
+  askedGauges(
+    {
+      baton_stream_entries: { help: 'Entries of the streams of facts, calls and live events', labelNames: ['stream'] },
+      baton_stream_oldest_seconds: { help: 'Age of the oldest entry of the streams', labelNames: ['stream'] },
+      baton_redis_memory_bytes: { help: 'Memory that Redis uses' },
+      baton_redis_memory_max_bytes: { help: 'Memory that Redis may use; 0 is no bound' },
+    },
+    async () => {
+      const [streams, memory] = await Promise.all([read.streams(), read.redisMemory()])
+      return {
+        baton_stream_entries: streams.map(({ stream, entries }) => ({ labels: { stream }, value: entries })),
+        baton_stream_oldest_seconds: streams.map(({ stream, oldestMs }) => ({ labels: { stream }, value: oldestMs / MS_PER_SECOND })),
+        baton_redis_memory_bytes: memory.usedBytes,
+        baton_redis_memory_max_bytes: memory.maxBytes,
+      }
+    },
+  )
+  askedGauges(
+    {
+      baton_jobs: { help: 'Jobs of the queues of slow work, by state', labelNames: ['queue', 'state'] },
+      baton_jobs_oldest_seconds: { help: 'Age of the job that waits longest to be taken', labelNames: ['queue'] },
+    },
+    async () => {
+      const queues = await read.queues()
+      return {
+        baton_jobs: queues.flatMap(({ queue, jobs }) =>
+          Object.entries(jobs).map(([state, value]) => ({ labels: { queue, state }, value })),
+        ),
+        baton_jobs_oldest_seconds: queues.map(({ queue, oldestMs }) => ({ labels: { queue }, value: oldestMs / MS_PER_SECOND })),
+      }
+    },
+  )
 }

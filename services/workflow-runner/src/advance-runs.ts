@@ -49,8 +49,8 @@ export interface Advance {
     set(runId: string, state: RunState, events: readonly StoredEvent[]): unknown
     delete(runId: string): unknown
   }
-  /** A run was committed, from `fromSeq` to where its state is. */
-  committed?(state: RunState, fromSeq: number): void
+  /** A run was committed, from `fromSeq` to where its state is, by these events. */
+  committed?(state: RunState, fromSeq: number, events: readonly StoredEvent[]): void
   /** Postgres' clock in ms, as well as it is known. */
   now(): number
   random(): number
@@ -258,7 +258,7 @@ async function settleTurns(a: Advance, turns: Turn[], stuck: Set<string>): Promi
   for (const { runId, state, fromSeq, decision } of won) {
     if (isTerminal(state.status)) a.cache.delete(runId)
     else a.cache.set(runId, state, decision.events)
-    a.committed?.(state, fromSeq)
+    a.committed?.(state, fromSeq, decision.events)
   }
   const outgoing = outgoingOf(won, outcome.at, performance.now() - askedAt)
   a.observe?.({

@@ -33,7 +33,10 @@ export function createAdvanceStore(
     async commit(batch) {
       const startedAt = performance.now()
       const askedAt = clock.local()
-      const outcome = await commitBatchBisecting(sql, batch)
+      const outcome = await commitBatchBisecting(sql, batch).catch((error: unknown) => {
+        metrics.commitFailures.inc()
+        throw error
+      })
       clock.observe(outcome.at, askedAt)
       metrics.commitSeconds.observe((performance.now() - startedAt) / 1_000)
       return outcome

@@ -9,7 +9,7 @@ import { createAdvanceStore } from './advance-store.ts'
 import { createServerClock } from './clock.ts'
 import type { Settings } from './config.ts'
 import { holdPartitions } from './hold-partitions.ts'
-import { createMetrics, observeBatch } from './metrics.ts'
+import { createMetrics, observeBatch, observeEnded } from './metrics.ts'
 import { openConnections } from './open-connections.ts'
 import { createSender } from './send-commands.ts'
 import { createStateCache } from './state-cache.ts'
@@ -59,7 +59,10 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
       ride: (pipeline) => taker?.ride(pipeline),
     }),
     cache,
-    committed: snapshots.committed,
+    committed(state, fromSeq, events) {
+      snapshots.committed(state, fromSeq)
+      observeEnded(metrics, state, events)
+    },
     now: clock.now,
     random: Math.random,
     newUuid,
