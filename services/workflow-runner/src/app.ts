@@ -2,11 +2,11 @@
 import { hostname } from 'node:os'
 import { newUuid, PARTITION_COUNT } from '@baton/contracts'
 import { checkPostgres, checkRedis, createLogger, createService, REPLICA, type Redis, type RunnableService } from '@baton/runtime'
-import { deleteSnapshots, putSnapshot } from '@baton/store'
+import { deleteSnapshots, putSnapshot, clock as readClock } from '@baton/store'
 import { createAdvanceLoop } from './advance-loop.ts'
 import type { Advance } from './advance-runs.ts'
 import { createAdvanceStore } from './advance-store.ts'
-import { createServerClock } from './clock.ts'
+import { createServerClock, learnClock } from './clock.ts'
 import type { Settings } from './config.ts'
 import { holdPartitions } from './hold-partitions.ts'
 import { createMetrics, observeBatch, observeEnded } from './metrics.ts'
@@ -46,6 +46,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
     onFailed: (error) => log.warn({ err: error }, 'snapshot not written'),
   })
   let taker: WorkTaker | undefined
+  let closing = false
   const advance: Advance = {
     store,
     send: createSender({
@@ -76,10 +77,12 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
   const loop = createAdvanceLoop(advance, settings.RUNNER_BATCH_FACTS_MAX)
 
   async function onListening(): Promise<void> {
-    taker = await takeWork({ connections, store, cache, loop, holder, replica, replicas, clock, settings, metrics, log })
+    if (!(await learnClock(clock, () => readClock(sql), { isOver: () => closing, log }))) return
+    taker = takeWork({ connections, store, cache, loop, holder, replica, replicas, clock, settings, metrics, log })
   }
   app.addHook('preClose', () =>
     leaveInTime(redis, async () => {
+      closing = true
       await taker?.stop()
       await loop.stop()
       await taker?.settle()

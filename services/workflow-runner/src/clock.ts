@@ -1,3 +1,5 @@
+import type { Logger } from '@baton/runtime'
+
 /** Postgres' clock, as well as this process knows it: its own clock and the offset that each commit shows. */
 export interface ServerClock {
   now(): number
@@ -26,4 +28,25 @@ export function createServerClock(): ServerClock {
       offsetMs = Math.min(Math.max(offsetMs, least), Math.max(most, least))
     },
   }
+}
+
+const RETRY_MS = 250
+
+/** Asks until Postgres tells its time: it may go away in the very moment that a service begins. False when `isOver` came first. */
+export async function learnClock(
+  clock: ServerClock,
+  ask: () => Promise<number>,
+  options: { isOver(): boolean; log: Logger },
+): Promise<boolean> {
+  while (!options.isOver()) {
+    const askedAt = clock.local()
+    try {
+      clock.observe(await ask(), askedAt)
+      return !options.isOver()
+    } catch (error) {
+      options.log.warn({ err: error }, 'the time of Postgres is not known yet, asking again')
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
+    }
+  }
+  return false
 }

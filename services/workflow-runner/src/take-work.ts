@@ -2,7 +2,7 @@
 import { PARTITION_COUNT } from '@baton/contracts'
 import type { RunState } from '@baton/engine'
 import { type Logger, watchRedis } from '@baton/runtime'
-import { dueTimers, findActive, findStale, findUnstarted, nextDue, clock as readClock, type Sql } from '@baton/store'
+import { dueTimers, findActive, findStale, findUnstarted, nextDue, type Sql } from '@baton/store'
 import type { AdvanceLoop } from './advance-loop.ts'
 import type { createAdvanceStore } from './advance-store.ts'
 import type { ServerClock } from './clock.ts'
@@ -31,8 +31,8 @@ export interface WorkTaker {
   settle(): Promise<void>
 }
 
-/** Begins to take work for the loop under the name of this replica. */
-export async function takeWork(options: {
+/** Begins to take work for the loop under the name of this replica. The clock has been learned. */
+export function takeWork(options: {
   connections: Connections
   store: ReturnType<typeof createAdvanceStore>
   cache: { values(): Iterable<RunState> }
@@ -44,12 +44,10 @@ export async function takeWork(options: {
   settings: Settings
   metrics: Metrics
   log: Logger
-}): Promise<WorkTaker> {
+}): WorkTaker {
   const { loop, holder, clock, settings, metrics, log } = options
   const { sql, redis } = options.connections
   const { offer } = loop
-  const askedAt = clock.local()
-  clock.observe(await readClock(sql), askedAt)
   const reader = readFacts({
     redis,
     consumer: options.replica,

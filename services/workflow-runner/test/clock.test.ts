@@ -1,6 +1,7 @@
 /** What a runner knows of Postgres' clock: answers that come late do not set it back. */
+import { createLogger } from '@baton/runtime'
 import t from 'tap'
-import { createServerClock } from '../src/clock.ts'
+import { createServerClock, learnClock } from '../src/clock.ts'
 
 t.test('the offset is moved only as far as an answer tells', async (t) => {
   const clock = createServerClock()
@@ -19,4 +20,23 @@ t.test('on one machine the clocks are equal, however slow Postgres is', async (t
   const clock = createServerClock()
   for (const tookMs of [40, 90, 3_000, 20]) clock.observe(Date.now() - tookMs, Date.now() - tookMs)
   t.ok(Math.abs(clock.now() - Date.now()) <= 1)
+})
+
+t.test('a Postgres that goes away while a runner begins is asked again, until the runner has to end', async (t) => {
+  const clock = createServerClock()
+  const log = createLogger({ name: 'test', level: 'silent' })
+  let asked = 0
+  const ask = async () => {
+    if (++asked < 3) throw new Error('CONNECTION_CLOSED')
+    return Date.now() + 5_000
+  }
+  t.ok(await learnClock(clock, ask, { isOver: () => false, log }))
+  t.ok(Math.abs(clock.now() - Date.now() - 5_000) <= 2)
+  t.equal(asked, 3)
+  const away = () => Promise.reject(new Error('ECONNREFUSED'))
+  let isOver = false
+  setTimeout(() => {
+    isOver = true
+  }, 300)
+  t.notOk(await learnClock(clock, away, { isOver: () => isOver, log }))
 })
