@@ -145,6 +145,7 @@ const REFUSED: [RegExp, string[]][] = [
   [/image\.registry is not set/, ['image.registry=']],
   [/postgres\.url or postgres\.existingSecret is not set/, ['postgres.url=']],
   [/redis\.url or redis\.existingSecret is not set/, ['redis.url=']],
+  [/preStopSeconds and the 25 s/, ['preStopSeconds=10']],
   [/ingress\.host is not set/, ['ingress.enabled=true']],
   [/keda\.redis\.address is not set/, ['keda.enabled=true']],
   [/would both set its replicas/, ['keda.enabled=true,keda.redis.address=r:6379', 'services.http-worker.autoscaling.enabled=true']],
