@@ -3,8 +3,9 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { testRedis } from '@baton/testing'
 import t from 'tap'
+import { parse } from 'yaml'
 import { byComponent, environmentOf, type Manifest, mibOf, podOf, rendering, type Spec } from './deploy-manifests.ts'
-import { load, portOf, problemsOf, ROOT, SECRETS, SERVICES, SIZES } from './deploy-settings.ts'
+import { load, portOf, problemsOf, ROOT, read, SECRETS, SERVICES, SIZES } from './deploy-settings.ts'
 
 const RENDERINGS = ['default', 'full', 'prometheus']
 const PROBES = { startupProbe: '/healthz', livenessProbe: '/healthz', readinessProbe: '/ready' }
@@ -213,4 +214,14 @@ t.test('KEDA looks at the keys that the queues really have', async (t) => {
   await producer.add(TURN)
   const [waiting] = scaled['agent-runner']!.spec['triggers'].map((trigger: Spec) => trigger['metadata'].listName)
   t.equal(await redis.llen(waiting), 1, `${waiting} has the turn that waits`)
+})
+
+t.test('the queries of KEDA name metrics that there are', (t) => {
+  const values = parse(read('deploy/helm/baton/values.yaml')) as Spec
+  for (const [service, { query }] of Object.entries(values['keda'].services as Record<string, Spec>)) {
+    const names = [...String(query).matchAll(/\bbaton_\w+/g)].map(([name]) => name)
+    t.ok(names.length > 0, service)
+    for (const name of names) t.match(read('docs/metrics.md'), `\`${name}\``, `${service}: ${name}`)
+  }
+  t.end()
 })
