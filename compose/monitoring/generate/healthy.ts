@@ -1,5 +1,5 @@
 import type { Dashboard } from './grafana.ts'
-import { level, quantile, rate, rateBy, share } from './queries.ts'
+import { level, OF_USERS, quantile, rate, rateBy, share } from './queries.ts'
 
 /** Is it healthy? */
 export const healthy: Dashboard = {
@@ -65,10 +65,7 @@ export const healthy: Dashboard = {
       unit: 'percentunit',
       queries: [
         {
-          expr: share(
-            'baton_http_request_seconds_count{job="orchestrator", status=~"5.."}',
-            'baton_http_request_seconds_count{job="orchestrator"}',
-          ),
+          expr: share(`baton_http_request_seconds_count{${OF_USERS}, status=~"5.."}`, `baton_http_request_seconds_count{${OF_USERS}}`),
           legend: 'requests',
         },
         { expr: share('baton_http_calls_total{outcome!="succeeded"}', 'baton_http_calls_total'), legend: 'http calls' },
@@ -119,14 +116,14 @@ export const healthy: Dashboard = {
       tells: 'By status. 4xx are mistakes of callers, 5xx are ours or those of Postgres and Redis.',
       shows: 'lines',
       unit: 'reqps',
-      queries: [{ expr: rateBy('status', 'baton_http_request_seconds_count{job="orchestrator"}'), legend: '{{status}}' }],
+      queries: [{ expr: rateBy('status', `baton_http_request_seconds_count{${OF_USERS}}`), legend: '{{status}}' }],
     },
     {
       title: 'Time to answer the API (99 %)',
       tells: 'Over all routes; by route on the next dashboard. Requests with ?wait= take as long as the run, and count too.',
       shows: 'lines',
       unit: 's',
-      queries: [{ expr: quantile(0.99, 'baton_http_request_seconds', 'job'), legend: '{{job}}' }],
+      queries: [{ expr: quantile(0.99, 'baton_http_request_seconds', 'job', `{${OF_USERS}}`), legend: '{{job}}' }],
     },
   ],
 }

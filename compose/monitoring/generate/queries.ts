@@ -1,5 +1,8 @@
 /** The forms of PromQL that panels are made of. */
 
+/** Requests that users made, of the labels of baton_http_request_seconds: those of probes and scrapes would hide how they fare. */
+export const OF_USERS = 'job="orchestrator", route!~"/(metrics|health|healthz|ready)"'
+
 /** Per second, over what Grafana finds right for the scrape interval and the width of the panel. */
 export function rate(series: string): string {
   return `rate(${series}[$__rate_interval])`

@@ -1,5 +1,5 @@
 import type { Dashboard } from './grafana.ts'
-import { level, medianAndTail, quantile, rate, rateBy } from './queries.ts'
+import { level, medianAndTail, OF_USERS, quantile, rate, rateBy } from './queries.ts'
 
 /** What is slow? */
 export const slow: Dashboard = {
@@ -75,9 +75,7 @@ export const slow: Dashboard = {
       tells: 'Requests with ?wait= take as long as the run.',
       shows: 'lines',
       unit: 's',
-      queries: [
-        { expr: quantile(0.99, 'baton_http_request_seconds', 'method, route', '{job="orchestrator"}'), legend: '{{method}} {{route}}' },
-      ],
+      queries: [{ expr: quantile(0.99, 'baton_http_request_seconds', 'method, route', `{${OF_USERS}}`), legend: '{{method}} {{route}}' }],
     },
     {
       title: 'Postgres and Redis answer the services within',

@@ -6,7 +6,7 @@ import { type Delivery, endsRun } from './encode-events.ts'
 import type { OpenedRun } from './hub.ts'
 import type { RunSubscriber } from './run-feed.ts'
 
-/** Why a response ended, for the metric: who hung up, and whoever was not sent to the end for another reason, is `client`. */
+/** Why a response ended, for the metric; `client` hung up, or was sent away because the service stops or its key holds no more. */
 export type SseCloseReason = 'client' | 'ended' | 'too_slow'
 
 export interface SseOptions {
