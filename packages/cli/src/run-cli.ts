@@ -3,6 +3,7 @@ import { createClient } from '@baton/client'
 import { Command } from 'commander'
 import { addApprovalCommands } from './approval-commands.ts'
 import { type ConnectionFlags, findConnection } from './connection.ts'
+import { addDoctorCommand } from './doctor-command.ts'
 import { EXIT, explainError } from './exit-codes.ts'
 import { addLoginCommand } from './login-command.ts'
 import { addRunCommands } from './run-commands.ts'
@@ -48,6 +49,7 @@ function createProgram(terminal: Terminal): Command {
   addWorkflowCommands(program, open)
   addRunCommands(program, open)
   addApprovalCommands(program, open)
+  addDoctorCommand(program, terminal)
   return program
 }
 
