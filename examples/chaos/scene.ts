@@ -4,17 +4,18 @@ import type { Test } from 'tap'
 import type { ShopCall } from '../src/shop.ts'
 import { judge, type Verdict } from './checker.ts'
 import { people } from './drive.ts'
+import { type StackOptions, startProcessStack } from './process-stack.ts'
 import { createRandom, type Random } from './random.ts'
 import { type Reach, reachReplicas } from './reach.ts'
-import { type ChaosStack, type StackOptions, startChaosStack } from './stack.ts'
+import type { ChaosStack } from './stack.ts'
 import { type Family, type Started, saveFamilies, startOne } from './workload.ts'
 
 const OPEN = ['queued', 'running', 'waiting', 'paused'] as const
 
 /** Settings of the suite, by the environment: `make chaos SEED=… SECONDS=… RUNS=…`. */
 export const SEED = Number(process.env.CHAOS_SEED || Math.floor(Math.random() * 2 ** 32))
-export const FAULT_SECONDS = Number(process.env.CHAOS_SECONDS || 40)
-export const RUNS = Number(process.env.CHAOS_RUNS || 300)
+export const faultSeconds = (byDefault: number) => Number(process.env.CHAOS_SECONDS || byDefault)
+export const runCount = (byDefault: number) => Number(process.env.CHAOS_RUNS || byDefault)
 
 export interface Scene {
   stack: ChaosStack
@@ -36,17 +37,22 @@ export function tell(line: string): void {
   process.stderr.write(`${line}\n`)
 }
 
+export interface SceneOptions extends StackOptions {
+  /** What it runs on: processes, or something else that takes no settings. */
+  startStack?: (t: Test, name: string, options: StackOptions) => Promise<ChaosStack>
+}
+
 /** Starts a stack for one scenario. */
-export async function openScene(t: Test, name: string, options: StackOptions = {}): Promise<Scene> {
+export async function openScene(t: Test, name: string, { startStack = startProcessStack, ...options }: SceneOptions = {}): Promise<Scene> {
   const random = createRandom(SEED)
-  const stack = await startChaosStack(t, name, options)
+  const stack = await startStack(t, name, options)
   const reach = reachReplicas({ ...stack, random: random.fork() })
   const folk = people(reach, random.fork())
   const started: Started[] = []
   let orders = 0
   await saveFamilies(reach.client)
   const start = async (family: Family, delayMsMax?: number) => {
-    const run = await startOne(reach.client, stack.shopUrl, family, `o${++orders}x`, random, delayMsMax)
+    const run = await startOne(reach.client, stack.callUrl, family, `o${++orders}x`, random, delayMsMax)
     started.push(run)
     return run
   }

@@ -1,11 +1,7 @@
-/** Two of each service on fixed ports, each started again when it dies, with a PostgreSQL and a Redis that can be taken away, and the shop. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
+/** The stack that chaos is done to, whatever it runs on: two of each service, each started again when it dies, PostgreSQL, Redis and the shop. */
+import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
-import { type DurablePostgres, type DurableRedis, durablePostgres, durableRedis, findFreePort, type Teardown, until } from '@baton/testing'
+import { type DurablePostgres, type DurableRedis, until } from '@baton/testing'
 
 export const SERVICES = ['orchestrator', 'workflow-runner', 'http-worker', 'hitl-worker', 'agent-runner', 'fanout'] as const
 export type Service = (typeof SERVICES)[number]
@@ -19,18 +15,31 @@ export interface Replica {
   /** Sends the signal; resolves with how the process ended (`killed`: somebody sent SIGKILL). It is started again soon, as a supervisor would. */
   end(signal: 'SIGKILL' | 'SIGTERM'): Promise<{ code: number | null; killed: boolean; durationMs: number }>
   /** SIGSTOP and SIGCONT. */
-  stop(): void
-  go(): void
+  stop(): Promise<void>
+  go(): Promise<void>
   ready(timeoutMs?: number): Promise<void>
+}
+
+/** The PostgreSQL under the services. */
+export type ChaosPostgres = Pick<DurablePostgres, 'restart' | 'terminateBackends'>
+
+/** The Redis under the services. */
+export interface ChaosRedis extends Pick<DurableRedis, 'kill' | 'start' | 'flushAll' | 'disk'> {
+  /** It hangs without being gone, and goes on. */
+  pause(): Promise<void>
+  resume(): Promise<void>
 }
 
 export interface ChaosStack {
   urls: string[]
   liveUrls: string[]
+  /** Where the record of the shop is read. */
   shopUrl: string
+  /** Where the services reach the shop. */
+  callUrl: string
   adminKey: string
-  postgres: DurablePostgres
-  redis: DurableRedis
+  postgres: ChaosPostgres
+  redis: ChaosRedis
   replicas: readonly Replica[]
   of(service: Service): Replica[]
   /** Processes that ended though nobody ended them. */
@@ -39,138 +48,19 @@ export interface ChaosStack {
   allReady(): Promise<void>
 }
 
-export interface StackOptions {
-  /** Of each service; 2. */
-  each?: number
-  settings?: Record<string, string>
-  /** Settings of one process, by its name (`http-worker-2`). */
-  settingsOf?: Record<string, Record<string, string>>
-}
-
-const ROOT = join(import.meta.dirname, '../..')
-const RESTART_MS = 300
+export const ROOT = join(import.meta.dirname, '../..')
 const READY_MS = 60_000
 
-/** Starts everything and waits until each process is ready. Logs are left in `.local/chaos/<name>`. */
-export async function startChaosStack(t: Teardown, name: string, options: StackOptions = {}): Promise<ChaosStack> {
-  const [postgres, redis] = await Promise.all([durablePostgres(t), durableRedis(t)])
-  const logs = join(ROOT, '.local/chaos', name)
-  rmSync(logs, { recursive: true, force: true })
-  mkdirSync(logs, { recursive: true })
-  const shopUrl = await startShopProcess(t)
-  const adminKey = randomBytes(16).toString('hex')
-  const env = {
-    ...process.env,
-    DATABASE_URL: postgres.url,
-    REDIS_URL: redis.url,
-    HOST: '127.0.0.1',
-    LOG_LEVEL: process.env.CHAOS_LOG_LEVEL ?? 'info',
-    BATON_ADMIN_KEY: adminKey,
-    BATON_MASTER_KEY: randomBytes(32).toString('hex'),
-    BATON_HTTP_ALLOW: '127.0.0.0/8',
-    ...options.settings,
-  }
-  const crashes: string[] = []
-  const names = SERVICES.flatMap((service) => Array.from({ length: options.each ?? 2 }, (_, index) => ({ service, number: index + 1 })))
-  const replicas = await Promise.all(
-    names.map(async ({ service, number }) => {
-      const label = `${service}-${number}`
-      return keepReplica(t, { service, number, port: await findFreePort(), env: { ...env, ...options.settingsOf?.[label] }, logs, crashes })
-    }),
-  )
-  const of = (service: Service) => replicas.filter((replica) => replica.service === service)
-  const allReady = async () => void (await Promise.all(replicas.map((replica) => replica.ready())))
-  await allReady()
-  return {
-    urls: of('orchestrator').map(({ url }) => url),
-    liveUrls: of('fanout').map(({ url }) => url),
-    ...{ shopUrl, adminKey, postgres, redis, replicas, of, crashes, logs, allReady },
-  }
+/** An empty folder for the logs of the scenario, `.local/chaos/<name>`. */
+export function logFolder(name: string): string {
+  const folder = join(ROOT, '.local/chaos', name)
+  rmSync(folder, { recursive: true, force: true })
+  mkdirSync(folder, { recursive: true })
+  return folder
 }
 
-interface ReplicaOptions {
-  service: Service
-  number: number
-  port: number
-  env: NodeJS.ProcessEnv
-  logs: string
-  crashes: string[]
-}
-
-function keepReplica(t: Teardown, { service, number, port, env, logs, crashes }: ReplicaOptions): Replica {
-  const name = `${service}-${number}`
-  const url = `http://127.0.0.1:${port}`
-  const main = join(ROOT, 'services', service, 'src/main.ts')
-  const logFile = join(logs, `${name}.log`)
-  let child: ChildProcess
-  let over = false
-  let ending = false
-  let killed = false
-
-  const start = () => {
-    if (over) return
-    const log = openSync(logFile, 'a')
-    child = spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], {
-      env: { ...env, PORT: String(port) },
-      stdio: ['ignore', log, log],
-    })
-    closeSync(log)
-    ending = false
-    killed = false
-    child.once('exit', (code, signal) => {
-      if (!ending && !over && !couldNotStart(logFile)) crashes.push(`${name} ended by itself with ${signal ?? code}`)
-      setTimeout(start, RESTART_MS)
-    })
-  }
-  start()
-  t.teardown(async () => {
-    over = true
-    if (child.exitCode !== null || child.signalCode !== null) return
-    const exited = once(child, 'exit')
-    child.kill('SIGKILL')
-    await exited
-  })
-  return {
-    ...{ service, number, name, url },
-    async end(signal) {
-      const startedAt = performance.now()
-      if (child.exitCode !== null || child.signalCode !== null) return { code: child.exitCode, killed, durationMs: 0 }
-      ending = true
-      killed ||= signal === 'SIGKILL'
-      const exited = once(child, 'exit')
-      child.kill(signal)
-      const [code] = (await exited) as [number | null]
-      return { code, killed, durationMs: performance.now() - startedAt }
-    },
-    stop: () => void child.kill('SIGSTOP'),
-    go: () => void child.kill('SIGCONT'),
-    async ready(timeoutMs = READY_MS) {
-      const answers = async () => (await fetch(`${url}/ready`, { signal: AbortSignal.timeout(5_000) }).catch(() => null))?.ok === true
-      await until(answers, { timeoutMs, what: `${name} to be ready` })
-    },
-  }
-}
-
-/** Who finds Postgres away when it starts may end, and is started again: that is no crash. */
-function couldNotStart(logFile: string): boolean {
-  return readFileSync(logFile, 'utf8').trimEnd().split('\n').at(-1)!.includes('service could not start')
-}
-
-/** The shop is the witness: a process of its own that nothing is done to. */
-async function startShopProcess(t: Teardown): Promise<string> {
-  const main = join(ROOT, 'examples/src/serve-shop.ts')
-  const shop = spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], {
-    env: { ...process.env, SHOP_PORT: '0' },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  t.teardown(async () => {
-    const exited = once(shop, 'exit')
-    shop.kill('SIGKILL')
-    await exited
-  })
-  for await (const line of createInterface({ input: shop.stdout })) {
-    const url = /listens on (\S+)/.exec(line)?.[1]
-    if (url) return url
-  }
-  throw new Error('the shop ended before it listened')
+/** Waits until the service at `url` says that it is ready. */
+export async function readyAt(name: string, url: string, timeoutMs = READY_MS): Promise<void> {
+  const answers = async () => (await fetch(`${url}/ready`, { signal: AbortSignal.timeout(5_000) }).catch(() => null))?.ok === true
+  await until(answers, { timeoutMs, what: `${name} to be ready` })
 }

@@ -4,6 +4,7 @@
  * Invariants: a process is only ever signalled together with the time it started, so a recycled pid is never hit; data folders
  * are made beside their place and moved into it; what is started is recorded in .local/pids before anything waits for it.
  */
+export { chooseMode } from './choose-mode.ts'
 export { findFreePort, isPortFree } from './ports.ts'
 export { type PostgresOptions, type RunningPostgres, startPostgres } from './postgres.ts'
 export { type ProcessIdentity, recordedProcesses } from './process-identity.ts'

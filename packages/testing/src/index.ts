@@ -2,7 +2,7 @@
  * Real Postgres and Redis for tests, stubs of the services that workflows call, and waiting on conditions. Dev only. Nothing here outlives
  * the test process: servers are ended at teardown, and by a guard when the process was killed.
  */
-export { findFreePort } from '@baton/embedded'
+export { chooseMode, findFreePort } from '@baton/embedded'
 export { type DurablePostgres, durablePostgres } from './durable-postgres.ts'
 export { type DurableRedis, durableRedis } from './durable-redis.ts'
 export { endProcess, guardProcess } from './guard-process.ts'
