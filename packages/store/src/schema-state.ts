@@ -5,6 +5,7 @@ import { levelOf, type Migration, type MigrationKind, readMigrations } from './r
 
 const LOOK_EVERY_MS = 200
 const WATCH_EVERY_MS = 30_000
+const TELL_AFTER_MS = 3_000
 const UNDEFINED_TABLE = '42P01'
 
 /** A row of `migrations`; a table of an older version lacks the later columns. */
@@ -80,6 +81,8 @@ export function refuseTooNew({ breaking, level }: SchemaState): void {
 export interface WaitForSchemaOptions {
   timeoutMs: number
   watchMs?: number
+  /** Told once, after a few seconds, what is waited for and how it is helped. */
+  onWait?: (sentence: string) => void
   signal?: AbortSignal
   folder?: string
 }
@@ -91,6 +94,7 @@ export interface WaitForSchemaOptions {
  */
 export async function waitForSchema(sql: Sql, options: WaitForSchemaOptions): Promise<void> {
   const deadline = performance.now() + options.timeoutMs
+  let tellAt = performance.now() + Math.min(TELL_AFTER_MS, options.timeoutMs)
   for (;;) {
     let cause: unknown
     const state = await readSchemaState(sql, options.folder).catch((error: unknown) => {
@@ -99,7 +103,12 @@ export async function waitForSchema(sql: Sql, options: WaitForSchemaOptions): Pr
     if (state) refuseTooNew(state)
     if (state?.missing.length === 0) return watchSchema(sql, options)
     options.signal?.throwIfAborted()
-    if (performance.now() > deadline) throw state ? lacking(state.missing) : unreadable(cause)
+    const reason = state ? lacking(state.missing) : unreadable(cause)
+    if (performance.now() > deadline) throw reason
+    if (performance.now() > tellAt) {
+      options.onWait?.(`waiting: ${reason.message}`)
+      tellAt = Number.POSITIVE_INFINITY
+    }
     await delay(LOOK_EVERY_MS)
   }
 }

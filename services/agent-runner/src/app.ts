@@ -31,7 +31,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   const sql = connect(settings.DATABASE_URL, { applicationName: 'agent-runner', max: 5 })
   const redis = connectRedis(settings.REDIS_URL, { name: 'agent-runner', whileAway: 'fail' })
   const facts = createFactSender(redis)
-  await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX })
+  await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => log.warn(why) })
   const app = createService({ name: 'agent-runner', logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
   // The SDK would print its warnings beside the log.
   globalThis.AI_SDK_LOG_WARNINGS = false

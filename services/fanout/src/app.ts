@@ -22,7 +22,7 @@ const GOODBYE_MS = 3_000
 export async function buildApp(settings: Settings, log: Logger): Promise<RunnableService> {
   const sql = connect(settings.DATABASE_URL, { max: settings.FANOUT_DATABASE_CONNECTIONS_MAX, applicationName: 'fanout' })
   const redis = connectRedis(settings.REDIS_URL, { name: 'fanout', whileAway: 'fail' })
-  await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX })
+  await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => log.warn(why) })
   const app = createService({ name: 'fanout', logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
   let subscriptions = 0
   const metrics = createFanoutMetrics({

@@ -32,7 +32,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   const facts = createFactSender(redis)
   const outbound = createOutbound({ allow: settings.BATON_HTTP_ALLOW })
   const producer = createProducer(notifications, settings.REDIS_URL)
-  await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX })
+  await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => log.warn(why) })
   const app = createService({ name: 'hitl-worker', logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
   const metrics = createNotifyMetrics(() => readPendingApprovals(sql))
   const deps = createNotifyDeps({ sql, redis, outbound, settings, metrics })

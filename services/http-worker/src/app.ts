@@ -35,7 +35,7 @@ const CLOCK_EVERY_MS = 60_000
 /** Builds the service; it takes calls from the moment it listens. */
 export async function buildApp(settings: Settings, log: Logger): Promise<RunnableService> {
   const sql = connect(settings.DATABASE_URL, { applicationName: 'http-worker', max: settings.HTTP_WORKER_DATABASE_CONNECTIONS_MAX })
-  await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX })
+  await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => log.warn(why) })
   const redis = connectRedis(settings.REDIS_URL, { name: 'http-worker' })
   const endings = hearEndings(
     connectRedis(settings.REDIS_URL, { name: 'http-worker-endings', blocking: true }),

@@ -88,7 +88,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
   const logger = createLogger({ name: 'orchestrator', level: settings.LOG_LEVEL })
   if (settings.BATON_MIGRATE_AT_START) await migrateDatabase(settings.DATABASE_URL, {}, logger)
   const connections = openConnections(settings)
-  await waitForSchema(connections.sql, { timeoutMs: SCHEMA_MS_MAX })
+  await waitForSchema(connections.sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => logger.warn(why) })
   const app = createService({
     name: 'orchestrator',
     logger,

@@ -23,7 +23,7 @@ const LEAVE_MS = 15_000
 /** Builds the service; it takes work from the moment it listens until it closes. */
 export async function buildApp(settings: Settings): Promise<RunnableService> {
   const log = createLogger({ name: 'workflow-runner', level: settings.LOG_LEVEL })
-  const connections = await openConnections(settings)
+  const connections = await openConnections(settings, log)
   const { sql, redis } = connections
   const app = createService({ name: 'workflow-runner', logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
 

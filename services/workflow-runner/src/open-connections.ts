@@ -1,5 +1,5 @@
 /** What the runner opens, and closes again. */
-import { agentTurns, connectRedis, createProducer, notifications } from '@baton/runtime'
+import { agentTurns, connectRedis, createProducer, type Logger, notifications } from '@baton/runtime'
 import { connect, waitForSchema } from '@baton/store'
 import type { Settings } from './config.ts'
 
@@ -8,13 +8,13 @@ const SCHEMA_WAIT_MS = 60_000
 export type Connections = Awaited<ReturnType<typeof openConnections>>
 
 /** Connects to Postgres (and waits for the schema) and to Redis. */
-export async function openConnections(settings: Settings) {
+export async function openConnections(settings: Settings, log: Logger) {
   const sql = connect(settings.DATABASE_URL, {
     max: settings.RUNNER_DATABASE_CONNECTIONS_MAX,
     applicationName: 'workflow-runner',
     genericPlans: true,
   })
-  await waitForSchema(sql, { timeoutMs: SCHEMA_WAIT_MS })
+  await waitForSchema(sql, { timeoutMs: SCHEMA_WAIT_MS, onWait: (why) => log.warn(why) })
   const redis = connectRedis(settings.REDIS_URL, { name: 'workflow-runner' })
   // What was sent and not answered is not sent once more by the connection: that would be a second call, which nobody asks about.
   const sending = connectRedis(settings.REDIS_URL, { name: 'workflow-runner-send', whileAway: 'fail' })
