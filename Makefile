@@ -14,7 +14,8 @@ EMBEDDED := $(NODE) deploy/embedded/src
 # not among the tests of `make test`: they take minutes, and want the machine for themselves
 CHAOS := CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_RUNS=$(RUNS) TAP_TIMEOUT=1200 TAP_JOBS=1
 
-.PHONY: help install up down dev test chaos simulate check bench bench-peers soak demo logs health clean $(addprefix start-,$(SERVICES))
+.PHONY: help install up down restart dev prod build scale test chaos simulate check bench bench-peers soak demo logs health doctor migrate \
+	backup restore psql redis-cli clean $(addprefix start-,$(SERVICES))
 
 help: ## List the targets
 	@echo 'Usage: make <target>'
@@ -35,8 +36,20 @@ up: $(STAMP) ## Start the whole stack, or find it running
 down: $(STAMP) ## Stop the stack; the data stay
 	@$(EMBEDDED)/down.ts
 
+restart: $(STAMP) ## End the services and start them again (S=<service> for one); the stores stay
+	@S='$(S)' $(EMBEDDED)/restart.ts
+
 dev: $(STAMP) ## Start the stack in this terminal, restarting what changes
 	@$(EMBEDDED)/up.ts --watch
+
+build: $(STAMP) ## Build the images (needs a container engine)
+	@$(EMBEDDED)/build.ts $(ARGS)
+
+prod: $(STAMP) ## Start the stack in containers from the images that are there
+	@BATON_MODE=docker $(EMBEDDED)/up.ts --images
+
+scale: $(STAMP) ## So many replicas of a running service: S=http-worker N=5
+	@S='$(S)' N='$(N)' $(EMBEDDED)/scale.ts
 
 test: $(STAMP) ## Run all tests (with a PostgreSQL and Redis of their own)
 	@$(NODE) packages/testing/src/run-tests.ts $(ARGS)
@@ -70,6 +83,24 @@ logs: $(STAMP) ## Follow the logs (S=<service> for one)
 
 health: $(STAMP) ## Ask every service how it is
 	@$(EMBEDDED)/health.ts
+
+doctor: $(STAMP) ## Check the running stack and say what to fix (ARGS=--json)
+	@$(EMBEDDED)/doctor.ts $(ARGS)
+
+migrate: $(STAMP) ## Bring the database up to date (ARGS=--expand|--status); make up does it by itself
+	@$(EMBEDDED)/migrate.ts $(ARGS)
+
+backup: $(STAMP) ## Write everything into one file (FILE=backups/…), while the stack runs or not
+	@FILE='$(FILE)' $(EMBEDDED)/backup.ts
+
+restore: $(STAMP) ## Put a backup in the place of the data: FILE=… (CONFIRM=yes does not ask)
+	@FILE='$(FILE)' $(EMBEDDED)/restore.ts
+
+psql: $(STAMP) ## psql on the database of the stack (ARGS="-c 'select 1'")
+	@$(EMBEDDED)/psql.ts $(ARGS)
+
+redis-cli: $(STAMP) ## redis-cli on the Redis of the stack (ARGS=ping)
+	@$(EMBEDDED)/redis-cli.ts $(ARGS)
 
 clean: $(STAMP) ## Stop the stack and remove its data (CONFIRM=yes does not ask)
 	@$(EMBEDDED)/clean.ts

@@ -11,14 +11,19 @@ import { readState, writeJson } from './stack-state.ts'
 /** How long containers may take to be healthy. */
 const WAIT_SECONDS = 300
 
-/** Builds and starts the containers and waits until they are healthy; the servers that were given by URL are not started. */
+/** Builds (unless told not to) and starts the containers and waits until they are healthy; servers that were given by URL are not started. */
 export async function composeUp(
   paths: StackPaths,
   settings: StackSettings,
   services: ServiceName[],
   say: (sentence: string) => void,
+  { build = true }: { build?: boolean } = {},
 ): Promise<void> {
-  say('Starting Baton in containers; the first time builds its images …')
+  say(
+    build
+      ? 'Starting Baton in containers; the first time builds its images …'
+      : 'Starting Baton in containers, from the images that are there …',
+  )
   const env = composeEnvironment(paths, settings)
   const given = [...(settings.ownPostgres ? [] : ['--scale', 'postgres=0']), ...(settings.ownRedis ? [] : ['--scale', 'redis=0'])]
   const replicas = SERVICE_NAMES.flatMap((service) =>
@@ -27,7 +32,7 @@ export async function composeUp(
   const args = [
     'up',
     '--detach',
-    '--build',
+    ...(build ? ['--build'] : []),
     '--wait',
     '--wait-timeout',
     String(WAIT_SECONDS),
@@ -44,7 +49,7 @@ export async function composeUp(
 }
 
 /** What compose.yaml takes from the environment. Servers given by URL are passed on; those of the stack have the passwords of .env. */
-function composeEnvironment(paths: StackPaths, settings: StackSettings): Record<string, string> {
+export function composeEnvironment(paths: StackPaths, settings: StackSettings): Record<string, string> {
   const { values, databaseUrl, redisUrl, ownPostgres, ownRedis } = settings
   const password = (url: string) => decodeURIComponent(new URL(url).password)
   return {
@@ -111,7 +116,18 @@ function neutralEnvironment(): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(names.map((name) => [name, 'unused'])), ...process.env }
 }
 
-function compose(paths: StackPaths, args: string[], env: NodeJS.ProcessEnv = neutralEnvironment()): number {
+/** Whether the stack of this checkout is the one in containers. */
+export function runsInContainers(paths: StackPaths): boolean {
+  return readState(paths)?.mode === 'docker' || process.env['BATON_MODE'] === 'docker'
+}
+
+/** A command of compose, for those who want its input or output for themselves. */
+export function composeCommand(paths: StackPaths, args: string[]): { command: string; args: string[]; env: NodeJS.ProcessEnv } {
+  return { command: 'docker', args: [...baseArgs(paths), ...args], env: neutralEnvironment() }
+}
+
+/** Runs a command of compose in this terminal and gives its exit code; throws StackProblem when there is no docker. */
+export function compose(paths: StackPaths, args: string[], env: NodeJS.ProcessEnv = neutralEnvironment()): number {
   const { status, error } = spawnSync('docker', [...baseArgs(paths), ...args], { stdio: 'inherit', env, cwd: paths.root })
   if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT')
     throw new StackProblem('There is no docker on PATH: install it, or start the stack as processes with BATON_MODE=local make up.')

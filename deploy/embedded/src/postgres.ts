@@ -43,7 +43,7 @@ const SETTINGS = {
 const NOT_DURABLE = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', shared_buffers: '64MB', max_wal_size: '512MB' }
 
 /** The embedded PostgreSQL as a program for the supervisor. Heals its data folder before every start; throws StackProblem when it cannot. */
-export function postgresProgram(options: PostgresOptions): Program {
+export function postgresProgram(options: PostgresOptions): Program & { dataDir: string } {
   const { user, password, port, durable = true, say = () => {} } = options
   const account = accountForPostgres()
   const binaries = findPostgresBinaries(account)
@@ -51,6 +51,7 @@ export function postgresProgram(options: PostgresOptions): Program {
   const settings = { ...SETTINGS, ...(durable ? {} : NOT_DURABLE), port: String(port), ...options.settings }
   return {
     name: 'postgres',
+    dataDir, // where the folder really is
     command: binaries.postgres,
     args: ['-D', dataDir, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
     env: { LC_ALL: 'C', PATH: process.env['PATH'] },

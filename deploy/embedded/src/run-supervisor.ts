@@ -47,13 +47,13 @@ export function runSupervisor(paths: StackPaths, settings: StackSettings, finger
 
   /** Starts what is wanted and stops what is not any more. */
   async function follow(): Promise<void> {
-    const { services: wanted, watch } = readWanted(paths)
-    const dropped = [...services].filter(([, { service }]) => service && !wanted.includes(service))
+    const { services: wanted, watch, replicas } = readWanted(paths)
+    const scaled = { ...settings, replicas: { ...settings.replicas, ...replicas } }
+    const desired = wanted.flatMap((service) => serviceReplicas(paths, scaled, service, watch))
+    const dropped = [...services].filter(([name]) => !desired.some(({ program }) => program.name === name))
     for (const [name] of dropped) services.delete(name)
-    for (const service of wanted) {
-      for (const { program, port } of serviceReplicas(paths, settings, service, watch)) {
-        if (!services.has(program.name)) services.set(program.name, { kept: keep(program), service, port })
-      }
+    for (const { program, service, port } of desired) {
+      if (!services.has(program.name)) services.set(program.name, { kept: keep(program), service, port })
     }
     await Promise.all(dropped.map(([, { kept }]) => kept.stop()))
     publish()

@@ -9,7 +9,11 @@ import { StackProblem } from './stack-problem.ts'
 import type { StackSettings } from './stack-settings.ts'
 
 /** The PostgreSQL of the stack, on the port, user and password of its URL. */
-export function stackPostgres(paths: StackPaths, settings: StackSettings, say: (sentence: string) => void): Program {
+export function stackPostgres(
+  paths: StackPaths,
+  settings: StackSettings,
+  say: (sentence: string) => void,
+): ReturnType<typeof postgresProgram> {
   const url = new URL(settings.databaseUrl)
   const { username: user } = url
   return postgresProgram({ dataDir: paths.postgres, port: Number(url.port), user, password: decodeURIComponent(url.password), say })

@@ -17,8 +17,8 @@ export type StackState = {
   programs: StackProgramState[]
 }
 
-/** Which services are to run; commands write it, the supervisor follows it on SIGHUP. */
-export type Wanted = { services: ServiceName[]; watch: boolean }
+/** Which services are to run, and in how many replicas where make scale said so; commands write it, the supervisor follows it on SIGHUP. */
+export type Wanted = { services: ServiceName[]; watch: boolean; replicas?: Partial<Record<ServiceName, number>> }
 
 /** Writes a value so that readers see either the old or the new one. */
 export function writeJson(file: string, value: unknown): void {

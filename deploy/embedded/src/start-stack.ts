@@ -35,7 +35,8 @@ export async function startStack(paths: StackPaths, settings: StackSettings, req
     say('The stack is running.')
     const added = services.filter((service) => !before.services.includes(service))
     await checkPorts(paths, { ...settings, ownPostgres: false, ownRedis: false }, added)
-    writeJson(paths.wanted, wanted)
+    const scaled = !request.exactly && before.replicas // make up goes back to the settings, make start-<service> leaves the others as they are
+    writeJson(paths.wanted, { ...wanted, ...(scaled && { replicas: scaled }) })
     signalProcess(running, 'SIGHUP')
     return waitForHealth(paths, settings, { services, supervisor: running, say })
   }

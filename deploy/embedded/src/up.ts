@@ -1,4 +1,4 @@
-/** make up [S=service …] and make dev (--watch): brings the stack up, or finds it running, and says how to go on. */
+/** make up [S=service …], make dev (--watch), make prod (--images: no build): brings the stack up, or finds it running, and says how to go on. */
 import { existsSync, mkdirSync } from 'node:fs'
 import { chooseMode } from './choose-mode.ts'
 import { composeUp } from './compose.ts'
@@ -33,7 +33,7 @@ async function up(): Promise<number | undefined> {
   if (mode === 'docker') {
     if (existsSync(paths.postgres))
       say('The data of the embedded stack (.local) are not used by the containers; BATON_MODE=local make up uses them.')
-    await composeUp(paths, settings, names.filter(isServiceName), say)
+    await composeUp(paths, settings, names.filter(isServiceName), say, { build: !process.argv.includes('--images') })
   } else await upLocal(settings, names, watch)
   unlock()
   sayGoodbye(settings, (performance.now() - begin) / 1000, names.length === 0 || mode === 'docker')

@@ -5,7 +5,7 @@ import { test } from 'tap'
 import { readDotEnv } from '../src/dot-env.ts'
 import { findFreePort, isPortFree } from '../src/ports.ts'
 import { isAlive, recordedProcess, recordedProcesses } from '../src/process-identity.ts'
-import { SERVICE_NAMES, SERVICES } from '../src/services.ts'
+import { POSTGRES_PORT, REDIS_PORT, SERVICE_NAMES, SERVICES } from '../src/services.ts'
 import { stackPaths } from '../src/stack-paths.ts'
 import { readState } from '../src/stack-state.ts'
 import { waitUntil } from '../src/stop-process.ts'
@@ -45,8 +45,8 @@ async function standInCheckout(t: Teardown) {
 
 async function freeOffset(): Promise<number> {
   for (;;) {
-    const offset = ((await findFreePort()) % 40_000) + 2_000
-    const wanted = [...Object.values(SERVICES), 8432, 8379].map((port) => port + offset)
+    const offset = (await findFreePort()) - POSTGRES_PORT // so that all of them are below those that the system hands out
+    const wanted = [...Object.values(SERVICES), POSTGRES_PORT, REDIS_PORT].map((port) => port + offset)
     if ((await Promise.all(wanted.map((port) => isPortFree(port)))).every(Boolean)) return offset
   }
 }

@@ -1,0 +1,29 @@
+/** make psql [ARGS=…]: psql on the database of this stack, with its password. */
+import { spawnSync } from 'node:child_process'
+import { runsInContainers } from './compose.ts'
+import { composeInteractive } from './compose-exec.ts'
+import { settingsOfRunning } from './running-stack.ts'
+import { stackPaths } from './stack-paths.ts'
+import { runCommand, StackProblem } from './stack-problem.ts'
+
+const paths = stackPaths()
+
+await runCommand(async () => {
+  const args = process.argv.slice(2)
+  const { databaseUrl, ownPostgres } = settingsOfRunning(paths)
+  if (runsInContainers(paths) && ownPostgres)
+    return composeInteractive(paths, 'postgres', ['psql', '--username=baton', '--dbname=baton', ...args])
+  const { hostname, port, pathname, username, password, searchParams } = new URL(databaseUrl)
+  const env = {
+    ...process.env,
+    PGHOST: hostname.replace(/^\[|\]$/g, ''),
+    PGPORT: port || '5432',
+    PGDATABASE: decodeURIComponent(pathname.slice(1)),
+    PGUSER: decodeURIComponent(username),
+    PGPASSWORD: decodeURIComponent(password),
+    ...(searchParams.has('sslmode') && { PGSSLMODE: searchParams.get('sslmode') ?? '' }),
+  }
+  const { status, error } = spawnSync('psql', args, { env, stdio: 'inherit' })
+  if (error) throw new StackProblem('psql is not on PATH: install the client of PostgreSQL (Debian: apt-get install postgresql-client).')
+  return status ?? 1
+})
