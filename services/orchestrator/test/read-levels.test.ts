@@ -1,6 +1,6 @@
 import { ENTRY_FIELD, GROUPS, keys } from '@baton/contracts'
 import { connectRedis, createProducer, ensureGroups, notifications } from '@baton/runtime'
-import { testRedis, until } from '@baton/testing'
+import { durablePostgres, testRedis, until } from '@baton/testing'
 import { test } from 'tap'
 import { readQueues, readRedisMemory, readStreams } from '../src/read-levels.ts'
 import { startOrchestrator } from './start-orchestrator.ts'
@@ -74,4 +74,26 @@ test('/metrics answers in time while Redis hangs, without what only Redis knows'
   await until(async () => (await get('/metrics')).text.includes('baton_stream_entries{stream="facts"} 0'), {
     what: 'the levels to come back',
   })
+})
+
+test('/metrics answers in time while Postgres is away, and has everything again when it is back', { timeout: 90_000 }, async (t) => {
+  const postgres = await durablePostgres(t)
+  const { get } = await startOrchestrator(t, { DATABASE_URL: postgres.url })
+  const has = (text: string, metric: string) => new RegExp(`^${metric}\\b`, 'm').test(text)
+  await until(async () => has((await get('/metrics')).text, 'baton_runs\\{'), { what: 'the levels' })
+  const back = postgres.restart('immediate', 6_000)
+  let without = ''
+  let slowestMs = 0
+  const isAbsent = async () => {
+    const startedAt = performance.now()
+    without = (await get('/metrics')).text
+    slowestMs = Math.max(slowestMs, performance.now() - startedAt)
+    return !has(without, 'baton_runs\\{') && !has(without, 'baton_timers_overdue_seconds \\d')
+  }
+  await until(isAbsent, { what: 'the levels of Postgres to be absent' })
+  t.ok(slowestMs < 5_000, `${slowestMs} ms`)
+  t.match(without, /^baton_dependency_up\{dependency="postgres"\} 0$/m)
+  t.match(without, /^baton_stream_entries\{stream="facts"\} 0$/m, 'Redis is asked for itself')
+  await back
+  await until(async () => has((await get('/metrics')).text, 'baton_runs\\{'), { timeoutMs: 20_000, what: 'the levels to come back' })
 })
