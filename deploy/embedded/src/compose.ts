@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process'
-import { join } from 'node:path'
-import { readDotEnv } from './dot-env.ts'
+import { delimiter, resolve } from 'node:path'
+import { writeComposeSecrets } from './compose-secrets.ts'
+import { readDotEnv, writeDotEnv } from './dot-env.ts'
 import { SERVICE_NAMES, SERVICES, type ServiceName } from './services.ts'
 import type { StackPaths } from './stack-paths.ts'
 import { StackProblem } from './stack-problem.ts'
@@ -10,6 +11,8 @@ import { readState, writeJson } from './stack-state.ts'
 
 /** How long containers may take to be healthy. */
 const WAIT_SECONDS = 300
+/** From the root of the checkout. */
+const COMPOSE_FILE = 'compose/compose.yaml'
 
 /** Builds (unless told not to) and starts the containers and waits until they are healthy; servers that were given by URL are not started. */
 export async function composeUp(
@@ -24,23 +27,13 @@ export async function composeUp(
       ? 'Starting Baton in containers; the first time builds its images …'
       : 'Starting Baton in containers, from the images that are there …',
   )
+  writeComposeSecrets(paths, settings)
+  // Plain `docker compose …` at the root of the checkout then means this stack.
+  if (!readDotEnv(paths.dotEnv)['COMPOSE_FILE']) writeDotEnv(paths.dotEnv, { COMPOSE_FILE })
   const env = composeEnvironment(paths, settings)
   const given = [...(settings.ownPostgres ? [] : ['--scale', 'postgres=0']), ...(settings.ownRedis ? [] : ['--scale', 'redis=0'])]
-  const replicas = SERVICE_NAMES.flatMap((service) =>
-    settings.replicas[service] === 1 ? [] : ['--scale', `${service}=${settings.replicas[service]}`],
-  )
-  const args = [
-    'up',
-    '--detach',
-    ...(build ? ['--build'] : []),
-    '--wait',
-    '--wait-timeout',
-    String(WAIT_SECONDS),
-    '--remove-orphans',
-    ...given,
-    ...replicas,
-    ...services,
-  ]
+  const waiting = ['--wait', '--wait-timeout', String(WAIT_SECONDS)]
+  const args = ['up', '--detach', ...(build ? ['--build'] : []), ...waiting, '--remove-orphans', ...given, ...services]
   writeJson(paths.state, { mode: 'docker', fingerprint: '', host: '127.0.0.1', portOffset: settings.portOffset, programs: [] })
   if (compose(paths, args, env) !== 0)
     throw new StackProblem(
@@ -48,17 +41,13 @@ export async function composeUp(
     )
 }
 
-/** What compose.yaml takes from the environment. Servers given by URL are passed on; those of the stack have the passwords of .env. */
-export function composeEnvironment(paths: StackPaths, settings: StackSettings): Record<string, string> {
-  const { values, databaseUrl, redisUrl, ownPostgres, ownRedis } = settings
-  const password = (url: string) => decodeURIComponent(new URL(url).password)
+/** What compose.yaml takes from the environment; secrets are not among it. */
+export function composeEnvironment(paths: StackPaths, settings: StackSettings): NodeJS.ProcessEnv {
+  const file = readDotEnv(paths.dotEnv)
   return {
-    ...values,
-    BATON_HTTP_ALLOW: process.env['BATON_HTTP_ALLOW'] ?? readDotEnv(paths.dotEnv)['BATON_HTTP_ALLOW'] ?? '', // loopback is a default of the embedded stack alone
-    BATON_COMPOSE_DATABASE_URL: ownPostgres ? `postgres://baton:${password(databaseUrl)}@postgres:5432/baton` : databaseUrl,
-    BATON_COMPOSE_REDIS_URL: ownRedis ? `redis://:${password(redisUrl)}@redis:6379/0` : redisUrl,
-    BATON_POSTGRES_PASSWORD: ownPostgres ? password(databaseUrl) : 'unused',
-    BATON_REDIS_PASSWORD: ownRedis ? password(redisUrl) : 'unused',
+    ...process.env,
+    ...settings.values,
+    BATON_HTTP_ALLOW: process.env['BATON_HTTP_ALLOW'] ?? file['BATON_HTTP_ALLOW'] ?? '', // loopback is a default of the embedded stack alone
     BATON_PORT_ORCHESTRATOR: String(SERVICES.orchestrator + settings.portOffset),
     BATON_PORT_FANOUT: String(SERVICES.fanout + settings.portOffset),
   }
@@ -91,8 +80,8 @@ export function composeLogs(paths: StackPaths, only: string | undefined): number
 /** Prints the containers with their health, and the published probes; 1 when one is not well. */
 export async function composeHealth(paths: StackPaths): Promise<number> {
   const format = '{{.Service}}|{{.State}}|{{.Health}}|{{.Ports}}'
-  const args = [...baseArgs(paths), '--profile', '*', 'ps', '--all', '--format', format]
-  const { stdout } = spawnSync('docker', args, { env: neutralEnvironment(), encoding: 'utf8' })
+  const args = ['compose', '--profile', '*', 'ps', '--all', '--format', format]
+  const { stdout } = spawnSync('docker', args, { env: withFiles(paths, process.env), cwd: paths.root, encoding: 'utf8' })
   const rows = stdout.split('\n').flatMap((line) => (line ? [line.split('|')] : []))
   for (const [name = '', state = '', health = '', ports = ''] of [['service', 'state', 'health', 'ports'], ...rows])
     console.log(`${name.padEnd(18)}${state.padEnd(12)}${health.padEnd(12)}${ports}`.trimEnd())
@@ -106,16 +95,6 @@ export async function composeHealth(paths: StackPaths): Promise<number> {
   return well ? 0 : 1
 }
 
-function baseArgs(paths: StackPaths): string[] {
-  return ['compose', '--file', join(paths.root, 'compose', 'compose.yaml')]
-}
-
-/** compose reads the whole file for every command, so its variables need some value even to stop. */
-function neutralEnvironment(): NodeJS.ProcessEnv {
-  const names = ['BATON_POSTGRES_PASSWORD', 'BATON_REDIS_PASSWORD', 'BATON_ADMIN_KEY', 'BATON_MASTER_KEY']
-  return { ...Object.fromEntries(names.map((name) => [name, 'unused'])), ...process.env }
-}
-
 /** Whether the stack of this checkout is the one in containers. */
 export function runsInContainers(paths: StackPaths): boolean {
   return readState(paths)?.mode === 'docker' || process.env['BATON_MODE'] === 'docker'
@@ -123,14 +102,21 @@ export function runsInContainers(paths: StackPaths): boolean {
 
 /** A command of compose, for those who want its input or output for themselves. */
 export function composeCommand(paths: StackPaths, args: string[]): { command: string; args: string[]; env: NodeJS.ProcessEnv } {
-  return { command: 'docker', args: [...baseArgs(paths), ...args], env: neutralEnvironment() }
+  return { command: 'docker', args: ['compose', ...args], env: withFiles(paths, process.env) }
 }
 
 /** Runs a command of compose in this terminal and gives its exit code; throws StackProblem when there is no docker. */
-export function compose(paths: StackPaths, args: string[], env: NodeJS.ProcessEnv = neutralEnvironment()): number {
-  const { status, error } = spawnSync('docker', [...baseArgs(paths), ...args], { stdio: 'inherit', env, cwd: paths.root })
+export function compose(paths: StackPaths, args: string[], env: NodeJS.ProcessEnv = process.env): number {
+  const { status, error } = spawnSync('docker', ['compose', ...args], { stdio: 'inherit', env: withFiles(paths, env), cwd: paths.root })
   if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT')
     throw new StackProblem('There is no docker on PATH: install it, or start the stack as processes with BATON_MODE=local make up.')
   if (error) throw new StackProblem(`docker cannot be run: ${error.message}`, { cause: error })
   return status ?? 1
+}
+
+/** The files are named by COMPOSE_FILE, of the environment or of .env, so that overrides count for make too. */
+function withFiles(paths: StackPaths, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const files = env['COMPOSE_FILE'] || readDotEnv(paths.dotEnv)['COMPOSE_FILE'] || COMPOSE_FILE
+  const places = files.split(delimiter).map((file) => resolve(paths.root, file))
+  return { ...env, COMPOSE_FILE: places.join(delimiter) }
 }

@@ -9,6 +9,7 @@ export type StackSettings = {
   /** What the services get as their environment. */
   values: Record<string, string>
   adminKey: string
+  masterKey: string
   databaseUrl: string
   redisUrl: string
   /** Whether this stack runs the server itself; false when a URL was given. */
@@ -46,6 +47,7 @@ export function loadStackSettings(paths: StackPaths, env: Env = process.env): St
   return {
     values: withoutUndefined(values),
     adminKey: readValue(given, 'BATON_ADMIN_KEY') ?? adminKey,
+    masterKey: readValue(given, 'BATON_MASTER_KEY') ?? masterKey,
     databaseUrl: database.url,
     redisUrl: redis.url,
     ownPostgres: database.own,

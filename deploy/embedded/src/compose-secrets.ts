@@ -1,0 +1,36 @@
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { StackPaths } from './stack-paths.ts'
+import { explainFileError } from './stack-problem.ts'
+import type { StackSettings } from './stack-settings.ts'
+
+/**
+ * Writes what compose.yaml mounts under /run/secrets, a file each. The folder is its owner's alone; the files can be read inside the containers,
+ * whose user has another number.
+ */
+export function writeComposeSecrets(paths: StackPaths, settings: StackSettings): void {
+  const folder = join(paths.local, 'secrets')
+  const { adminKey, masterKey, databaseUrl, redisUrl, ownPostgres, ownRedis } = settings
+  const password = (url: string) => decodeURIComponent(new URL(url).password)
+  const secrets: Record<string, string> = {
+    admin_key: adminKey,
+    master_key: masterKey,
+    database_url: ownPostgres ? `postgres://baton:${password(databaseUrl)}@postgres:5432/baton` : databaseUrl,
+    redis_url: ownRedis ? `redis://:${password(redisUrl)}@redis:6379/0` : redisUrl,
+    postgres_password: ownPostgres ? password(databaseUrl) : 'unused',
+    redis_password: ownRedis ? password(redisUrl) : 'unused',
+  }
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 })
+    chmodSync(folder, 0o700)
+    for (const [name, value] of Object.entries(secrets)) writeChanged(join(folder, name), value)
+  } catch (error) {
+    throw explainFileError(error, folder)
+  }
+}
+
+/** A file that is mounted is changed in place: a new one in its place would not be seen by what runs. */
+function writeChanged(file: string, value: string): void {
+  if (!existsSync(file) || readFileSync(file, 'utf8') !== value) writeFileSync(file, value)
+  chmodSync(file, 0o644)
+}
