@@ -10,7 +10,7 @@ import type { StackSettings } from './stack-settings.ts'
  */
 export function writeComposeSecrets(paths: StackPaths, settings: StackSettings): void {
   const folder = join(paths.local, 'secrets')
-  const { adminKey, masterKey, databaseUrl, redisUrl, ownPostgres, ownRedis } = settings
+  const { values, adminKey, masterKey, databaseUrl, redisUrl, ownPostgres, ownRedis } = settings
   const password = (url: string) => decodeURIComponent(new URL(url).password)
   const secrets: Record<string, string> = {
     admin_key: adminKey,
@@ -19,6 +19,8 @@ export function writeComposeSecrets(paths: StackPaths, settings: StackSettings):
     redis_url: ownRedis ? `redis://:${password(redisUrl)}@redis:6379/0` : redisUrl,
     postgres_password: ownPostgres ? password(databaseUrl) : 'unused',
     redis_password: ownRedis ? password(redisUrl) : 'unused',
+    openai_api_key: values['OPENAI_API_KEY'] ?? '',
+    agent_providers: values['AGENT_PROVIDERS'] ?? '',
   }
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })

@@ -89,7 +89,7 @@ function readSetting(name: string, env: NodeJS.ProcessEnv, problems: string[]): 
   const file = env[`${name}_FILE`]
   if (file === undefined || file === '') return undefined
   try {
-    return readFileSync(file, 'utf8').trim()
+    return readFileSync(file, 'utf8').trim() || undefined
   } catch (error) {
     problems.push(`${name}_FILE cannot be read: ${(error as Error).message}`)
     return undefined
