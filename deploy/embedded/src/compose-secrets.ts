@@ -1,5 +1,6 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeSecret } from './dot-env.ts'
 import type { StackPaths } from './stack-paths.ts'
 import { explainFileError } from './stack-problem.ts'
 import type { StackSettings } from './stack-settings.ts'
@@ -25,6 +26,7 @@ export function writeComposeSecrets(paths: StackPaths, settings: StackSettings):
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })
     chmodSync(folder, 0o700)
+    if (!existsSync(join(folder, 'grafana_password'))) secrets['grafana_password'] = makeSecret()
     for (const [name, value] of Object.entries(secrets)) writeChanged(join(folder, name), value)
   } catch (error) {
     throw explainFileError(error, folder)
