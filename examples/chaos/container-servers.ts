@@ -34,7 +34,8 @@ export function containerPostgres(id: string): ChaosPostgres {
 
 /** The Redis of the container. It is the first process there, to which signals from inside mean nothing: it hangs by being frozen. */
 export function containerRedis(id: string): ChaosRedis {
-  const ask = (...words: string[]) => docker(['exec', id, 'redis-cli', ...words])
+  const withPassword = 'REDISCLI_AUTH="$(cat /run/secrets/redis_password)" exec redis-cli "$@"'
+  const ask = (...words: string[]) => docker(['exec', id, 'sh', '-c', withPassword, 'sh', ...words])
   return {
     disk: { missing: 'the disk of a container is that of the machine, which is not filled' },
     kill: async () => void (await docker(['kill', id])),

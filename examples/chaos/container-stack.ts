@@ -3,7 +3,7 @@
  * that no other stack of this machine is touched. Needs a Docker engine with compose 2.24.4 or newer.
  */
 import { randomBytes } from 'node:crypto'
-import { appendFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { findFreePort, type Teardown, until } from '@baton/testing'
@@ -15,7 +15,7 @@ import { type ChaosStack, logFolder, type Replica, ROOT, readyAt, SERVICES, type
 const PROJECT = 'baton-chaos'
 const FILES = ['compose/compose.yaml', 'examples/chaos/compose.yaml']
 const COMPOSE = ['compose', '--project-name', PROJECT, ...FILES.flatMap((file) => ['--file', join(ROOT, file)]), '--profile', 'demo']
-const REMOVE = [...COMPOSE, 'down', '--volumes', '--remove-orphans', '--rmi', 'local', '--timeout', '0']
+const REMOVE = [...COMPOSE, 'down', '--volumes', '--remove-orphans', '--timeout', '0']
 const UP = [...COMPOSE, 'up', '--detach']
 const START_MS = 180_000
 /** Longer than any service takes, and than one may stand still meanwhile. */
@@ -39,7 +39,7 @@ export async function startContainerStack(t: Teardown, name: string): Promise<Ch
   const shopPort = await findFreePort()
   const shopUrl = `http://127.0.0.1:${shopPort}`
   const adminKey = randomBytes(16).toString('hex')
-  const env = composeEnvironment(places, shopPort, adminKey)
+  const env = composeEnvironment(places, shopPort, writeSecrets(logs, adminKey))
   await docker(REMOVE, { env }) // what an engine that was stopped in the middle has kept
   const remove = guardContainers(REMOVE, env)
   const replicas: ContainerReplica[] = []
@@ -81,18 +81,37 @@ async function choosePlaces(): Promise<Place[]> {
   return places
 }
 
+/** The files that compose mounts as secrets, in a folder of their own. */
+function writeSecrets(logs: string, adminKey: string): string {
+  const folder = join(logs, 'secrets')
+  mkdirSync(folder, { mode: 0o700 })
+  const [postgresPassword, redisPassword] = [randomBytes(16).toString('hex'), randomBytes(16).toString('hex')]
+  const secrets = {
+    admin_key: adminKey,
+    master_key: randomBytes(32).toString('hex'),
+    database_url: `postgres://baton:${postgresPassword}@postgres:5432/baton`,
+    redis_url: `redis://:${redisPassword}@redis:6379/0`,
+    postgres_password: postgresPassword,
+    redis_password: redisPassword,
+    openai_api_key: '',
+    agent_providers: '',
+    grafana_password: 'unused',
+  }
+  for (const [name, value] of Object.entries(secrets)) writeFileSync(join(folder, name), value)
+  return folder
+}
+
 /** All that the compose files read, so that nothing of it comes from a stack that this shell is set up for. */
-function composeEnvironment(places: readonly Place[], shopPort: number, adminKey: string): NodeJS.ProcessEnv {
+function composeEnvironment(places: readonly Place[], shopPort: number, secrets: string): NodeJS.ProcessEnv {
   const variableOf = (name: string) => `CHAOS_PORT_${name.replaceAll('-', '_').toUpperCase()}`
   return {
     ...process.env,
     COMPOSE_PROJECT_NAME: PROJECT,
-    BATON_COMPOSE_DATABASE_URL: '',
-    BATON_COMPOSE_REDIS_URL: '',
-    BATON_POSTGRES_PASSWORD: randomBytes(16).toString('hex'),
-    BATON_REDIS_PASSWORD: randomBytes(16).toString('hex'),
-    BATON_ADMIN_KEY: adminKey,
-    BATON_MASTER_KEY: randomBytes(32).toString('hex'),
+    BATON_IMAGE: PROJECT,
+    BATON_VERSION: 'test',
+    BATON_SECRETS_DIR: secrets,
+    HTTP_WORKER_REPLICAS: '1',
+    AGENT_RUNNER_REPLICAS: '1',
     BATON_HTTP_ALLOW: 'shop',
     LOG_LEVEL: process.env.CHAOS_LOG_LEVEL ?? 'info',
     ...Object.fromEntries(places.map(({ name, port }) => [variableOf(name), String(port)])),
