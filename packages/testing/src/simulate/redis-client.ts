@@ -147,20 +147,11 @@ async function sendAll(
 ) {
   const { weather, dice } = world
   const waitUntil = () => world.awayUntil
-  const execute = (part: Command[]) => {
-    // A disk that is full stays full for a while.
-    let refusal: Error | null = null
-    return part.map((command): Reply => {
-      const reply: Reply = refusal ? [refusal, undefined] : replyOf(run, command)
-      if (reply[0]?.message.startsWith('MISCONF')) refusal = reply[0]
-      return reply
-    })
-  }
   owner.hot = true
   const cut = isResending && weather.chance('sentAgain') ? dice.below(commands.length + 1) : 0
   // The connection broke in the middle: all of it is sent again.
-  if (cut > 0) await link.request(() => execute(commands.slice(0, cut)), { inOrder: true, waitUntil })
-  const replies = await link.request(() => execute(commands), { inOrder: true, waitUntil })
+  if (cut > 0) await link.request(() => executeAll(run, commands.slice(0, cut)), { inOrder: true, waitUntil })
+  const replies = await link.request(() => executeAll(run, commands), { inOrder: true, waitUntil })
   owner.hot = true
   return replies
 }
@@ -171,8 +162,18 @@ async function sendOnce(link: Link, commands: Command[], run: (command: Command)
   if (scheduler.now() < world.awayUntil) throw new Error('Redis is away')
   if (!weather.chance('sentAgain')) return sendAll(link, commands, run, owner, world, false)
   owner.hot = true
-  await link.request(() => commands.slice(0, dice.below(commands.length + 1)).map((command) => replyOf(run, command)), { inOrder: true })
+  await link.request(() => executeAll(run, commands.slice(0, dice.below(commands.length + 1))), { inOrder: true })
   throw new Error('the connection to Redis broke')
+}
+
+/** Executes commands that arrive together. A disk that is full stays full for a while. */
+function executeAll(run: (command: Command) => unknown, commands: readonly Command[]): Reply[] {
+  let refusal: Error | null = null
+  return commands.map((command): Reply => {
+    const reply: Reply = refusal ? [refusal, undefined] : replyOf(run, command)
+    if (reply[0]?.message.startsWith('MISCONF')) refusal = reply[0]
+    return reply
+  })
 }
 
 function replyOf(run: (command: Command) => unknown, command: Command): Reply {
