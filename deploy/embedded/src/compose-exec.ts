@@ -31,9 +31,12 @@ export function composeServices(
   if (compose(paths, [action, ...services]) !== 0) throw new StackProblem(`docker compose ${action} did not succeed (see above).`)
 }
 
-/** Empties the Redis of the stack. Its container knows its password. */
+/** redis-cli in the container, with the password that is a file there. */
+export const REDIS_CLI = ['sh', '-c', 'REDISCLI_AUTH="$(cat /run/secrets/redis_password)" exec redis-cli "$@"', 'redis-cli']
+
+/** Empties the Redis of the stack. */
 export function flushContainerRedis(paths: StackPaths): void {
-  if (compose(paths, ['exec', '--no-TTY', 'redis', 'redis-cli', 'flushall']) !== 0)
+  if (compose(paths, ['exec', '--no-TTY', 'redis', ...REDIS_CLI, 'flushall']) !== 0)
     throw new StackProblem('Redis could not be emptied (see above).')
 }
 

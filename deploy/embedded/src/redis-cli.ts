@@ -1,7 +1,7 @@
 /** make redis-cli [ARGS=…]: redis-cli on the Redis of this stack, with its password. */
 import { spawnSync } from 'node:child_process'
 import { runsInContainers } from './compose.ts'
-import { composeInteractive } from './compose-exec.ts'
+import { composeInteractive, REDIS_CLI } from './compose-exec.ts'
 import { settingsOfRunning } from './running-stack.ts'
 import { stackPaths } from './stack-paths.ts'
 import { runCommand, StackProblem } from './stack-problem.ts'
@@ -11,7 +11,7 @@ const paths = stackPaths()
 await runCommand(async () => {
   const args = process.argv.slice(2)
   const { redisUrl, ownRedis } = settingsOfRunning(paths)
-  if (runsInContainers(paths) && ownRedis) return composeInteractive(paths, 'redis', ['redis-cli', ...args])
+  if (runsInContainers(paths) && ownRedis) return composeInteractive(paths, 'redis', [...REDIS_CLI, ...args])
   const { protocol, hostname, port, pathname, username, password } = new URL(redisUrl)
   const place = ['-h', hostname.replace(/^\[|\]$/g, ''), '-p', port || '6379', '-n', pathname.slice(1) || '0']
   const flags = [...(protocol === 'rediss:' ? ['--tls'] : []), ...(username ? ['--user', decodeURIComponent(username)] : [])]
