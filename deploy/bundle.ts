@@ -54,11 +54,11 @@ async function bundle(service: string): Promise<void> {
   })
   if (errors.length > 0) throw new Error(`${service} cannot be bundled`)
   cpSync(join(ROOT, 'packages', 'store', 'migrations'), join(dist, 'migrations'), { recursive: true })
-  copySwaggerFiles(folder, join(dist, 'app'))
+  copySwaggerFiles(folder, dist)
 }
 
-/** The reference page serves files that its package keeps beside its code. */
-function copySwaggerFiles(folder: string, to: string): void {
+/** The reference page serves files that its package keeps beside its code, and above it. */
+function copySwaggerFiles(folder: string, dist: string): void {
   const require = createRequire(join(folder, 'package.json'))
   let entry: string
   try {
@@ -66,7 +66,7 @@ function copySwaggerFiles(folder: string, to: string): void {
   } catch {
     return // not a service with a reference page
   }
-  cpSync(join(dirname(entry), 'static'), join(to, 'static'), { recursive: true })
+  for (const to of [dist, join(dist, 'app')]) cpSync(join(dirname(entry), 'static'), join(to, 'static'), { recursive: true })
 }
 
 await Promise.all(
