@@ -11,6 +11,7 @@ const LOCK = 7_203_561_844
 const LOCK_TIMEOUT_MS = 2_000
 const LOCK_TRIES = 15
 const LOCK_PAUSE_MS = 1_000
+const ROLLBACK_MS = 1_000
 const LOCK_NOT_AVAILABLE = '55P03'
 
 /** A migration that was applied has since been edited: the database and this version disagree on what it did. */
@@ -133,7 +134,8 @@ async function inTransaction(sql: Sql, name: string, action: () => Promise<unkno
     await action()
     await sql.unsafe('commit')
   } catch (error) {
-    await sql.unsafe('rollback').catch(() => {})
+    // A connection that has just broken may never answer; its end rolls back as well.
+    await Promise.race([sql.unsafe('rollback').catch(() => {}), delay(ROLLBACK_MS)])
     throw new Error(`migration ${name} failed`, { cause: error })
   }
 }
