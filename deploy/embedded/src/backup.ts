@@ -1,6 +1,6 @@
 /** make backup [FILE=…]: everything that Baton keeps, in one file, while the stack runs or not. */
-import { mkdirSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, mkdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { prepareBackupFile, sizeOf } from './backup-archive.ts'
 import { runsInContainers } from './compose.ts'
 import { placeOfContainer } from './compose-exec.ts'
@@ -29,6 +29,7 @@ function chooseFile(kind: 'folder' | 'dump'): string {
 
 async function copyEmbedded(settings: StackSettings): Promise<string> {
   const { dataDir } = stackPostgres(paths, settings, say)
+  if (!existsSync(join(dataDir, 'PG_VERSION'))) throw new StackProblem('There is nothing to back up: this stack has no data yet.')
   const running = recordedProcess(paths.pids, 'postgres') !== undefined
   const file = chooseFile('folder')
   say(`Copying the database${running ? ' while it runs' : ''} …`)

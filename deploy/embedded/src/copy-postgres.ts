@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import postgres from 'postgres'
 import { manifestOf, packBackup } from './backup-archive.ts'
@@ -15,7 +15,6 @@ export interface CopyRequest {
 
 /** Backs a data folder up into the file, also while its PostgreSQL runs and is written to. Needs room for a second copy meanwhile. */
 export async function copyPostgres({ dataDir, file, masterKey, databaseUrl }: CopyRequest): Promise<void> {
-  if (!existsSync(join(dataDir, 'PG_VERSION'))) throw new StackProblem('There is nothing to back up: this stack has no data yet.')
   const major = readFileSync(join(dataDir, 'PG_VERSION'), 'utf8').trim()
   const work = mkdtempSync(`${file}.work-`)
   try {

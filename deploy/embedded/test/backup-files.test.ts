@@ -14,6 +14,8 @@ test('a stack that is down is backed up too, and what is no backup is refused be
   t.match(await run('down'), { code: 0 })
   t.equal(recordedProcesses(paths.pids).size, 0)
   t.match(await run('backup', { FILE: 'backups/cold.tar.gz' }), { code: 0 })
+  t.match(await run('backup', { FILE: 'backups/cold.tar.gz' }), { code: 1, said: /there already/ })
+  t.match(await run('backup', { FILE: '.local/x.tar.gz' }), { code: 1, said: /make clean removes \.local/ })
   const good = readFileSync(join(root, 'backups/cold.tar.gz'))
   const wrong: [string, Buffer | string, RegExp][] = [
     ['text.tar.gz', 'hello', /is no backup of Baton/],

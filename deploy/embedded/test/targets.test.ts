@@ -44,6 +44,12 @@ test('restart, scale, psql and redis-cli on a running stack of processes', { tim
   t.match(await run('up'), { code: 0, said: /The stack is running/ })
   t.equal((readState(paths)?.programs ?? []).filter(({ service }) => service === 'fanout').length, 1, 'make up goes back to the settings')
 
+  const doctor = await run('doctor')
+  t.match(
+    doctor,
+    { code: 1, said: /ok +postgres version +18[\s\S]*PROBLEM schema[\s\S]*ok +redis eviction[\s\S]*ok +master key/ },
+    doctor.said,
+  )
   if (has('psql'))
     t.match(await run('psql', {}, ['-Atc', "select current_user || '@' || current_database()"]), { code: 0, said: /^baton@baton$/m })
   t.match(await run('psql', { PATH: '/nowhere' }), { code: 1, said: /psql is not on PATH: install/ })
