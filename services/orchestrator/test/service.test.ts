@@ -60,10 +60,14 @@ t.test('it brings an empty database up to date, serves, and exits 0 on SIGTERM w
   await until(async () => (await (await fetch(`${url}/metrics`)).text()).includes('baton_run_waiters 1'))
   const load = Promise.all(Array.from({ length: 100 }, start))
   await until(async () => (await readJson<{ count: number }>(`${url}/api/v1/runs/count`)).count > 20)
-  const accepted = load.then((answers) => answers.filter((answer) => answer.status === 202).length)
+  // those that did not get to connect before it stopped listening are refused: then nothing is known of how many were accepted
+  const accepted = load.then(
+    (answers) => answers.filter((answer) => answer.status === 202).length,
+    () => undefined,
+  )
   first.child.kill('SIGTERM')
   t.equal((await waiting).status, 202, 'who waited is answered')
-  const count = await accepted.catch(() => undefined)
+  const count = await accepted
   t.same(await first.exited, [0, null])
 
   const second = startProcess(t, env)
