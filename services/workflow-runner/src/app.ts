@@ -30,7 +30,11 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
   // A runner that comes back on the same host and port is the same consumer: what it left unacknowledged is its own.
   const replica = settings.PORT === 0 ? REPLICA : `${hostname()}-${settings.PORT}`
   const clock = createServerClock()
-  const cache = createStateCache({ runsMax: settings.RUNNER_CACHE_RUNS_MAX, bytesMax: settings.RUNNER_CACHE_BYTES_MAX })
+  const cache = createStateCache({
+    runsMax: settings.RUNNER_CACHE_RUNS_MAX,
+    bytesMax: settings.RUNNER_CACHE_BYTES_MAX,
+    waitingMax: settings.RUNNER_CACHE_WAITING_MAX,
+  })
   const holder = holdPartitions(redis, replica, settings.RUNNER_LEASE_MS)
   const metrics = createMetrics({
     cachedRuns: () => cache.size,

@@ -11,6 +11,7 @@ export const Settings = z.object({
   LOG_LEVEL: commonSettings.LOG_LEVEL,
   RUNNER_BATCH_FACTS_MAX: wholeNumber(1, 100_000).default(400).describe('facts in one batch and commit'),
   RUNNER_CACHE_RUNS_MAX: wholeNumber(1, 10_000_000).default(5_000).describe('states of runs kept in memory'),
+  RUNNER_CACHE_WAITING_MAX: wholeNumber(0, 10_000_000).default(1_000).describe('of these, runs that wait for people or for time'),
   RUNNER_CACHE_BYTES_MAX: wholeNumber(1, 1e12).default(268_435_456).describe('bytes of the states kept in memory, estimated'),
   RUNNER_LEASE_MS: wholeNumber(500, 600_000).default(3_000).describe('how long a partition stays with a runner that does not renew it'),
   RUNNER_SWEEP_MS: wholeNumber(100, 600_000).default(5_000).describe('how often the reconciler looks'),

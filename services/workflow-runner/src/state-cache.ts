@@ -1,4 +1,7 @@
-/** States of runs in memory, the most recently used ones: bounded by their number and by what they weigh, which is estimated. */
+/**
+ * States of runs in memory, the most recently used ones: bounded by their number and by what they weigh, which is estimated. Of those that wait
+ * for people or for time only few are kept: they may be many, and wait for long, and a row in Postgres is all that they need.
+ */
 import type { Json, StoredEvent } from '@baton/contracts'
 import type { RunState } from '@baton/engine'
 import { LRUCache } from 'lru-cache'
@@ -25,9 +28,25 @@ const STEP_BYTES = 250
 const VALUE_BYTES = 8
 const OBJECT_BYTES = 24
 
-/** A cache for at most so many runs and bytes. A run that is larger than all of it is not kept. */
-export function createStateCache(limits: { runsMax: number; bytesMax: number }): StateCache {
-  const cache = new LRUCache<string, Entry>({ max: limits.runsMax, maxSize: limits.bytesMax })
+/** A cache for at most so many runs and bytes, and so many that wait. A run that is larger than all of it is not kept. */
+export function createStateCache(limits: { runsMax: number; bytesMax: number; waitingMax: number }): StateCache {
+  const cache = new LRUCache<string, Entry>({
+    max: limits.runsMax,
+    maxSize: limits.bytesMax,
+    dispose: (_, runId, reason) => {
+      if (reason !== 'set') waiting.delete(runId)
+    },
+  })
+  /** Those that wait, the longest first. */
+  const waiting = new Set<string>()
+
+  function countWaiting(runId: string, isWaiting: boolean): void {
+    waiting.delete(runId)
+    if (!isWaiting) return
+    waiting.add(runId)
+    if (waiting.size > limits.waitingMax) cache.delete(waiting.values().next().value!)
+  }
+
   return {
     get: (runId) => cache.get(runId)?.state,
     set(runId, state, events) {
@@ -35,6 +54,7 @@ export function createStateCache(limits: { runsMax: number; bytesMax: number }):
       const size = known?.state === state ? events.reduce((sum, event) => sum + bytesOf(event.data), known.size) : bytesOfState(state)
       // A new entry each time: the size of one that is put again is not counted anew.
       cache.set(runId, { state, size }, { size })
+      countWaiting(runId, state.status === 'waiting' && cache.has(runId))
     },
     delete: (runId) => void cache.delete(runId),
     *values() {

@@ -22,7 +22,7 @@ function grow(state: RunState, type: StoredEvent['type'], data: StoredEvent['dat
 }
 
 t.test('states are kept up to the number of bytes, however few runs they are', async (t) => {
-  const cache = createStateCache({ runsMax: 1_000, bytesMax: 300_000 })
+  const cache = createStateCache({ runsMax: 1_000, bytesMax: 300_000, waitingMax: 1_000 })
   const runs = Array.from({ length: 10 }, newState)
   for (const state of runs) cache.set(state.header.runId, state, [])
   t.equal(cache.size, 10)
@@ -42,7 +42,7 @@ t.test('states are kept up to the number of bytes, however few runs they are', a
 })
 
 t.test('a state that was folded elsewhere is weighed whole; one that outgrows the cache is not kept', async (t) => {
-  const cache = createStateCache({ runsMax: 1_000, bytesMax: 300_000 })
+  const cache = createStateCache({ runsMax: 1_000, bytesMax: 300_000, waitingMax: 1_000 })
   const state = newState()
   grow(state, 'step.scheduled', {})
   grow(state, 'step.succeeded', { output: { text: 'x'.repeat(100_000) } })
@@ -53,9 +53,26 @@ t.test('a state that was folded elsewhere is weighed whole; one that outgrows th
 })
 
 t.test('runs are bounded by their number as before', async (t) => {
-  const cache = createStateCache({ runsMax: 3, bytesMax: 1e9 })
+  const cache = createStateCache({ runsMax: 3, bytesMax: 1e9, waitingMax: 1_000 })
   const runs = Array.from({ length: 5 }, newState)
   for (const state of runs) cache.set(state.header.runId, state, [])
   t.equal(cache.size, 3)
   t.equal(cache.get(runs[4]!.header.runId), runs[4])
+})
+
+t.test('of runs that wait only the latest are kept, however much room there is', async (t) => {
+  const cache = createStateCache({ runsMax: 1_000, bytesMax: 1_000_000, waitingMax: 3 })
+  const runs = Array.from({ length: 6 }, newState)
+  const [moving, ...others] = runs as [RunState, ...RunState[]]
+  cache.set(moving.header.runId, moving, [])
+  for (const state of others) cache.set(state.header.runId, Object.assign(state, { status: 'waiting' }), [])
+  const kept = () => new Set([...cache.values()].map((state) => state.header.runId))
+  const idsOf = (states: RunState[]) => new Set(states.map((state) => state.header.runId))
+  t.same(kept(), idsOf([moving, ...others.slice(-3)]))
+  const goesOn = others.at(-1)!
+  cache.set(goesOn.header.runId, Object.assign(goesOn, { status: 'running' }), [])
+  cache.delete(others.at(-2)!.header.runId)
+  const more = [newState(), newState()]
+  for (const state of more) cache.set(state.header.runId, Object.assign(state, { status: 'waiting' }), [])
+  t.same(kept(), idsOf([moving, goesOn, others.at(-3)!, ...more]), 'what goes on, and what is gone, waits no longer')
 })

@@ -37,7 +37,8 @@ async function start(place: RunnerPlace): Promise<void> {
   const { store, checker, dice, holder } = place
   const redis = place.redis as unknown as Redis
   const clock = createServerClock()
-  const cache = createStateCache({ runsMax: dice.pick([1, 3, 100]), bytesMax: 1_000_000 })
+  const runsMax = dice.pick([1, 3, 100])
+  const cache = createStateCache({ runsMax, bytesMax: 1_000_000, waitingMax: runsMax - 1 })
   const log = logOf(place)
   let timers: TimerPump | undefined
   const later: Later = { expect: (inMs) => timers?.expect(inMs), ride: (pipeline) => reader.ride(pipeline) }
