@@ -9,6 +9,11 @@ import type { Redis } from 'ioredis'
 export const REPEATED_AFTER_MS = 3_000
 /** Redis is asked each second: answers further apart than this are a pause. */
 const PAUSE_MS = 2_500
+/** Redis' clock may go back a little. */
+const AHEAD_MS = 1_000
+
+/** Ours, which nobody sets. */
+const local = () => performance.timeOrigin + performance.now()
 
 export interface RedisWatch {
   /** To be called about once a second. True when Redis lost data since the last look: it was emptied, is new, or was started again. Waits while it is away. */
@@ -42,13 +47,21 @@ export function watchRedis(redis: Redis, now: () => number = () => performance.n
     return isOther
   }
 
+  /** What the sentinel was; null when it was missing, or from a clock that was ahead: it would say for hours that Redis is new. */
+  async function mark(at: number): Promise<string | null> {
+    const known = await redis.set(keys.sentinel, at, 'NX', 'GET')
+    if (known === null || Number(known) <= at + AHEAD_MS) return known
+    await redis.set(keys.sentinel, at)
+    return null
+  }
+
   return {
     async look() {
       const isOther = since === null && (await meet())
-      const askedAt = Date.now()
+      const askedAt = local()
       const at = await redisNow(redis)
-      aheadMs = at - (askedAt + Date.now()) / 2
-      const known = await redis.set(keys.sentinel, at, 'NX', 'GET')
+      aheadMs = at - (askedAt + local()) / 2
+      const known = await mark(at)
       const wasPaused = now() - answeredAt > PAUSE_MS
       answeredAt = now()
       if (wasPaused && since !== null) since = answeredAt
@@ -62,7 +75,7 @@ export function watchRedis(redis: Redis, now: () => number = () => performance.n
       const [found, at] = await Promise.all([redis.get(keys.sentinel), redisNow(redis)])
       return found !== null && at - Number(found) >= REPEATED_AFTER_MS
     },
-    now: () => Date.now() + aheadMs,
+    now: () => local() + aheadMs,
   }
 }
 

@@ -48,6 +48,19 @@ t.test('one that was emptied is not until everybody has had the time to repeat w
   t.ok(await watch.isSettled())
 })
 
+t.test('a sentinel from a clock that was ahead is set right, and everybody gets the time again', async (t) => {
+  const { redis, watch, pass } = await open(t)
+  await watch.look()
+  await pass(REPEATED_AFTER_MS)
+  for (const wrong of [String(Date.now() + 7_200_000), 'no time']) {
+    await redis.set(keys.sentinel, wrong)
+    t.ok(await watch.look(), 'taken for a loss')
+    t.notOk(await watch.isSettled())
+    t.ok(Math.abs(Number(await redis.get(keys.sentinel)) - Date.now()) < 1_000)
+  }
+  t.ok(Math.abs(watch.now() - Date.now()) < 500, 'the time of Redis is known')
+})
+
 t.test('after a pause of answers, or a connection that broke, the time begins anew', async (t) => {
   const { redis, clock, watch, pass } = await open(t)
   await watch.look()

@@ -56,11 +56,11 @@ export async function takeOverCalls(options: ReadCallsOptions, minIdleMs: number
   const askedAt = performance.now()
   const stale = await claimStale({ ...groupOf(options), streams: STREAMS, minIdleMs, count: Math.max(1, slots.free()) })
   if (stale.length === 0) return
-  // A Redis that hung meanwhile kept the word of their workers from us.
-  const isSure = performance.now() - askedAt < SURE_MS
+  // A Redis that hung meanwhile kept the word of their workers from us: who lives claims its entries back, the rest is stale again in a while.
+  if (performance.now() - askedAt > SURE_MS) return
   for (const entry of stale) {
     // One of our own was delivered on a connection that broke: nobody was lost with it.
-    const from = entry.from === consumer || !isSure ? undefined : entry.from
+    const from = entry.from === consumer ? undefined : entry.from
     slots.add(held.take(entry, { from, ask: true, doubtful: false }))
   }
   entriesTakenOver.inc(stale.length)

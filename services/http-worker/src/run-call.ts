@@ -32,6 +32,7 @@ export interface RunCallOptions {
 }
 
 const SETTLED_POLL_MS = 250
+const SETTLED_MS_MAX = 15_000
 /** A call reached Redis this long after its commit: its runner stood still in between, and another may have sent it meanwhile. */
 const SENT_LATE_MS = 500
 /** What waited in hand for longer may have been sent, made and answered elsewhere before it was announced. */
@@ -41,6 +42,7 @@ const IN_HAND_MS = 1_000
 export async function runCall(held: HeldCall, options: RunCallOptions): Promise<void> {
   try {
     if (held.call.resent) await untilSettled(options)
+    if (options.leaving()) return
     const claim = mustAsk(held, options) ? await keepTrying(() => claimCall(held, options), options) : 'ours'
     if (options.leaving()) return
     if (claim === 'held elsewhere' || claim === 'answered') return drop(held, claim, options)
@@ -60,9 +62,11 @@ export async function runCall(held: HeldCall, options: RunCallOptions): Promise<
   }
 }
 
-/** What was lost with Redis may be held by a worker that has not said so again yet. */
+/** What was lost with Redis may be held by a worker that has not said so again yet. It does not wait for ever: it asks before it is made. */
 async function untilSettled(options: RunCallOptions): Promise<void> {
+  const begunAt = performance.now()
   while (!(await keepTrying(options.watch.isSettled, options)) && !options.leaving()) {
+    if (performance.now() - begunAt > SETTLED_MS_MAX) return
     await new Promise((resolve) => setTimeout(resolve, SETTLED_POLL_MS))
   }
 }

@@ -42,7 +42,6 @@ export function tendStreams(options: {
 
   async function tick(): Promise<void> {
     if (ticks++ % REPLICAS_EVERY_TICKS === 0) await replicas.look()
-    if (await watch.look()) lost()
     const before = new Set(holder.held())
     if (await holder.tend()) {
       const taken = holder.held().filter((partition) => !before.has(partition))
@@ -64,22 +63,45 @@ export function tendStreams(options: {
     deepSweepAt = performance.now() + REPEATED_AFTER_MS
   }
 
+  function sweep(deep: boolean) {
+    if (deep) return reconciler.sweep(holder.held(), AFTER_TAKEOVER_MS, ['running', 'paused'])
+    return reconciler.sweep(holder.held(), settings.RUNNER_LOST_AFTER_MS)
+  }
+
   async function reconcile(): Promise<void> {
     const now = performance.now() // not the wall clock: one that is set back would end the sweeps for as long
     const deep = deepSweepAt !== null && now >= deepSweepAt
     if (!deep && now < nextSweepAt) return
     if (deep) deepSweepAt = null
     nextSweepAt = now + settings.RUNNER_SWEEP_MS
-    const found = deep
-      ? await reconciler.sweep(holder.held(), AFTER_TAKEOVER_MS, ['running', 'paused'])
-      : await reconciler.sweep(holder.held(), settings.RUNNER_LOST_AFTER_MS)
+    const found = await sweep(deep).catch((error: unknown) => {
+      if (deep) deepSweepAt ??= now
+      throw error
+    })
     // Soon more is known.
-    if (found.unsure > 0) deepSweepAt ??= performance.now() + TICK_MS
+    if (found.unsure > 0 && deep) deepSweepAt ??= performance.now() + REPEATED_AFTER_MS
+    else if (found.unsure > 0) nextSweepAt = Math.min(nextSweepAt, performance.now() + REPEATED_AFTER_MS)
     if (found.woken + found.resent === 0) return
     metrics.woken.inc(found.woken)
     metrics.resent.inc(found.resent)
     log.warn({ ...found, deep }, 'reconciler found lost work')
   }
+
+  // By itself: what is tended may wait for room in the loop, and contact with Redis is judged by the pauses between looks.
+  let looking = false
+  async function look(): Promise<void> {
+    if (looking) return
+    looking = true
+    try {
+      if (await watch.look()) lost()
+    } catch (error) {
+      log.warn({ err: error }, 'Redis could not be looked at, trying again')
+    } finally {
+      looking = false
+    }
+  }
+  const looks = setInterval(() => void look(), TICK_MS)
+  void look()
 
   let ticking: Promise<void> = Promise.resolve()
   function schedule(inMs: number): void {
@@ -97,6 +119,7 @@ export function tendStreams(options: {
     async stop() {
       stopped = true
       clearTimeout(handle)
+      clearInterval(looks)
       await ticking
       await reconciling
     },
