@@ -6,6 +6,7 @@ import { SLOW_MS } from './workload.ts'
 
 const HELD = 4
 const BATCH = 60
+const CLOCK_MS = 500
 /** CONTRACT §6: every open run goes on within this. */
 const MOVES_MS_MAX = 30_000
 const END_MS = 90_000
@@ -87,8 +88,7 @@ test('what is taken from under 12 services comes back to them: nothing is lost, 
   await scene.finish(SLOW_MS + END_MS)
   const made = await heldCalls()
   t.equal(made.length, HELD, 'each long call was made once')
-  t.ok(
-    made.every(({ startedAt, endedAt }) => endedAt !== null && endedAt - startedAt >= SLOW_MS),
-    'and was held to its end',
-  )
+  const heldMs = made.map(({ startedAt, endedAt }) => (endedAt === null ? 0 : endedAt - startedAt))
+  // A timer may be early by the wall clock, which is set now and then.
+  t.ok(Math.min(...heldMs) >= SLOW_MS - CLOCK_MS, `and was held to its end, for ${heldMs.join(', ')} ms`)
 })
