@@ -68,8 +68,8 @@ t.test('what is set for a container holds inside of it', { skip }, async (t) => 
       try { writeFileSync('/srv/written', '') } catch (error) { root = error.code }
       writeFileSync('/tmp/written', '')
       const capabilities = /CapEff:\\s*(\\S+)/.exec(read('/proc/self/status'))[1]
-      const service = readdirSync('/proc').map((pid) => read('/proc/' + pid + '/cmdline') ?? '').find((line) => line.includes('/srv/app/main.js'))
-      const heap = Number(/--max-old-space-size=(d+)/.exec(service)?.[1])
+      const service = readdirSync('/proc').map((pid) => read('/proc/' + pid + '/cmdline') ?? '').find((line) => line.split('\\0').at(-2) === '/srv/app/main.js')
+      const heap = Number(/--max-old-space-size=([0-9]+)/.exec(service)?.[1])
       const memory = Number(read('/sys/fs/cgroup/memory.max', '/sys/fs/cgroup/memory/memory.limit_in_bytes'))
       console.log(JSON.stringify({ uid: process.getuid(), root, capabilities, memory, heap }))`
     const seen = JSON.parse(inside(container!, script)) as { uid: number; root: string; capabilities: string; memory: number; heap: number }
