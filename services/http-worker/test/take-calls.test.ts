@@ -1,10 +1,8 @@
 /** Calls of the stream are each made once, answered, and acknowledged last. */
-import { ENTRY_FIELD, type HttpCall, keys, partitionOf } from '@baton/contracts'
-import { connectRedis } from '@baton/runtime'
+import { ENTRY_FIELD, type HttpCall, keys } from '@baton/contracts'
 import { until } from '@baton/testing'
 import t from 'tap'
 import type { Outcome } from '../src/call-http.ts'
-import { hearEndings } from '../src/hear-endings.ts'
 import { callOf } from './calls.ts'
 import { startHarness } from './harness.ts'
 
@@ -12,7 +10,6 @@ const OK: Outcome = { status: 'succeeded', output: { status: 200 } }
 const call = (more: Partial<HttpCall> = {}) => callOf({ url: 'http://shop.example/' }, more)
 const idOf = ({ runId, path, generation, attempt }: { runId: string; path: string; generation: number; attempt: number }) =>
   `${runId}/${path}/${generation}/${attempt}`
-
 t.test('each call of a pack is answered by its own fact, and the entry is gone when all are', async (t) => {
   const h = await startHarness(t)
   const gates = new Map<string, () => void>()
@@ -51,82 +48,6 @@ t.test('no more calls run at once than there are slots, and no more are read tha
   t.teardown(() => clearInterval(end))
   t.equal((await h.resultsOf(40)).length, 40)
   t.equal(most, 4)
-})
-
-t.test('a call that is in hand is not begun again when it is sent again', async (t) => {
-  const h = await startHarness(t)
-  let made = 0
-  let end = () => {}
-  h.worker({
-    makeCall: async () => {
-      made++
-      await new Promise<void>((resolve) => {
-        end = resolve
-      })
-      return OK
-    },
-  })
-  const one = call()
-  await h.send([one])
-  await until(() => made === 1)
-  await h.send([{ ...one, resent: true }], 1)
-  await until(async () => (await h.redis.xlen(keys.calls(1))) === 0)
-  end()
-  await h.resultsOf(1)
-  await until(async () => (await h.pending()) === 0)
-  t.equal(made, 1)
-})
-
-t.test('late and resent calls are made only if they are wanted and nobody holds them', async (t) => {
-  const h = await startHarness(t)
-  const made: string[] = []
-  const asked: string[] = []
-  const [fresh, late, resent, unwanted, elsewhere] = [
-    call(),
-    call({ at: Date.now() - 11_000 }),
-    call({ resent: true }),
-    call({ resent: true, path: 'unwanted' }),
-    call({ resent: true, path: 'elsewhere' }),
-  ]
-  await h.redis.set(keys.inflight(idOf(elsewhere)), 'another-worker', 'PX', 60_000)
-  h.worker({
-    isWanted: async (held) => {
-      asked.push(held.id)
-      return held.call.path !== 'unwanted'
-    },
-    makeCall: async (one) => {
-      made.push(idOf(one))
-      return OK
-    },
-  })
-  await h.send([fresh, late, resent, unwanted, elsewhere])
-  const results = await h.resultsOf(4)
-  await until(async () => (await h.pending()) === 0)
-  t.match(
-    results.find(({ path }) => path === 'unwanted')?.outcome,
-    { error: { code: 'BTN_WITHDRAWN' }, retryable: false },
-    'a run that is ending must not wait for it',
-  )
-  t.notOk(
-    results.some(({ path }) => path === 'elsewhere'),
-    'whoever holds it answers',
-  )
-  t.same(made.sort(), [fresh, late, resent].map(idOf).sort())
-  t.same(asked.sort(), [late, resent, unwanted].map(idOf).sort(), 'neither a fresh call nor one that is made elsewhere costs a query')
-  t.equal(await h.redis.get(keys.inflight(idOf(elsewhere))), 'another-worker', 'the key of the other stays')
-  t.equal(await h.redis.exists(keys.inflight(idOf(resent))), 0, 'our own is gone')
-})
-
-t.test('a call of a run that is ending is withdrawn, unless another worker is making it', async (t) => {
-  const h = await startHarness(t)
-  const [queued, made] = [call({ resent: true, path: 'queued' }), call({ resent: true, path: 'made' })]
-  await h.redis.set(keys.inflight(idOf(made)), 'another-worker', 'PX', 60_000)
-  h.worker({ isWanted: async () => false, makeCall: () => Promise.reject(new Error('made')) })
-  await h.send([queued, made])
-  const [result] = await h.resultsOf(1)
-  await until(async () => (await h.pending()) === 0)
-  t.match(result, { path: 'queued', outcome: { error: { code: 'BTN_WITHDRAWN' } } })
-  t.equal((await h.results()).length, 1)
 })
 
 t.test('while Postgres is away nothing is dropped and nothing is failed', async (t) => {
@@ -251,109 +172,4 @@ t.test('stopping while Redis is away does not hang', async (t) => {
   const startedAt = Date.now()
   await worker.stop(0)
   t.ok(Date.now() - startedAt < 4_000)
-})
-
-t.test('young calls that wait in the queue of a run that begins to end are asked about, and not made', async (t) => {
-  const h = await startHarness(t)
-  const endings = hearEndings(connectRedis(h.server.url, { name: 'test-endings', blocking: true }), 10_000)
-  t.teardown(endings.stop)
-  await until(async () => ((await h.redis.pubsub('NUMSUB', keys.ending)) as unknown[])[1] === 1)
-  const made: string[] = []
-  let end = () => {}
-  h.worker({
-    concurrency: 1,
-    isWanted: async () => false,
-    isEnding: endings.isEnding,
-    makeCall: async ({ runId }) => {
-      made.push(runId)
-      await new Promise<void>((resolve) => {
-        end = resolve
-      })
-      return OK
-    },
-  })
-  const first = call()
-  const other = call()
-  await h.send([first, call({ runId: first.runId, path: 'second' }), other])
-  await until(() => made.length === 1)
-  await h.redis.publish(keys.ending, `x,${first.runId}`)
-  await until(() => endings.isEnding(first.runId))
-  end()
-  await until(() => made.length === 2)
-  end()
-  const results = await h.resultsOf(3)
-  t.same(made, [first.runId, other.runId])
-  t.match(
-    results.find(({ path }) => path === 'second'),
-    { outcome: { status: 'failed', error: { code: 'BTN_WITHDRAWN' } } },
-  )
-})
-
-t.test('a call whose result is not written down yet is not made again, though Postgres still wants it', async (t) => {
-  const h = await startHarness(t)
-  const [answered, open] = [call({ resent: true }), call({ resent: true })]
-  const { runId, path, generation, attempt } = answered
-  const fact = { kind: 'result', runId, path, generation, attempt, startedAt: 1, outcome: OK }
-  await h.redis.xadd(keys.facts(partitionOf(runId)), '*', ENTRY_FIELD, JSON.stringify([fact]))
-  const made: string[] = []
-  h.worker({
-    makeCall: async (one) => {
-      made.push(idOf(one))
-      return OK
-    },
-  })
-  await h.send([answered, open])
-  await until(async () => (await h.pending()) === 0 && made.length > 0)
-  t.same(made, [idOf(open)])
-  t.equal((await h.results()).length, 2, 'nothing is said of it')
-  await until(async () => (await h.redis.exists(keys.inflight(idOf(answered)))) === 0)
-})
-
-t.test('a copy that waits for a slot does not take the call from the worker that makes it', async (t) => {
-  const h = await startHarness(t)
-  const copy = call({ resent: true, path: 'copy' })
-  const key = keys.inflight(idOf(copy))
-  let end = () => {}
-  const made: string[] = []
-  h.worker({
-    concurrency: 1,
-    makeCall: async (one) => {
-      made.push(one.path)
-      await new Promise<void>((resolve) => {
-        end = resolve
-      })
-      return OK
-    },
-  })
-  const first = call({ path: 'first' })
-  await h.redis.set(key, 'another-worker', 'PX', 60_000)
-  await h.send([first, copy])
-  await until(async () => (await h.redis.exists(keys.inflight(idOf(first)))) === 1, { what: 'what is held to be announced' })
-  t.equal(await h.redis.get(key), 'another-worker')
-  end()
-  await until(async () => (await h.pending()) === 0)
-  t.same(made, ['first'])
-})
-
-t.test('a call that reached Redis long after its commit is asked about, one that has waited there for as long is not', async (t) => {
-  const h = await startHarness(t)
-  const asked: string[] = []
-  const made: string[] = []
-  const isWanted = async (held: { id: string }) => {
-    asked.push(held.id)
-    return false
-  }
-  const at = Date.now() - 3_000
-  const [late, waited] = [call({ at }), call({ at })]
-  await h.redis.xadd(keys.calls(1), `${at + 20}-0`, ENTRY_FIELD, JSON.stringify([waited]))
-  await h.send([late])
-  h.worker({
-    isWanted,
-    makeCall: async (one) => {
-      made.push(idOf(one))
-      return OK
-    },
-  })
-  await h.resultsOf(2)
-  t.same([asked, made], [[idOf(late)], [idOf(waited)]])
 })
