@@ -19,6 +19,8 @@ export const keys = {
   crashes: (callId: string) => `crashes:${callId}`,
   /** Gone after FLUSHALL or a loss of Redis: every open run is then swept. */
   sentinel: 'baton:sentinel',
+  /** On a cluster there is one for each lane, in its slot. */
+  sentinelOf: (lane: number) => `baton:sentinel:{${lane}}`,
   /** Pub/sub: ids of runs that have just ended, comma-separated. */
   ended: 'baton:run-ended',
   /** Pub/sub: ids of runs that have begun to end, comma-separated: their calls that were not begun are asked about first. */

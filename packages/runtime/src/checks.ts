@@ -1,5 +1,7 @@
 /** What a service asks of its dependencies before it says that it is ready. */
 import type { Redis } from 'ioredis'
+import { isCluster, mastersOf } from './layout.ts'
+import { explainRedis } from './redis-trouble.ts'
 
 /** One dependency; `check` rejects with the reason when it is away. */
 export interface Check {
@@ -35,16 +37,32 @@ async function runCheck({ name, check }: Check): Promise<CheckResult> {
   return { name, latencyMs: Math.round((performance.now() - startedAt) * 10) / 10, ...result }
 }
 
-/** Redis answers, and evicts nothing: a stream that loses entries loses work. */
+/** Redis answers (of a cluster, every master), and evicts nothing: a stream that loses entries loses work. */
 export function checkRedis(redis: Redis): Check {
   return {
     name: 'redis',
     async check() {
-      const policy = /^maxmemory_policy:(\S+)/m.exec(await redis.info('memory'))?.[1]
-      if (policy !== 'noeviction') {
-        throw new Error(`maxmemory-policy is ${policy ?? 'unknown'}, it must be noeviction: CONFIG SET maxmemory-policy noeviction`)
+      try {
+        await checkMasters(redis)
+      } catch (error) {
+        throw explainRedis(redis, error as Error)
       }
     },
+  }
+}
+
+async function checkMasters(redis: Redis): Promise<void> {
+  const masters = await mastersOf(redis)
+  await Promise.all(masters.map(checkEviction))
+  if (!isCluster(redis)) return
+  const info = String(await redis.cluster('INFO'))
+  if (!info.includes('cluster_state:ok')) throw new Error('the cluster is down: CLUSTER INFO and CLUSTER NODES tell which slots nobody serves')
+}
+
+async function checkEviction(redis: Redis): Promise<void> {
+  const policy = /^maxmemory_policy:(\S+)/m.exec(await redis.info('memory'))?.[1]
+  if (policy !== 'noeviction') {
+    throw new Error(`maxmemory-policy is ${policy ?? 'unknown'}, it must be noeviction: CONFIG SET maxmemory-policy noeviction`)
   }
 }
 

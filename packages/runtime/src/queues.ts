@@ -6,7 +6,7 @@ import { Queue, Worker } from 'bullmq'
 import type { z } from 'zod'
 import type { Logger } from './logger.ts'
 import { counter, histogram } from './metrics.ts'
-import { connectRedis } from './redis.ts'
+import { openRedis } from './redis.ts'
 
 /** Name, shape and identity of the jobs of a queue. */
 export interface QueueDefinition<Job> {
@@ -63,6 +63,7 @@ export interface Consumer {
   close(graceMs?: number): Promise<void>
 }
 
+/** With a hash tag: on a cluster all keys of a queue are in one slot. */
 const PREFIX = '{baton}'
 const ATTEMPTS = 3
 /** Deliveries of a job that fails: after a second, two, four … */
@@ -81,7 +82,7 @@ export function defineQueue<Job>(definition: QueueDefinition<Job>): QueueDefinit
 
 /** The sending end. Jobs are checked before they are sent. */
 export function createProducer<Job>(queue: QueueDefinition<Job>, redisUrl: string): Producer<Job> {
-  const connection = connectRedis(redisUrl, { name: `baton-${queue.name}-producer`, whileAway: 'fail' })
+  const connection = openRedis(redisUrl, { name: `baton-${queue.name}-producer`, whileAway: 'fail' })
   const bull = new Queue(queue.name, { connection, prefix: PREFIX, skipVersionCheck: true })
   bull.on('error', () => {})
   const describe = (job: Job, options: AddOptions = {}) => ({
@@ -141,7 +142,7 @@ export function consume<Job>(
 ): Consumer {
   const deliveriesMax = options.deliveriesMax ?? 3
   const aborting = new AbortController()
-  const connection = connectRedis(options.redisUrl, { name: `baton-${queue.name}-consumer`, blocking: true })
+  const connection = openRedis(options.redisUrl, { name: `baton-${queue.name}-consumer`, blocking: true })
   const worker = new Worker(
     queue.name,
     async (bullJob) => {

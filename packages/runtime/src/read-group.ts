@@ -1,8 +1,9 @@
 import type { Redis } from 'ioredis'
+import { createReaderSource, type Reader, type ReaderSource } from './layout.ts'
 import { ensureGroups, type GroupOptions, healGroups, isGroupLost, parseEntries, type StreamEntry } from './streams.ts'
 
 export interface ReadGroupOptions<T> extends GroupOptions<T> {
-  /** Streams to read; a function is asked before each read. None: the read waits `blockMs`. */
+  /** Streams that one read may ask for (`readsOf`); a function is asked before each read. None: the read waits `blockMs`. */
   streams: readonly string[] | (() => readonly string[])
   /** Entries per stream and read at most; a function is asked before each read. Zero or less is read as 1: ask for the next batch only when there is room. */
   count: number | (() => number)
@@ -28,14 +29,8 @@ const UNBLOCK_MS = 1_000
 export async function* readGroup<T>(options: ReadGroupOptions<T>): AsyncGenerator<StreamEntry<T>[], void, void> {
   const { signal } = options
   if (signal.aborted) return
-  const reader = options.redis.duplicate({
-    connectionName: `${options.redis.options.connectionName ?? 'baton'}-read`,
-    socketTimeout: undefined,
-    enableOfflineQueue: true,
-    maxRetriesPerRequest: null,
-  })
-  reader.on('error', () => {})
-  const unblock = createUnblock(options.redis, reader)
+  const readers = createReaderSource(options.redis, `${options.redis.options.connectionName ?? 'baton'}-read`)
+  const unblock = createUnblock()
   signal.addEventListener('abort', unblock.now, { once: true })
   let known = new Set<string>()
   try {
@@ -46,25 +41,26 @@ export async function* readGroup<T>(options: ReadGroupOptions<T>): AsyncGenerato
           await ensureGroups(options.redis, streams, options.group)
           known = new Set(streams)
         }
-        const entries = await readOnce(options, reader, streams, unblock)
+        const entries = await readOnce(options, readers, streams, unblock)
         if (entries.length > 0) {
           yield entries
           await afterWrites()
         }
       } catch (error) {
         known = new Set()
+        readers.failed()
         await recover(options, error, streams)
       }
     }
   } finally {
     signal.removeEventListener('abort', unblock.now)
-    reader.disconnect()
+    readers.close()
   }
 }
 
 async function readOnce<T>(
   options: ReadGroupOptions<T>,
-  reader: Redis,
+  readers: ReaderSource,
   streams: readonly string[],
   unblock: Unblock,
 ): Promise<StreamEntry<T>[]> {
@@ -74,7 +70,9 @@ async function readOnce<T>(
     return []
   }
   const count = Math.max(1, Math.floor(typeof options.count === 'function' ? options.count() : options.count))
-  const watchdog = setTimeout(() => reader.disconnect(true), blockMs + GRACE_MS)
+  const reader = readers.open(streams)
+  unblock.follow(reader)
+  const watchdog = setTimeout(() => reader.reading.disconnect(true), blockMs + GRACE_MS)
   const ids = streams.map(() => '>')
   const { group, consumer } = options
   const args = ['GROUP', group, consumer, 'COUNT', count, 'BLOCK', blockMs, 'STREAMS', ...streams, ...ids] as const
@@ -83,7 +81,7 @@ async function readOnce<T>(
     reply = await new Promise<RawReply>((resolve, reject) => {
       // A connection that is closed while it reconnects may never settle the commands it kept for later.
       unblock.abandon = reject
-      const reading = reader.xreadgroup(...(args as unknown as Parameters<Redis['xreadgroup']>)) as Promise<RawReply>
+      const reading = reader.reading.xreadgroup(...(args as unknown as Parameters<Redis['xreadgroup']>)) as Promise<RawReply>
       reading.then(resolve, reject)
     })
   } finally {
@@ -122,28 +120,37 @@ async function recover<T>(options: ReadGroupOptions<T>, error: unknown, streams:
 interface Unblock {
   /** Rejects the read under way; undefined while there is none. */
   abandon: ((error: Error) => void) | undefined
+  /** From now on reads are on this connection. */
+  follow(reader: Reader): void
   now(): void
 }
 
 /** Ends a blocking read from the outside: CLIENT UNBLOCK loses nothing, while closing the socket could lose what was just delivered. */
-function createUnblock(redis: Redis, reader: Redis): Unblock {
+function createUnblock(): Unblock {
+  let current: Reader | undefined
   let clientId: number | undefined
-  reader.on('ready', () => {
-    clientId = undefined
-    reader.client('ID').then(
-      (id) => {
-        clientId = id
-      },
-      () => {},
-    )
-  })
   const close = () => unblock.abandon?.(new Error('the read was given up'))
   const unblock: Unblock = {
     abandon: undefined,
+    follow(reader) {
+      if (reader === current) return
+      current = reader
+      clientId = undefined
+      reader.reading.on('ready', () => {
+        if (reader !== current) return
+        clientId = undefined
+        reader.reading.client('ID').then(
+          (id) => {
+            if (reader === current) clientId = id
+          },
+          () => {},
+        )
+      })
+    },
     now() {
       if (!unblock.abandon) return
-      if (reader.status !== 'ready' || redis.status !== 'ready' || clientId === undefined) return close()
-      redis.client('UNBLOCK', clientId).catch(close)
+      if (current?.reading.status !== 'ready' || current.commands.status !== 'ready' || clientId === undefined) return close()
+      current.commands.client('UNBLOCK', clientId).catch(close)
       // A Redis that hangs answers neither.
       setTimeout(close, UNBLOCK_MS).unref()
     },

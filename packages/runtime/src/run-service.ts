@@ -8,6 +8,7 @@ import { collectWhenIdle } from './collect-when-idle.ts'
 import { startHeartbeat } from './heartbeat.ts'
 import { createLogger } from './logger.ts'
 import type { Redis } from './redis.ts'
+import { tellTrouble } from './redis-trouble.ts'
 import { SettingsError } from './settings.ts'
 
 /** What `build` gives: an app that listens where told. Everything it opened is closed by its hooks (`preClose` stops work, `onClose` closes). */
@@ -45,6 +46,7 @@ export async function runService(name: string, build: () => Promise<RunnableServ
     process.exit(exitCode ?? 1)
   }
   const { app } = service
+  if (service.redis) tellTrouble(service.redis, fallback)
   process.removeListener('SIGTERM', early).removeListener('SIGINT', early)
   const url = urlOf(app, service.host)
   const heartbeat =

@@ -1,5 +1,6 @@
 /** Settings: environment variables, or files that `<NAME>_FILE` points to. Parsed once at the start; every problem is listed at once. */
 import { readFileSync } from 'node:fs'
+import { parseRedisUrl } from '@baton/contracts'
 import { z } from 'zod'
 
 /** Thrown by parseSettings; `problems` has one line for each setting that is missing or wrong. */
@@ -29,6 +30,16 @@ function urlWith(protocols: readonly string[]): z.ZodType<string, string> {
     .refine((text) => URL.canParse(text) && protocols.includes(new URL(text).protocol), `a URL: ${protocols.join(' or ')}//…`)
 }
 
+/** A URL of Redis, as it was written; the files that it names can be read. */
+const redisUrl = z.string().superRefine((text, ctx) => {
+  try {
+    const { ca, cert, key } = parseRedisUrl(text).tls ?? {}
+    for (const file of [ca, cert, key]) if (file !== undefined) readFileSync(file)
+  } catch (error) {
+    ctx.addIssue({ code: 'custom', message: (error as Error).message })
+  }
+})
+
 /** The 32 bytes of a master key, written as 64 hex digits or in base64; given as lower-case hex, however it was written. */
 const masterKey = z.string().transform((text, ctx) => {
   const bytes = /^[0-9a-f]{64}$/i.test(text) ? Buffer.from(text, 'hex') : Buffer.from(text, 'base64')
@@ -47,7 +58,7 @@ const list = z.string().transform((text) =>
 /** Settings that several services share; a service picks the ones it reads into its own `z.object`. */
 export const commonSettings = {
   DATABASE_URL: urlWith(['postgres:', 'postgresql:']).describe('PostgreSQL, as postgres://user:password@host:5432/database'),
-  REDIS_URL: urlWith(['redis:', 'rediss:']).describe('Redis, as redis://host:6379'),
+  REDIS_URL: redisUrl.describe('Redis, as redis://host:6379'),
   HOST: z.string().min(1).default('0.0.0.0').describe('address to listen on'),
   PORT: wholeNumber(0, 65_535).describe('port to listen on; 0 takes a free one'),
   LOG_LEVEL: z

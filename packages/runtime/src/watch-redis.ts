@@ -4,34 +4,46 @@
  */
 import { keys } from '@baton/contracts'
 import type { Redis } from 'ioredis'
+import { isCluster } from './layout.ts'
+import { watchCluster } from './watch-cluster.ts'
 
 /** Whoever holds something comes back within a second and repeats it every second: both, and some slack. */
 export const REPEATED_AFTER_MS = 3_000
 /** Redis is asked each second: answers further apart than this are a pause. */
-const PAUSE_MS = 2_500
+export const PAUSE_MS = 2_500
 /** Redis' clock may go back a little. */
-const AHEAD_MS = 1_000
+export const AHEAD_MS = 1_000
 
 /** Ours, which nobody sets. */
-const local = () => performance.timeOrigin + performance.now()
+export const local = () => performance.timeOrigin + performance.now()
 
 export interface RedisWatch {
   /** To be called about once a second. True when Redis lost data since the last look: it was emptied, is new, or was started again. Waits while it is away. */
   look(): Promise<boolean>
   /** Redis has had its data, and has answered us, for long enough that everybody has repeated what they hold. To be asked after looking for it. */
   isSettled(): Promise<boolean>
-  /** Redis' clock as of the last look, ms since 1970. */
-  now(): number
+  /** The clock of the Redis that has the stream as of the last look, ms since 1970. */
+  now(stream: string): number
+  /**
+   * True for an entry that stood in its stream before Redis was last started again, taken over by a replica or emptied, and for any while that is
+   * not known: what was done with it since may be forgotten there.
+   */
+  isDoubtful(stream: string, entryId: string): boolean
 }
 
 /** Watches over one connection. The sentinel says since when Redis has its data, by its own clock. */
 export function watchRedis(redis: Redis, now: () => number = () => performance.now()): RedisWatch {
+  return isCluster(redis) ? watchCluster(redis, now) : watchServer(redis, now)
+}
+
+function watchServer(redis: Redis, now: () => number): RedisWatch {
   /** Since when answers have come without a pause; null when it has to be found out. */
   let since: number | null = null
   let answeredAt = 0
   let life: string | undefined
   let sentinel: string | undefined
   let aheadMs = 0
+  let metAt = 0
   redis.on('close', () => {
     since = null
   })
@@ -68,6 +80,7 @@ export function watchRedis(redis: Redis, now: () => number = () => performance.n
       const found = known ?? String(at)
       const isEmptied = known === null || (sentinel !== undefined && found !== sentinel)
       sentinel = found
+      if (isOther || isEmptied) metAt = at
       return isOther || isEmptied
     },
     async isSettled() {
@@ -76,6 +89,7 @@ export function watchRedis(redis: Redis, now: () => number = () => performance.n
       return found !== null && at - Number(found) >= REPEATED_AFTER_MS
     },
     now: () => local() + aheadMs,
+    isDoubtful: (_stream, entryId) => since === null || Number(entryId.slice(0, entryId.indexOf('-'))) <= metAt,
   }
 }
 

@@ -1,9 +1,9 @@
 /**
- * Live events from the Redis streams `events:{0..15}`. Every replica reads all of them with plain XREAD on a connection of its own, and only
- * while somebody is connected: an idle fanout asks Redis for nothing. Losing any of it is allowed; `run:` topics are repaired from Postgres.
+ * Live events from the Redis streams `events:{0..15}`. Every replica reads all of them with plain XREAD on a connection of its own (on a cluster
+ * one for each lane), and only while somebody is connected: an idle fanout asks Redis for nothing. Losing any of it is allowed; `run:` topics are repaired from Postgres.
  */
 import { ENTRY_FIELD, keys, type LiveEvent, PARTITION_COUNT } from '@baton/contracts'
-import type { Redis } from '@baton/runtime'
+import { createReaderSource, type ReaderSource, type Redis, readsOf } from '@baton/runtime'
 
 /** The source of live events. */
 export interface LiveSource {
@@ -33,9 +33,16 @@ const READY_MS_MAX = 2_000
 
 interface Session {
   redis: Redis
+  lanes: Lane[]
   stopped: boolean
-  positions: Map<string, string>
   ready: Promise<void>
+}
+
+/** Streams that are read together. */
+interface Lane {
+  streams: readonly string[]
+  readers: ReaderSource
+  positions: Map<string, string>
 }
 
 /** Makes the source; it is stopped. */
@@ -43,9 +50,9 @@ export function createLiveSource(options: LiveSourceOptions): LiveSource {
   let session: Session | undefined
 
   /** Stands at the end of every stream; behind the end when a stream was made again with an earlier clock. */
-  async function findEnds({ redis, positions }: Session): Promise<void> {
-    const ends = await Promise.all(STREAMS.map((stream) => redis.xrevrange(stream, '+', '-', 'COUNT', 1)))
-    for (const [index, stream] of STREAMS.entries()) {
+  async function findEnds(redis: Redis, { streams, positions }: Lane): Promise<void> {
+    const ends = await Promise.all(streams.map((stream) => redis.xrevrange(stream, '+', '-', 'COUNT', 1)))
+    for (const [index, stream] of streams.entries()) {
       const end = ends[index]?.[0]?.[0]
       const position = positions.get(stream)
       if (position === undefined) positions.set(stream, end ?? '0-0')
@@ -53,53 +60,67 @@ export function createLiveSource(options: LiveSourceOptions): LiveSource {
     }
   }
 
-  async function readOnce(current: Session): Promise<void> {
-    const ids = STREAMS.map((stream) => current.positions.get(stream) ?? '0-0')
-    const reply = await current.redis.xread('COUNT', ENTRIES_MAX, 'BLOCK', BLOCK_MS, 'STREAMS', ...STREAMS, ...ids)
+  async function readOnce(current: Session, lane: Lane): Promise<void> {
+    const { streams, positions } = lane
+    const ids = streams.map((stream) => positions.get(stream) ?? '0-0')
+    const { reading } = lane.readers.open(streams)
+    const reply = await reading.xread('COUNT', ENTRIES_MAX, 'BLOCK', BLOCK_MS, 'STREAMS', ...streams, ...ids)
     if (current.stopped) return
-    if (reply === null) return findEnds(current)
+    if (reply === null) return findEnds(current.redis, lane)
     const events: LiveEvent[] = []
     let latest = ''
     for (const [stream, entries] of reply) {
       for (const [, fields] of entries) readEntry(fields, events)
       latest = entries.at(-1)![0]
-      current.positions.set(stream, latest)
+      positions.set(stream, latest)
     }
     if (latest !== '') options.onLag(Math.max(0, Date.now() - Number(latest.split('-')[0])))
     if (events.length > 0) options.onEvents(events)
   }
 
-  async function run(current: Session, begun: () => void): Promise<void> {
+  async function run(current: Session, lane: Lane, begun: () => void): Promise<void> {
     while (!current.stopped) {
       try {
-        if (current.positions.size === 0) {
-          await findEnds(current)
+        if (lane.positions.size === 0) {
+          await findEnds(current.redis, lane)
           begun()
         }
-        await readOnce(current)
+        await readOnce(current, lane)
       } catch (err) {
         if (current.stopped) return
+        lane.readers.failed()
         options.onFailed(err)
         await new Promise((resolve) => setTimeout(resolve, RETRY_MS))
       }
     }
   }
 
+  function begin(redis: Redis): Session {
+    const begun = Promise.withResolvers<void>()
+    const timer = setTimeout(begun.resolve, READY_MS_MAX)
+    const lanes = readsOf(redis, STREAMS).map((streams) => ({
+      streams,
+      readers: createReaderSource(redis, 'fanout-events-read'),
+      positions: new Map(),
+    }))
+    const current: Session = { redis, lanes, stopped: false, ready: begun.promise }
+    const each = lanes.map((lane) => new Promise<void>((resolve) => void run(current, lane, resolve)))
+    void Promise.all(each).then(() => {
+      clearTimeout(timer)
+      begun.resolve()
+      options.onBegun()
+    })
+    return current
+  }
+
   return {
     start() {
-      if (session !== undefined) return
-      const begun = Promise.withResolvers<void>()
-      const timer = setTimeout(begun.resolve, READY_MS_MAX)
-      session = { redis: options.connect(), stopped: false, positions: new Map(), ready: begun.promise }
-      void run(session, () => {
-        clearTimeout(timer)
-        begun.resolve()
-        options.onBegun()
-      })
+      session ??= begin(options.connect())
     },
     stop() {
       if (session === undefined) return
       session.stopped = true
+      for (const lane of session.lanes) lane.readers.close()
       session.redis.disconnect()
       session = undefined
     },

@@ -1,6 +1,6 @@
 /** How calls come in: new ones while slots are free, and what silent workers left. */
 import { GROUPS, keys, PARTITION_COUNT } from '@baton/contracts'
-import { claimStale, forgetConsumers, type Logger, type Redis, type RedisWatch, readGroup } from '@baton/runtime'
+import { claimStale, forgetConsumers, type Logger, type Redis, type RedisWatch, readGroup, readsOf } from '@baton/runtime'
 import type { HeldCall, HeldCalls } from './held-calls.ts'
 import type { KeepAlive } from './keep-alive.ts'
 import { entriesTakenOver } from './metrics.ts'
@@ -26,17 +26,28 @@ const SURE_MS = 1_000
 
 /** Reads until the signal is aborted, and no more than there is room for. */
 export async function readCalls(options: ReadCallsOptions, alive: Pick<KeepAlive, 'stalls' | 'isStalled'>): Promise<void> {
+  forgetConsumers(options.redis, STREAMS, GROUPS.calls, FORGET_MS).catch((error: Error) =>
+    options.log.debug({ err: error }, 'consumers not tidied'),
+  )
+  const reads = readsOf(options.redis, STREAMS)
+  await Promise.all(reads.map((streams) => readOn(streams, reads.length, options, alive)))
+}
+
+/** One of so many reads that are under way at once, which share the room. */
+async function readOn(
+  streams: readonly string[],
+  shares: number,
+  options: ReadCallsOptions,
+  alive: Pick<KeepAlive, 'stalls' | 'isStalled'>,
+): Promise<void> {
   const { held, slots, signal, log } = options
   let stallsAtRead = 0
-  forgetConsumers(options.redis, STREAMS, GROUPS.calls, FORGET_MS).catch((error: Error) =>
-    log.debug({ err: error }, 'consumers not tidied'),
-  )
   const count = () => {
     stallsAtRead = alive.stalls
-    return slots.readCount()
+    return slots.readCount() / shares
   }
   const onLost = () => log.warn('the streams of calls were lost')
-  for await (const entries of readGroup({ ...groupOf(options), streams: STREAMS, count, signal, onLost })) {
+  for await (const entries of readGroup({ ...groupOf(options), streams, count, signal, onLost })) {
     // What was delivered before this process stood still may be another's by now.
     const ask = alive.stalls !== stallsAtRead || alive.isStalled()
     let calls = 0

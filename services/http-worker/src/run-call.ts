@@ -9,7 +9,7 @@ import { callSeconds, callsDropped, callsEnded } from './metrics.ts'
 
 export interface RunCallOptions {
   redis: Redis
-  watch: Pick<RedisWatch, 'isSettled' | 'now'>
+  watch: Pick<RedisWatch, 'isSettled' | 'now' | 'isDoubtful'>
   consumer: string
   log: Logger
   held: HeldCalls
@@ -74,9 +74,12 @@ async function untilSettled(options: RunCallOptions): Promise<void> {
 function mustAsk(held: HeldCall, options: RunCallOptions): boolean {
   if (options.isStalled()) held.entry.doubtful = true
   if (held.ask || held.entry.doubtful || options.isEnding(held.call.runId)) return true
+  const { stream, id } = held.entry
+  // What was done with it before Redis failed over, or was started again, may be forgotten there.
+  if (options.watch.isDoubtful(stream, id)) return true
   const ageMs = options.now() - held.call.at
   if (Date.now() - held.entry.since > IN_HAND_MS) return true
-  return ageMs > options.askAfterMs || ageMs - waitedMs(held.entry.id, options.watch.now()) > SENT_LATE_MS
+  return ageMs > options.askAfterMs || ageMs - waitedMs(id, options.watch.now(stream)) > SENT_LATE_MS
 }
 
 /** How long an entry has stood in its stream; its id is when it came, by Redis' clock. */

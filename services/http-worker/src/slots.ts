@@ -24,7 +24,8 @@ export function createSlots<T>(max: number, run: (call: T) => Promise<void>): Sl
   let queue: T[] = []
   let head = 0
   let running = 0
-  let wakeReader: (() => void) | undefined
+  /** Readers that wait for room: one, or one for each lane of a cluster. */
+  let wakeReaders: (() => void)[] = []
   let wakeStopper: (() => void) | undefined
   /** Calls that a read of COUNT 1 brings: pack size × busy streams, smoothed. */
   let callsPerCount = 1
@@ -43,9 +44,10 @@ export function createSlots<T>(max: number, run: (call: T) => Promise<void>): Sl
       running++
       void run(call).finally(done)
     }
-    if (wakeReader && free() > 0) {
-      wakeReader()
-      wakeReader = undefined
+    if (wakeReaders.length > 0 && free() > 0) {
+      const waiters = wakeReaders
+      wakeReaders = []
+      for (const wake of waiters) wake()
     }
   }
 
@@ -79,7 +81,7 @@ export function createSlots<T>(max: number, run: (call: T) => Promise<void>): Sl
           signal.removeEventListener('abort', wake)
           resolve()
         }
-        wakeReader = wake
+        wakeReaders.push(wake)
         signal.addEventListener('abort', wake, { once: true })
       })
     },

@@ -1,6 +1,6 @@
 /** How much stands in Redis, for metrics: a bounded number of cheap commands, however long the streams and queues are. */
 import { keys, PARTITION_COUNT } from '@baton/contracts'
-import { type JobLevels, type Redis, redisNow } from '@baton/runtime'
+import { type JobLevels, mastersOf, type Redis, redisNow } from '@baton/runtime'
 
 const PARTITIONS = Array.from({ length: PARTITION_COUNT }, (_, partition) => partition)
 /** Entries of `events` stay until the stream is full: their age says how far back live readers could go, not that somebody waits. */
@@ -34,8 +34,16 @@ async function readStream(redis: Redis, stream: StreamName, now: number): Promis
   }
 }
 
-/** Memory that Redis uses, and may use: 0 is no bound. */
+/** Memory that Redis uses, and may use: 0 is no bound. Of a cluster that of all its masters together. */
 export async function readRedisMemory(redis: Redis): Promise<{ usedBytes: number; maxBytes: number }> {
+  const masters = await Promise.all((await mastersOf(redis)).map(readMemory))
+  return {
+    usedBytes: masters.reduce((sum, { usedBytes }) => sum + usedBytes, 0),
+    maxBytes: masters.reduce((sum, { maxBytes }) => sum + maxBytes, 0),
+  }
+}
+
+async function readMemory(redis: Redis): Promise<{ usedBytes: number; maxBytes: number }> {
   const info = await redis.info('memory')
   const field = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? 0)
   return { usedBytes: field('used_memory'), maxBytes: field('maxmemory') }

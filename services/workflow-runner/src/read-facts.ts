@@ -3,8 +3,8 @@
  * loop is done with it. What was delivered before and not acknowledged comes again: our own when a partition is taken, that of silent runners
  * after a while.
  */
-import { type Fact, GROUPS, keys } from '@baton/contracts'
-import { claimStale, ensureGroups, type Logger, parseEntries, type Redis, readGroup, type StreamEntry } from '@baton/runtime'
+import { type Fact, GROUPS, keys, PARTITION_COUNT } from '@baton/contracts'
+import { claimStale, ensureGroups, type Logger, parseEntries, type Redis, readGroup, readsOf, type StreamEntry } from '@baton/runtime'
 import { createFactAcks, type FactAcks } from './acknowledge-facts.ts'
 import type { Item } from './advance-loop.ts'
 import { factsEntry } from './read-facts-entry.ts'
@@ -47,9 +47,11 @@ export function readFacts(options: {
   const acks = createFactAcks({ redis, log })
   const stopping = new AbortController()
 
-  async function read(): Promise<void> {
+  /** Of some streams, those of the partitions that are held at the time. */
+  async function read(among: readonly string[]): Promise<void> {
     const { onLost } = options
-    for await (const entries of readGroup({ ...grouped, streams, count: entriesMax, blockMs: BLOCK_MS, signal: stopping.signal, onLost })) {
+    const held = () => streams().filter((stream) => among.includes(stream))
+    for await (const entries of readGroup({ ...grouped, streams: held, count: entriesMax, blockMs: BLOCK_MS, signal: stopping.signal, onLost })) {
       await offer(itemsOf(entries, false))
     }
   }
@@ -65,15 +67,28 @@ export function readFacts(options: {
     })
   }
 
-  let reading: Promise<void> | undefined
+  /** What was delivered to this consumer before and not acknowledged. */
+  async function readOwn(names: readonly string[]) {
+    const replies = await Promise.all(
+      readsOf(redis, names).map((some) =>
+        redis.xreadgroup('GROUP', group, consumer, 'COUNT', TAKEOVER_MAX, 'STREAMS', ...some, ...some.map(() => '0')),
+      ),
+    )
+    return replies.flatMap((own) => (own as [string, [string, string[]][]][] | null) ?? [])
+  }
+
+  const reads = readsOf(redis, Array.from({ length: PARTITION_COUNT }, (_, partition) => keys.facts(partition)))
+  const reading = new Map<readonly string[], Promise<void>>()
   return {
     async takeOver(taken) {
       const names = taken.map(keys.facts)
       if (names.length === 0) return
-      reading ??= read() // not before there is something to read, or the first read would wait for nothing
+      // Not before there is something to read, or the first read would wait for nothing.
+      for (const among of reads) {
+        if (!reading.has(among) && among.some((stream) => names.includes(stream))) reading.set(among, read(among))
+      }
       await ensureGroups(redis, names, group)
-      const own = await redis.xreadgroup('GROUP', group, consumer, 'COUNT', TAKEOVER_MAX, 'STREAMS', ...names, ...names.map(() => '0'))
-      for (const [stream, raw] of (own as [string, [string, string[]][]][] | null) ?? []) {
+      for (const [stream, raw] of await readOwn(names)) {
         const entries = await parseEntries(grouped, stream, raw)
         if (entries.length > 0) await offer(itemsOf(entries, true))
       }
@@ -87,7 +102,7 @@ export function readFacts(options: {
     },
     async stop() {
       stopping.abort()
-      await reading
+      await Promise.all(reading.values())
     },
     ride: acks.ride,
     settle: acks.close,
