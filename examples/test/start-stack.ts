@@ -20,12 +20,17 @@ const GRACE_MS = 26_000
 export async function startStack(t: Teardown): Promise<Stack> {
   const { BATON_URL: url, BATON_LIVE_URL: liveUrl, BATON_ADMIN_KEY: adminKey } = process.env
   if (url && liveUrl && adminKey) return { url, liveUrl, adminKey }
-  const [database, redis] = await Promise.all([testDatabase(t), testRedis(t)])
+  return startStackOn(t, (await testRedis(t)).url)
+}
+
+/** As startStack, always a stack of its own, on the Redis that is given. */
+export async function startStackOn(t: Teardown, redisUrl: string): Promise<Stack> {
+  const database = await testDatabase(t)
   const key = randomBytes(16).toString('hex')
   const env = {
     ...process.env,
     DATABASE_URL: database.url,
-    REDIS_URL: redis.url,
+    REDIS_URL: redisUrl,
     HOST: '127.0.0.1',
     PORT: '0',
     LOG_LEVEL: 'info',
