@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import postgres from 'postgres'
 import { isPortFree, whoListens } from './ports.ts'
 import type { ServiceName } from './services.ts'
+import { namesSeveral } from './several-redis.ts'
 import type { StackPaths } from './stack-paths.ts'
 import { diskFullSentence, StackProblem } from './stack-problem.ts'
 import { serviceReplicas } from './stack-programs.ts'
@@ -56,6 +57,7 @@ async function checkGivenPostgres(url: string): Promise<void> {
 }
 
 async function checkGivenRedis(url: string): Promise<void> {
+  if (namesSeveral(url)) return // each service says at its start, and in /ready, what is wrong with them
   if (!URL.canParse(url)) throw new StackProblem('REDIS_URL is not a URL such as redis://:password@host:6379/0.')
   const { hostname, port } = new URL(url)
   const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 6379) })

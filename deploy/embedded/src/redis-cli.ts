@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process'
 import { runsInContainers } from './compose.ts'
 import { composeInteractive, REDIS_CLI } from './compose-exec.ts'
 import { settingsOfRunning } from './running-stack.ts'
+import { namesSeveral } from './several-redis.ts'
 import { stackPaths } from './stack-paths.ts'
 import { runCommand, StackProblem } from './stack-problem.ts'
 
@@ -12,6 +13,8 @@ await runCommand(async () => {
   const args = process.argv.slice(2)
   const { redisUrl, ownRedis } = settingsOfRunning(paths)
   if (runsInContainers(paths) && ownRedis) return composeInteractive(paths, 'redis', [...REDIS_CLI, ...args])
+  if (namesSeveral(redisUrl))
+    throw new StackProblem('REDIS_URL names several servers: ask one of them by redis-cli itself (-h, -p, and -c for a cluster).')
   const { protocol, hostname, port, pathname, username, password } = new URL(redisUrl)
   const place = ['-h', hostname.replace(/^\[|\]$/g, ''), '-p', port || '6379', '-n', pathname.slice(1) || '0']
   const flags = [...(protocol === 'rediss:' ? ['--tls'] : []), ...(username ? ['--user', decodeURIComponent(username)] : [])]

@@ -11,6 +11,7 @@ import { checkDump, placeOfUrl, restoreDatabase } from './dump-database.ts'
 import { findPostgresBinaries } from './postgres-binaries.ts'
 import { recordedProcesses } from './process-identity.ts'
 import { settingsOfRunning } from './running-stack.ts'
+import { namesSeveral } from './several-redis.ts'
 import { stackPaths } from './stack-paths.ts'
 import { runCommand, StackProblem } from './stack-problem.ts'
 import { stackPostgres } from './stack-programs.ts'
@@ -53,6 +54,8 @@ function giveTo(account: Account, folder: string): void {
 /** What stands in Redis belongs to the data that are gone; it is made again from PostgreSQL. */
 async function emptyRedis(settings: StackSettings): Promise<void> {
   if (settings.ownRedis) return rmSync(paths.redis, { recursive: true, force: true })
+  if (namesSeveral(settings.redisUrl))
+    return say('REDIS_URL names several servers: empty them (FLUSHALL on each master) before the stack is started again.')
   const redis = new Redis(settings.redisUrl, { lazyConnect: true, maxRetriesPerRequest: 1 })
   try {
     await redis.connect()
@@ -73,7 +76,8 @@ async function restoreLocal(settings: StackSettings, file: string): Promise<void
   else {
     const place = await placeOfUrl(settings.databaseUrl)
     checkDump(place, file)
-    const redis = settings.ownRedis
+    const redis =
+      settings.ownRedis || namesSeveral(settings.redisUrl)
       ? ''
       : `, and the Redis database ${new URL(settings.redisUrl).host}${new URL(settings.redisUrl).pathname} is emptied`
     await confirmLoss('make restore FILE=…', `${LOSS}${redis}`)

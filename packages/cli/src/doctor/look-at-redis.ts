@@ -1,5 +1,6 @@
-import { GROUPS, keys, PARTITION_COUNT } from '@baton/contracts'
-import { Redis } from 'ioredis'
+import { readFileSync } from 'node:fs'
+import { GROUPS, keys, PARTITION_COUNT, parseRedisUrl, RedisUrlError, redisUrlForLog } from '@baton/contracts'
+import { Cluster, Redis } from 'ioredis'
 import { byLevel, type Finding, ok, problem, reasonOf, skipped, warning } from './finding.ts'
 
 const VERSION_MIN = [6, 2] as const
@@ -7,18 +8,12 @@ const PARTITIONS = Array.from({ length: PARTITION_COUNT }, (_, number) => number
 
 /** Opens a connection that gives up soon, does the work, and closes it. */
 export async function withRedis<T>(url: string, action: (redis: Redis) => Promise<T>): Promise<T> {
-  const redis = new Redis(url, {
-    lazyConnect: true,
-    connectTimeout: 5_000,
-    maxRetriesPerRequest: 0,
-    retryStrategy: () => null,
-    enableOfflineQueue: false,
-  })
+  const redis = openRedis(url)
   let lastError: Error | undefined
-  redis.on('error', (error: Error) => (lastError = error))
+  redis.on('error', (error: Error & { lastNodeError?: Error }) => (lastError = error.lastNodeError ?? error))
   try {
     await redis.connect()
-    return await action(redis)
+    return await action(redis as Redis)
   } catch (error) {
     throw lastError ?? error
   } finally {
@@ -26,17 +21,79 @@ export async function withRedis<T>(url: string, action: (redis: Redis) => Promis
   }
 }
 
-/** The settings of Redis, its memory, and how old the work in it is. */
+function openRedis(url: string): Redis | Cluster {
+  const place = parseRedisUrl(url)
+  const { username, password, family, hosts } = place
+  const tls = place.tls && {
+    ...Object.fromEntries((['ca', 'cert', 'key'] as const).flatMap((name) => (place.tls?.[name] ? [[name, readFileSync(place.tls[name])]] : []))),
+    ...(place.tls.servername ? { servername: place.tls.servername } : {}),
+  }
+  const shared = {
+    lazyConnect: true,
+    connectTimeout: 5_000,
+    ...(username === undefined ? {} : { username }),
+    ...(password === undefined ? {} : { password }),
+    ...(family === undefined ? {} : { family }),
+    ...(tls ? { tls } : {}),
+  }
+  if (place.kind === 'cluster')
+    return new Cluster(hosts, {
+      lazyConnect: true,
+      clusterRetryStrategy: () => null,
+      ...(tls ? { dnsLookup: (host, done) => done(null, host) } : {}),
+      redisOptions: shared,
+    })
+  const { master, sentinelLogin, db } = place
+  const behindSentinels = {
+    sentinels: hosts,
+    sentinelRetryStrategy: () => null,
+    ...(master === undefined ? {} : { name: master }),
+    ...(sentinelLogin?.username === undefined ? {} : { sentinelUsername: sentinelLogin.username }),
+    ...(sentinelLogin?.password === undefined ? {} : { sentinelPassword: sentinelLogin.password }),
+    ...(tls ? { enableTLSForSentinelMode: true, sentinelTLS: tls } : {}),
+  }
+  return new Redis({
+    ...shared,
+    ...(place.kind === 'sentinel' ? behindSentinels : hosts[0]),
+    db,
+    maxRetriesPerRequest: 0,
+    retryStrategy: () => null,
+    enableOfflineQueue: false,
+  })
+}
+
+/** The settings of Redis (of a cluster, of each master), its memory, and how old the work in it is. */
 export async function lookAtRedis(url: string | undefined): Promise<Finding[]> {
   if (url === undefined) return [skipped('redis', 'give REDIS_URL (or --redis-url) to look at it')]
   try {
-    return await withRedis(url, async (redis) => [...judge(await redis.info()), ...(await lookAtStreams(redis))])
+    return await withRedis(url, async (redis) => [...(await lookAtServers(redis)), ...(await lookAtStreams(redis))])
   } catch (error) {
-    const host = URL.canParse(url) ? new URL(url).host : 'REDIS_URL'
+    if (error instanceof RedisUrlError) return [problem('redis', 'REDIS_URL cannot be read', `Give ${error.message}.`)]
     return [
-      problem('redis', `${host} cannot be used: ${reasonOf(error)}`, 'Start it, or correct REDIS_URL (password, host, rediss: for TLS).'),
+      problem(
+        'redis',
+        `${redisUrlForLog(url)} cannot be used: ${reasonOf(error)}`,
+        'Start it, or correct REDIS_URL (password, host, rediss: for TLS, redis+cluster: or redis+sentinel: for several servers).',
+      ),
     ]
   }
+}
+
+async function lookAtServers(redis: Redis | Cluster): Promise<Finding[]> {
+  if (!(redis instanceof Cluster)) return judge(await redis.info())
+  const state = /cluster_state:(\w+)/.exec(String(await redis.cluster('INFO')))?.[1]
+  const masters = await Promise.all(
+    redis.nodes('master').map(async (node) => {
+      const place = `${node.options.host}:${node.options.port}`
+      return judge(await node.info()).map((finding) => ({ ...finding, check: `${finding.check} (${place})` }))
+    }),
+  )
+  return [
+    state === 'ok'
+      ? ok('redis cluster', `${masters.length} masters serve all slots`)
+      : problem('redis cluster', `its state is ${state}`, 'CLUSTER NODES tells which master is missing.'),
+    ...masters.flat(),
+  ]
 }
 
 function judge(info: string): Finding[] {

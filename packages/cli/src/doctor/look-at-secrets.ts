@@ -31,8 +31,13 @@ export function lookAtSecrets(env: NodeJS.ProcessEnv, databaseUrl: string | unde
       problem('master key', 'it is the admin key too: who has one has both', `Give BATON_ADMIN_KEY a value of its own (${MAKE}).`),
     )
   if (databaseUrl) findings.push(judgePassword('postgres password', databaseUrl, 'alter role … password, and DATABASE_URL'))
-  if (redisUrl) findings.push(judgePassword('redis password', redisUrl, 'requirepass in redis.conf, and REDIS_URL'))
+  if (redisUrl) findings.push(judgePassword('redis password', asOneHost(redisUrl), 'requirepass in redis.conf, and REDIS_URL'))
   return findings
+}
+
+/** What names several hosts is no URL to others: the first one stands for all. */
+function asOneHost(url: string): string {
+  return url.replace(/^(rediss?)\+\w+:/, '$1:').replace(/,[^/?@]*(?=[/?]|$)/, '')
 }
 
 function judgeAdminKey(key: string): Finding {
