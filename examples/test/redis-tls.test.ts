@@ -6,7 +6,10 @@ import { startStackOn } from './start-stack.ts'
 
 const skip = hasRedisServer() ? false : 'no redis-server on this machine'
 
-test('a stack on a Redis with TLS, a password and certificates of clients runs the refund example', { timeout: 90_000, skip }, async (t) => {
+test('a stack on a Redis with TLS, a password and certificates of clients runs the refund example', {
+  timeout: 90_000,
+  skip,
+}, async (t) => {
   const { address, password, ca, cert, key } = await tlsRedis(t, { clientCertificates: true })
   const stack = await startStackOn(t, `rediss://:${password}@${address}?ca=${ca}&cert=${cert}&key=${key}`)
   const { client, shop } = await openScene(t, stack)

@@ -78,8 +78,8 @@ async function restoreLocal(settings: StackSettings, file: string): Promise<void
     checkDump(place, file)
     const redis =
       settings.ownRedis || namesSeveral(settings.redisUrl)
-      ? ''
-      : `, and the Redis database ${new URL(settings.redisUrl).host}${new URL(settings.redisUrl).pathname} is emptied`
+        ? ''
+        : `, and the Redis database ${new URL(settings.redisUrl).host}${new URL(settings.redisUrl).pathname} is emptied`
     await confirmLoss('make restore FILE=…', `${LOSS}${redis}`)
     await stopStack(paths)
     restoreDatabase(place, file)

@@ -1,7 +1,7 @@
 /** What a service asks of its dependencies before it says that it is ready. */
 import type { Redis } from 'ioredis'
 import { isCluster, mastersOf } from './layout.ts'
-import { explainRedis } from './redis-trouble.ts'
+import { explainRedis, throwTrouble } from './redis-trouble.ts'
 
 /** One dependency; `check` rejects with the reason when it is away. */
 export interface Check {
@@ -43,6 +43,8 @@ export function checkRedis(redis: Redis): Check {
     name: 'redis',
     async check() {
       try {
+        // A connection that waits would say nothing until somebody looks elsewhere.
+        if (redis.status !== 'ready') throwTrouble(redis)
         await checkMasters(redis)
       } catch (error) {
         throw explainRedis(redis, error as Error)
@@ -56,7 +58,8 @@ async function checkMasters(redis: Redis): Promise<void> {
   await Promise.all(masters.map(checkEviction))
   if (!isCluster(redis)) return
   const info = String(await redis.cluster('INFO'))
-  if (!info.includes('cluster_state:ok')) throw new Error('the cluster is down: CLUSTER INFO and CLUSTER NODES tell which slots nobody serves')
+  if (!info.includes('cluster_state:ok'))
+    throw new Error('the cluster is down: CLUSTER INFO and CLUSTER NODES tell which slots nobody serves')
 }
 
 async function checkEviction(redis: Redis): Promise<void> {

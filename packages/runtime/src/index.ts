@@ -8,8 +8,8 @@ export { type ClaimStaleOptions, claimStale } from './claim-stale.ts'
 export { createFactSender, type FactSender, type FactSenderOptions } from './facts.ts'
 export { forgetConsumers } from './forget-consumers.ts'
 export { agentTurns, notifications } from './job-queues.ts'
-export { createReaderSource, isCluster, mastersOf, type Reader, type ReaderSource, readsOf } from './layout.ts'
 export { malformedJson, parseJsonBodies } from './json-body.ts'
+export { createReaderSource, isCluster, mastersOf, type Reader, type ReaderSource, readsOf } from './layout.ts'
 export { createLogger, type Logger, urlForLog } from './logger.ts'
 export {
   type AskedGauge,

@@ -4,6 +4,9 @@ import type { Logger } from './logger.ts'
 
 const troubles = new WeakMap<Redis, Error>()
 
+const SAY_AGAIN_MS = 60_000
+const REASONS_MAX = 100
+
 const REMEDIES: readonly [pattern: RegExp, remedy: string][] = [
   [/WRONGPASS|NOAUTH|invalid (username-)?password|AUTH.*called without/i, 'correct the user and password in REDIS_URL'],
   [/NOPERM/, 'give the user of REDIS_URL the rights to all keys, channels and commands'],
@@ -12,7 +15,10 @@ const REMEDIES: readonly [pattern: RegExp, remedy: string][] = [
     'name the certificate of the CA that has signed the one of Redis in REDIS_URL: rediss://…?ca=/path/ca.crt',
   ],
   [/ERR_TLS_CERT_ALTNAME|altnames/i, 'name the host that the certificate is for in REDIS_URL: rediss://…?servername=redis.example'],
-  [/wrong version number|packet length too long/i, 'REDIS_URL asks for TLS and the server does not speak it: redis:// instead of rediss://'],
+  [
+    /wrong version number|packet length too long/i,
+    'REDIS_URL asks for TLS and the server does not speak it: redis:// instead of rediss://',
+  ],
   [/certificate required|handshake failure/i, 'the server wants a certificate: rediss://…?cert=/path/client.crt&key=/path/client.key'],
   [/sentinel.*unreachable/i, 'REDIS_URL names sentinels and their master: redis+sentinel://host:26379,host:26379/mymaster'],
   [/cluster support disabled/i, 'the server is no cluster: redis:// instead of redis+cluster://'],
@@ -27,6 +33,12 @@ export function followTrouble(redis: Redis): void {
   redis.on('ready', () => troubles.delete(redis))
 }
 
+/** Throws why there is no connection, where that is known. */
+export function throwTrouble(redis: Redis): void {
+  const trouble = troubles.get(redis)
+  if (trouble) throw trouble
+}
+
 /** The error of a command, or the better reason that its connection has; and what to do where that is known. */
 export function explainRedis(redis: Redis, error: Error): Error {
   const cause = isEmptyWord(error) ? (troubles.get(redis) ?? error) : error
@@ -38,22 +50,27 @@ export function explainRedis(redis: Redis, error: Error): Error {
 
 /** What ioredis says of any command while there is no connection. */
 function isEmptyWord({ message }: Error): boolean {
-  return /Stream isn't writeable|Connection is closed|max retries per request|isn't ready|not reached|None of startup nodes|no answer within/i.test(message)
+  return /Stream isn't writeable|Connection is closed|max retries per request|isn't ready|not reached|None of startup nodes|no answer within/i.test(
+    message,
+  )
 }
 
-/** Tells the log once why Redis cannot be reached, and again when the reason is another one. */
+/** Tells the log why Redis, or a node of it, cannot be used: once, when the reason is another one, and every minute. */
 export function tellTrouble(redis: Redis, log: Logger): void {
-  let told: string | undefined
-  const tell = (error: Error) => {
-    const { message } = explainRedis(redis, error)
-    if (message === told) return
-    told = message
-    log.warn({ reason: message }, 'redis cannot be used')
+  const toldAt = new Map<string, number>()
+  const tell = (what: string) => (error: Error) => {
+    const reason = explainRedis(redis, error).message
+    const now = performance.now()
+    if (now - (toldAt.get(reason) ?? Number.NEGATIVE_INFINITY) < SAY_AGAIN_MS) return
+    if (toldAt.size >= REASONS_MAX) toldAt.clear()
+    toldAt.set(reason, now)
+    log.warn({ reason }, what)
   }
-  redis.on('error', tell)
-  ;(redis as unknown as { on(event: string, heard: (error: Error) => void): void }).on('node error', tell)
+  redis.on('error', tell('redis cannot be used'))
+  const node = tell('a node of the redis cluster cannot be used')
+  ;(redis as unknown as { on(event: string, heard: (error: Error) => void): void }).on('node error', node)
   redis.on('ready', () => {
-    if (told !== undefined) log.info('redis can be used again')
-    told = undefined
+    if (toldAt.size > 0) log.info('redis can be used again')
+    toldAt.clear()
   })
 }

@@ -5,7 +5,7 @@
  */
 import { keys, PARTITION_COUNT } from '@baton/contracts'
 import type { Redis } from 'ioredis'
-import { AHEAD_MS, local, PAUSE_MS, type RedisWatch, REPEATED_AFTER_MS } from './watch-redis.ts'
+import { AHEAD_MS, local, PAUSE_MS, REPEATED_AFTER_MS, type RedisWatch } from './watch-redis.ts'
 
 const SENTINELS = Array.from({ length: PARTITION_COUNT }, (_, lane) => keys.sentinelOf(lane))
 

@@ -94,7 +94,9 @@ t.test('on a cluster', { skip, timeout: 60_000 }, async (t) => {
     t.not(await cluster.masterOf(keys.calls(0)), master)
     t.ok(await watch.look())
     t.ok(watch.isDoubtful(keys.calls(0), id))
-    await until(async () => (await failing.get('k{0}').catch(() => null)) === 'after', { what: 'the other connection to find the new master' })
+    await until(async () => (await failing.get('k{0}').catch(() => null)) === 'after', {
+      what: 'the other connection to find the new master',
+    })
   })
 })
 

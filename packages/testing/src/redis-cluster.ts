@@ -45,7 +45,12 @@ export async function redisCluster(t: Teardown, options: ClusterOptions = {}): P
   }
 }
 
-async function launchNode(t: Teardown, folder: string, password: string | undefined, login: string): Promise<RedisNode & { busPort: number }> {
+async function launchNode(
+  t: Teardown,
+  folder: string,
+  password: string | undefined,
+  login: string,
+): Promise<RedisNode & { busPort: number }> {
   const busPort = await findFreePort()
   const lines = (port: number) => [
     `port ${port}`,
@@ -62,13 +67,19 @@ async function launchNode(t: Teardown, folder: string, password: string | undefi
 }
 
 async function knownNodes(node: RedisNode): Promise<number> {
-  return String(await node.ask('CLUSTER', 'NODES')).split('\n').filter((line) => line !== '' && !line.includes('handshake')).length
+  return String(await node.ask('CLUSTER', 'NODES'))
+    .split('\n')
+    .filter((line) => line !== '' && !line.includes('handshake')).length
 }
 
 async function untilServing(nodes: readonly RedisNode[]): Promise<void> {
   const serves = async (node: RedisNode) => {
     const slots = (await node.ask('CLUSTER', 'SLOTS')) as unknown[][]
-    return slots.length === MASTERS && slots.every((range) => range.length === 4) && String(await node.ask('CLUSTER', 'INFO')).includes('cluster_state:ok')
+    return (
+      slots.length === MASTERS &&
+      slots.every((range) => range.length === 4) &&
+      String(await node.ask('CLUSTER', 'INFO')).includes('cluster_state:ok')
+    )
   }
   await until(async () => (await Promise.all(nodes.map(serves))).every(Boolean), { timeoutMs: 20_000, what: 'the cluster to serve' })
 }

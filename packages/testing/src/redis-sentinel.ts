@@ -33,7 +33,10 @@ export async function redisSentinels(t: Teardown, options: { password?: string }
     ...(password === undefined ? [] : [`sentinel auth-pass ${NAME} ${password}`]),
   ]
   const sentinels = await Promise.all(Array.from({ length: 3 }, () => launchRedis(t, folder, watching, { sentinel: true })))
-  await until(async () => (await Promise.all(sentinels.map(knowsAll))).every(Boolean), { timeoutMs: 20_000, what: 'the sentinels to know all' })
+  await until(async () => (await Promise.all(sentinels.map(knowsAll))).every(Boolean), {
+    timeoutMs: 20_000,
+    what: 'the sentinels to know all',
+  })
   return {
     url: `redis+sentinel://${login}${sentinels.map(({ port }) => `127.0.0.1:${port}`).join(',')}/${NAME}`,
     ...{ master, replica },

@@ -50,8 +50,15 @@ export function readFacts(options: {
   /** Of some streams, those of the partitions that are held at the time. */
   async function read(among: readonly string[]): Promise<void> {
     const { onLost } = options
-    const held = () => streams().filter((stream) => among.includes(stream))
-    for await (const entries of readGroup({ ...grouped, streams: held, count: entriesMax, blockMs: BLOCK_MS, signal: stopping.signal, onLost })) {
+    const own = () => streams().filter((stream) => among.includes(stream))
+    for await (const entries of readGroup({
+      ...grouped,
+      streams: own,
+      count: entriesMax,
+      blockMs: BLOCK_MS,
+      signal: stopping.signal,
+      onLost,
+    })) {
       await offer(itemsOf(entries, false))
     }
   }
@@ -77,7 +84,10 @@ export function readFacts(options: {
     return replies.flatMap((own) => (own as [string, [string, string[]][]][] | null) ?? [])
   }
 
-  const reads = readsOf(redis, Array.from({ length: PARTITION_COUNT }, (_, partition) => keys.facts(partition)))
+  const reads = readsOf(
+    redis,
+    Array.from({ length: PARTITION_COUNT }, (_, partition) => keys.facts(partition)),
+  )
   const reading = new Map<readonly string[], Promise<void>>()
   return {
     async takeOver(taken) {

@@ -25,7 +25,9 @@ function openRedis(url: string): Redis | Cluster {
   const place = parseRedisUrl(url)
   const { username, password, family, hosts } = place
   const tls = place.tls && {
-    ...Object.fromEntries((['ca', 'cert', 'key'] as const).flatMap((name) => (place.tls?.[name] ? [[name, readFileSync(place.tls[name])]] : []))),
+    ...Object.fromEntries(
+      (['ca', 'cert', 'key'] as const).flatMap((name) => (place.tls?.[name] ? [[name, readFileSync(place.tls[name])]] : [])),
+    ),
     ...(place.tls.servername ? { servername: place.tls.servername } : {}),
   }
   const shared = {
