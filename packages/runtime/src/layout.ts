@@ -60,7 +60,9 @@ export function createReaderSource(redis: Redis, name: string): ReaderSource {
       return current
     },
     failed() {
-      if (cluster) close()
+      if (!cluster) return
+      close()
+      cluster.refreshSlotsCache()
     },
     close,
   }

@@ -3,7 +3,19 @@ import { once } from 'node:events'
 import { ENTRY_FIELD, keys, PARTITION_COUNT } from '@baton/contracts'
 import { hasRedisServer, redisCluster, until } from '@baton/testing'
 import t from 'tap'
-import { connectRedis, createFactSender, createLogger, mastersOf, type Redis, readGroup, readsOf, watchRedis } from '../src/index.ts'
+import {
+  connectRedis,
+  consume,
+  createFactSender,
+  createLogger,
+  createProducer,
+  mastersOf,
+  notifications,
+  type Redis,
+  readGroup,
+  readsOf,
+  watchRedis,
+} from '../src/index.ts'
 
 const skip = hasRedisServer() ? false : 'no redis-server on this machine'
 const LANES = Array.from({ length: PARTITION_COUNT }, (_, lane) => lane)
@@ -58,6 +70,29 @@ t.test('on a cluster', { skip, timeout: 60_000 }, async (t) => {
     t.same([...seen].sort(), ids)
     stopping.abort()
     await Promise.all(readAll)
+  })
+
+  await t.test('jobs go through BullMQ', async (t) => {
+    const done = Promise.withResolvers<string>()
+    const log = createLogger({ name: 'test', level: 'silent' })
+    const consumer = consume(notifications, { redisUrl: cluster.url, concurrency: 1, log }, async ({ approvalId }) =>
+      done.resolve(approvalId),
+    )
+    const producer = createProducer(notifications, cluster.url)
+    t.teardown(async () => {
+      await producer.close()
+      await consumer.close(0)
+    })
+    await until(
+      () =>
+        producer.add({ approvalId: 'one', namespace: 'default' }).then(
+          () => true,
+          () => false,
+        ),
+      { what: 'a job that Redis has' },
+    )
+    t.equal(await done.promise, 'one')
+    await until(async () => (await producer.depth()) === 0, { what: 'an empty queue' })
   })
 
   await t.test('a node that was emptied is told as a loss, once', async (t) => {
