@@ -60,5 +60,8 @@ export {
   type StreamEntry,
 } from './streams.ts'
 export { toProblem } from './to-problem.ts'
+export { joinTrace, traceOf } from './request-traces.ts'
+export { type TraceSettings, traceSettings } from './trace-settings.ts'
+export { NO_TRACING, originOf, type SpanRecord, startTracing, type Tracing } from './tracing.ts'
 export { REPLICA, VERSION } from './version.ts'
 export { REPEATED_AFTER_MS, type RedisWatch, redisNow, watchRedis } from './watch-redis.ts'

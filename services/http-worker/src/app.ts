@@ -8,6 +8,7 @@ import {
   type Logger,
   REPLICA,
   type RunnableService,
+  startTracing,
 } from '@baton/runtime'
 import {
   clock,
@@ -44,7 +45,8 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   )
   const probing = connectRedis(settings.REDIS_URL, { name: 'http-worker-probe', whileAway: 'fail' })
   const outbound = createOutbound({ allow: settings.BATON_HTTP_ALLOW })
-  const app = createService({ name: 'http-worker', logger: log, checks: [checkPostgres(sql), checkRedis(probing)] })
+  const tracing = await startTracing(settings, 'http-worker', log)
+  const app = createService({ name: 'http-worker', tracing, logger: log, checks: [checkPostgres(sql), checkRedis(probing)] })
   const time = await followClock(sql)
   let leaving = false
   // Reading and storing wait for Postgres: the call itself is made only once.

@@ -10,6 +10,7 @@ import {
   type ProblemException,
   type Redis,
   type RunnableService,
+  startTracing,
   VERSION,
 } from '@baton/runtime'
 import { countOpenRuns, createSecretBox, readBacklog, type SecretBox, type Sql, waitForSchema } from '@baton/store'
@@ -95,6 +96,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
     checks: [checkPostgres(connections.sql), checkRedis(connections.redis)],
     bodyLimit: settings.BATON_BODY_BYTES_MAX,
     onProblem: nameLimit,
+    tracing: await startTracing(settings, 'orchestrator', logger),
   })
   // Bodies and queries are judged by addRoute, after 404, 403 and 409.
   app.setValidatorCompiler(() => (value) => ({ value }))
