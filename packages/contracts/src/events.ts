@@ -68,7 +68,9 @@ export const CloudEvent = z.object({
   traceparent: z
     .string()
     .optional()
-    .describe('W3C traceparent (the CloudEvents distributed tracing extension): the span of the attempt that the event is about, else that of the run'),
+    .describe(
+      'W3C traceparent (the CloudEvents distributed tracing extension): the span of the attempt that the event is about, else that of the run',
+    ),
   data: z.record(z.string(), Json),
 })
 export type CloudEvent = z.infer<typeof CloudEvent>

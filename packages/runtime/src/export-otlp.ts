@@ -1,9 +1,10 @@
 /** Spans in the words of OpenTelemetry, sent by OTLP over HTTP. The one module that loads OpenTelemetry: imported only when an endpoint is set. */
+
+import { parseTraceparent, type TraceContext } from '@baton/contracts'
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api'
 import { createOtlpHttpExportDelegate, httpAgentFactoryFromOptions } from '@opentelemetry/otlp-exporter-base/node-http'
 import { JsonTraceSerializer, ProtobufTraceSerializer, TraceExporterMetricsHelper } from '@opentelemetry/otlp-transformer'
 import { resourceFromAttributes } from '@opentelemetry/resources'
-import { parseTraceparent, type TraceContext } from '@baton/contracts'
 import type { TraceSettings } from './trace-settings.ts'
 import type { SpanRecord } from './tracing.ts'
 import { REPLICA, VERSION } from './version.ts'

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import { traceIdOf } from '@baton/contracts'
 import type { FastifyBaseLogger } from 'fastify'
+import type { Logger } from './logger.ts'
 import type { RequestTraces } from './request-traces.ts'
 
 type Log = (...args: unknown[]) => void
@@ -26,6 +27,10 @@ class RequestLog {
     return this.#made as never
   }
 
+  #isOn(level: string): boolean {
+    return (this.#parent as Logger).isLevelEnabled(level)
+  }
+
   get level(): string {
     return this.#parent.level
   }
@@ -47,11 +52,11 @@ class RequestLog {
   }
 
   debug(...args: unknown[]): void {
-    if (this.#parent.isLevelEnabled('debug')) this.#log.debug(...args)
+    if (this.#isOn('debug')) this.#log.debug(...args)
   }
 
   trace(...args: unknown[]): void {
-    if (this.#parent.isLevelEnabled('trace')) this.#log.trace(...args)
+    if (this.#isOn('trace')) this.#log.trace(...args)
   }
 
   silent(): void {}

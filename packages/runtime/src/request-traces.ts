@@ -2,8 +2,9 @@
  * The trace that a request belongs to: the one its caller names, else one that is made when somebody asks for it. Kept beside the raw request, so
  * that logs know it too.
  */
-import { inTrace, newSpanId, parseTraceparent, randomHex, traceparentOf } from '@baton/contracts'
+
 import type { IncomingMessage } from 'node:http'
+import { inTrace, newSpanId, parseTraceparent, randomHex, traceparentOf } from '@baton/contracts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Tracing } from './tracing.ts'
 

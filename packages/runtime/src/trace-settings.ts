@@ -40,14 +40,21 @@ function decode(text: string): string | undefined {
 
 /** Every service takes these into its own settings. Without an endpoint nothing is exported, and nothing of OpenTelemetry is loaded. */
 export const traceSettings = {
-  OTEL_EXPORTER_OTLP_ENDPOINT: HTTP_URL.optional().describe('where spans go: the HTTP address of a collector, such as http://127.0.0.1:4318'),
+  OTEL_EXPORTER_OTLP_ENDPOINT: HTTP_URL.optional().describe(
+    'where spans go: the HTTP address of a collector, such as http://127.0.0.1:4318',
+  ),
   OTEL_EXPORTER_OTLP_HEADERS: pairs.optional().describe('headers of each export, as name=value,name=value'),
   OTEL_EXPORTER_OTLP_PROTOCOL: z
-    .enum(['http/protobuf', 'http/json'], 'http/protobuf or http/json; gRPC is not spoken here: name the HTTP port of the collector, mostly 4318')
+    .enum(
+      ['http/protobuf', 'http/json'],
+      'http/protobuf or http/json; gRPC is not spoken here: name the HTTP port of the collector, mostly 4318',
+    )
     .default('http/protobuf')
     .describe('how spans are written'),
   OTEL_EXPORTER_OTLP_COMPRESSION: z.enum(['none', 'gzip'], 'none or gzip').default('none').describe('whether exports are compressed'),
-  OTEL_EXPORTER_OTLP_TIMEOUT: wholeNumber(100, 600_000).default(10_000).describe('ms that an export may take, tries after a failure included'),
+  OTEL_EXPORTER_OTLP_TIMEOUT: wholeNumber(100, 600_000)
+    .default(10_000)
+    .describe('ms that an export may take, tries after a failure included'),
   OTEL_SERVICE_NAME: z.string().optional().describe('service.name of the spans; that of the service by default'),
   OTEL_RESOURCE_ATTRIBUTES: pairs.default({}).describe('attributes of all spans, as name=value,name=value'),
   OTEL_TRACES_SAMPLER: z
@@ -60,7 +67,9 @@ export const traceSettings = {
     .transform(Number)
     .default(1)
     .describe('the share of traces that a ratio sampler takes'),
-  OTEL_BSP_MAX_QUEUE_SIZE: wholeNumber(1, 1_000_000).default(2_048).describe('spans that may wait for their export; further ones are dropped'),
+  OTEL_BSP_MAX_QUEUE_SIZE: wholeNumber(1, 1_000_000)
+    .default(2_048)
+    .describe('spans that may wait for their export; further ones are dropped'),
   OTEL_BSP_MAX_EXPORT_BATCH_SIZE: wholeNumber(1, 100_000).default(512).describe('spans of one export'),
   OTEL_BSP_SCHEDULE_DELAY: wholeNumber(1, 600_000).default(5_000).describe('ms that a span waits for others to be exported with'),
 } as const

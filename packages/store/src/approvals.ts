@@ -132,11 +132,7 @@ interface UnnotifiedRow {
 }
 
 /** Pending approvals with `notify` that nobody was told of for longer, oldest first; `trace` and `requestId` are those of the run. */
-export async function findUnnotified(
-  db: Db,
-  olderThanMs: number,
-  limit: number,
-): Promise<UnnotifiedRow[]> {
+export async function findUnnotified(db: Db, olderThanMs: number, limit: number): Promise<UnnotifiedRow[]> {
   return db<UnnotifiedRow[]>`
     select a.id as approval_id, a.namespace, r.trace, r.request_id
       from approvals a join runs r on r.id = a.run_id

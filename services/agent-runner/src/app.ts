@@ -66,6 +66,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
         record,
         claims,
         metrics,
+        tracing,
         log: context.log,
         signal: context.signal,
         ask: (job, signal) => askModel(job, models, signal),

@@ -37,7 +37,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   const tracing = await startTracing(settings, 'hitl-worker', log)
   const app = createService({ name: 'hitl-worker', tracing, logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
   const metrics = createNotifyMetrics(() => readPendingApprovals(sql))
-  const deps = createNotifyDeps({ sql, redis, outbound, settings, metrics })
+  const deps = createNotifyDeps({ sql, redis, outbound, settings, metrics, tracing })
   const watch = createWatchDeps({ sql, facts, producer, metrics, log })
   let consumer: Consumer | undefined
   const rounds: { stop(): Promise<void> }[] = []

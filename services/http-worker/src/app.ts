@@ -29,6 +29,7 @@ import { type KeepTryingOptions, keepTrying } from './keep-trying.ts'
 import { observeHeld } from './metrics.ts'
 import { createSecretsCache, type ReadSecrets } from './secrets-cache.ts'
 import { type CallTaker, takeCalls } from './take-calls.ts'
+import { traceCalls } from './trace-call.ts'
 
 const SCHEMA_MS_MAX = 120_000
 const CLOCK_EVERY_MS = 5_000
@@ -66,7 +67,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
       isWanted: ({ call }) => isCallWanted(sql, call),
       isEnding: endings.isEnding,
       now: time.now,
-      makeCall: (call) => callHttp(call, calling),
+      makeCall: traceCalls((call) => callHttp(call, calling), { tracing, log }),
     })
     observeHeld(taker)
   }
