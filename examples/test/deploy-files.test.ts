@@ -248,7 +248,7 @@ t.test('single machine: the installer puts a release beside the last one and nev
   }
   t.match(install('1'), { status: 0 })
   const secret = (name: string) => readFileSync(join(dest, 'etc/baton/secrets', name), 'utf8')
-  const before = [...SECRETS.filter((name) => name !== 'OPENAI_API_KEY'), 'POSTGRES_PASSWORD', 'REDIS_PASSWORD'].map((name) => [
+  const before = [...SECRETS.filter((name) => !['OPENAI_API_KEY', 'OTEL_EXPORTER_OTLP_HEADERS'].includes(name)), 'POSTGRES_PASSWORD', 'REDIS_PASSWORD'].map((name) => [
     name,
     secret(name),
   ])

@@ -69,7 +69,7 @@ function otlpSpanOf(span: SpanRecord, resource: OtlpSpan['resource']): OtlpSpan 
     endTime: hrTime(span.startMs + durationMs),
     duration: hrTime(durationMs),
     status: { code: span.error === undefined ? SpanStatusCode.UNSET : SpanStatusCode.ERROR },
-    attributes: span.error === undefined ? span.attributes : { ...span.attributes, 'error.type': span.error },
+    attributes: attributesOf(span),
     links: (span.links ?? []).map((link) => ({ context: contextOf(link) })),
     events: [],
     ended: true,
@@ -79,6 +79,12 @@ function otlpSpanOf(span: SpanRecord, resource: OtlpSpan['resource']): OtlpSpan 
     droppedEventsCount: 0,
     droppedLinksCount: 0,
   }
+}
+
+/** An attribute without a value is none. */
+function attributesOf({ attributes, error }: SpanRecord): OtlpSpan['attributes'] {
+  const all = { ...attributes, 'error.type': error }
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined))
 }
 
 function contextOf(trace: string) {

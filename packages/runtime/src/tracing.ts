@@ -41,6 +41,8 @@ export interface Tracing {
 
 const exported = counter('baton_spans_exported_total', 'Spans that the collector has taken')
 const dropped = counter('baton_spans_dropped_total', 'Spans that were not exported, by the reason', ['reason'])
+let waiting = () => 0
+gauge('baton_spans_waiting', 'Spans that wait for their export', () => waiting())
 const SAY_EVERY_MS = 60_000
 
 /** Never exports; made traces are flagged as sampled. For tests, and for programs without these settings. */
@@ -73,7 +75,7 @@ export async function startTracing(
     onSent: (count) => exported.inc(count),
     onDropped: reportDrops(log),
   })
-  gauge('baton_spans_waiting', 'Spans that wait for their export', () => queue.size)
+  waiting = () => queue.size
   return {
     exporting: true,
     sample,

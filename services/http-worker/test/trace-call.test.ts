@@ -70,9 +70,9 @@ t.test('a failure is told by its status, else by its code', async (t) => {
   await refused.make(callOf({ url: 'http://127.0.0.1/' }, { trace: TRACE }))
   t.match(refused.spans[0], { error: '503', attributes: { 'http.response.status_code': 503 } })
   t.notMatch(JSON.stringify(refused.spans), /hunter2/)
-  const away = watch(failed('BTN_NETWORK', 'connection refused', true))
+  const away = watch(failed('BTN_HTTP_NETWORK', 'connection refused', true))
   await away.make(callOf({ url: 'http://127.0.0.1:81/' }, { trace: TRACE }))
-  t.match(away.spans[0], { error: 'BTN_NETWORK', attributes: { 'server.port': 81 } })
+  t.match(away.spans[0], { error: 'BTN_HTTP_NETWORK', attributes: { 'server.port': 81 } })
 })
 
 t.test('a run without a trace has no spans; while nobody listens calls are made as they are', async (t) => {

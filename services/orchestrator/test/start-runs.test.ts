@@ -52,7 +52,7 @@ t.test('a run is durable when it is answered, and the runner is told all it need
     labels: { team: 'a' },
     priority: 7,
     startedBy: 'key_admin',
-    requestId: headers.get('x-request-id'),
+    requestId: headers['x-request-id'],
   })
   t.match(trace, /^00-0af7651916cd43dd8448eb211c80319c-[\da-f]{16}-01$/)
   t.not(trace, traceparent, 'the request has a span of its own')
