@@ -11,6 +11,8 @@ export interface Unnotified {
   approval: Approval
   notify: Json
   notifySecrets: Json | null
+  /** Bare. */
+  runId: string
   /** Span of the wait that people are told of. */
   waitSpanId: string
 }
@@ -64,7 +66,7 @@ export async function notifyApproval(job: Notification, deps: NotifyDeps): Promi
   const open = outcomes.filter((outcome) => outcome === 'failed').length
   if (open > 0) throw new NotYetDelivered(`${open} of ${channels.length} channels could not be told`)
   await deps.markNotified(job.approvalId)
-  deps.log.info({ approvalId: job.approvalId, channels: channels.length }, 'approval notified')
+  deps.log.info({ approvalId: job.approvalId, runId: found.runId, channels: channels.length }, 'approval notified')
 }
 
 async function tell(found: Unnotified, channel: Channel, index: number, job: Notification, deps: NotifyDeps): Promise<ChannelOutcome> {
@@ -80,7 +82,7 @@ async function tell(found: Unnotified, channel: Channel, index: number, job: Not
   deps.metrics.told(channel.kind, outcome, durationMs)
   const span = message && spanOfNotice(found, job, trace, { channel: channel.kind, outcome, status, startMs, durationMs })
   if (span && deps.tracing.exporting) deps.tracing.record(span)
-  const where = { approvalId: job.approvalId, runId: approval.run, channel: channel.kind, index, outcome, status, reason }
+  const where = { approvalId: job.approvalId, runId: found.runId, channel: channel.kind, index, outcome, status, reason }
   if (outcome === 'delivered') deps.log.debug(where, 'channel told')
   else deps.log.warn(where, outcome === 'failed' ? 'channel not told yet' : 'channel cannot be told')
   if (outcome !== 'failed') {

@@ -74,7 +74,7 @@ function unnotifiedOf(row: ApprovalRow | undefined): Unnotified | undefined {
   }
   // An approval is one attempt of its step.
   const waitSpanId = spanIdOfStep({ runId: row.runId, path: row.path, generation: row.generation, attempt: 1 })
-  return { approval, notify: row.notify, notifySecrets: row.notifySecrets, waitSpanId }
+  return { approval, notify: row.notify, notifySecrets: row.notifySecrets, runId: row.runId, waitSpanId }
 }
 
 async function post(outbound: Outbound, message: Message, timeoutMs: number, signal: AbortSignal): Promise<number> {
