@@ -95,6 +95,7 @@ function writeSecrets(logs: string, adminKey: string): string {
     redis_password: redisPassword,
     openai_api_key: '',
     agent_providers: '',
+    otlp_headers: '',
     grafana_password: 'unused',
   }
   for (const [name, value] of Object.entries(secrets)) writeFileSync(join(folder, name), value)

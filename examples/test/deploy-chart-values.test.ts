@@ -52,6 +52,8 @@ const WRONG: [string, Spec][] = [
   ['/services/fanout/readinessPath', { services: { fanout: { readinessPath: '/health' } } }],
   ['/config', { config: { DATABASE_URL: 'postgres://in-the-open' } }],
   ['/config', { config: { logLevel: 'info' } }],
+  ['/config', { config: { OTEL_EXPORTER_OTLP_HEADERS: 'authorization=in-the-open' } }],
+  ['/tracing/endpoint', { tracing: { endpoint: 'collector:4317' } }],
   ['/postgres/url', { postgres: { url: 'mysql://host' } }],
   ['/secrets/masterKey', { secrets: { masterKey: 'too short' } }],
   ['/terminationGracePeriodSeconds', { terminationGracePeriodSeconds: 10 }],

@@ -248,10 +248,11 @@ t.test('single machine: the installer puts a release beside the last one and nev
   }
   t.match(install('1'), { status: 0 })
   const secret = (name: string) => readFileSync(join(dest, 'etc/baton/secrets', name), 'utf8')
-  const before = [...SECRETS.filter((name) => name !== 'OPENAI_API_KEY'), 'POSTGRES_PASSWORD', 'REDIS_PASSWORD'].map((name) => [
-    name,
-    secret(name),
-  ])
+  const before = [
+    ...SECRETS.filter((name) => !['OPENAI_API_KEY', 'OTEL_EXPORTER_OTLP_HEADERS'].includes(name)),
+    'POSTGRES_PASSWORD',
+    'REDIS_PASSWORD',
+  ].map((name) => [name, secret(name)])
   t.match(Object.fromEntries(before), { BATON_MASTER_KEY: /^[0-9a-f]{64}$/, BATON_ADMIN_KEY: /^[0-9a-f]{64}$/, AGENT_PROVIDERS: '{}' })
   t.equal(secret('DATABASE_URL'), `postgres://baton:${secret('POSTGRES_PASSWORD')}@127.0.0.1:5432/baton`)
   t.equal(statSync(join(dest, 'etc/baton/secrets/BATON_MASTER_KEY')).mode & 0o777, 0o600)

@@ -18,7 +18,15 @@ export const SIZES: Record<string, { replicas: number; cpu: number; memoryMib: n
   fanout: { replicas: 1, cpu: 2, memoryMib: 1024 },
 }
 /** Settings that hold a secret: never written in the open. */
-export const SECRETS = ['DATABASE_URL', 'REDIS_URL', 'BATON_ADMIN_KEY', 'BATON_MASTER_KEY', 'OPENAI_API_KEY', 'AGENT_PROVIDERS']
+export const SECRETS = [
+  'DATABASE_URL',
+  'REDIS_URL',
+  'BATON_ADMIN_KEY',
+  'BATON_MASTER_KEY',
+  'OPENAI_API_KEY',
+  'AGENT_PROVIDERS',
+  'OTEL_EXPORTER_OTLP_HEADERS',
+]
 
 /** Read by Node or the C library, not by the service. */
 const OF_THE_RUNTIME = ['NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS', 'TZ']
@@ -29,6 +37,7 @@ const SAMPLES: Record<string, string> = {
   BATON_MASTER_KEY: '0'.repeat(64),
   OPENAI_API_KEY: 'example',
   AGENT_PROVIDERS: '{}',
+  OTEL_EXPORTER_OTLP_HEADERS: 'authorization=example',
 }
 const MIGRATE = ['DATABASE_URL', 'LOG_LEVEL']
 

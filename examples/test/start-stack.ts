@@ -9,6 +9,15 @@ export interface Stack {
   url: string
   liveUrl: string
   adminKey: string
+  /** Where each service listens, of a stack that was started here. */
+  urls: Partial<Record<(typeof SERVICES)[number], string>>
+}
+
+export interface StackOptions {
+  /** Settings of all services; such a stack is always started, also where BATON_URL names another one. */
+  settings?: Record<string, string>
+  /** Every line that a service writes. */
+  onLine?(service: string, line: string): void
 }
 
 const SERVICES = ['orchestrator', 'workflow-runner', 'http-worker', 'hitl-worker', 'agent-runner', 'fanout'] as const
@@ -17,14 +26,14 @@ const LOG_LINES_KEPT = 40
 const GRACE_MS = 26_000
 
 /** Starts the stack; it ends with the test, with its processes. */
-export async function startStack(t: Teardown): Promise<Stack> {
+export async function startStack(t: Teardown, options: StackOptions = {}): Promise<Stack> {
   const { BATON_URL: url, BATON_LIVE_URL: liveUrl, BATON_ADMIN_KEY: adminKey } = process.env
-  if (url && liveUrl && adminKey) return { url, liveUrl, adminKey }
-  return startStackOn(t, (await testRedis(t)).url)
+  if (url && liveUrl && adminKey && !options.settings) return { url, liveUrl, adminKey, urls: {} }
+  return startStackOn(t, (await testRedis(t)).url, options)
 }
 
 /** As startStack, always a stack of its own, on the Redis that is given. */
-export async function startStackOn(t: Teardown, redisUrl: string): Promise<Stack> {
+export async function startStackOn(t: Teardown, redisUrl: string, { settings, onLine }: StackOptions = {}): Promise<Stack> {
   const database = await testDatabase(t)
   const key = randomBytes(16).toString('hex')
   const env = {
@@ -37,19 +46,25 @@ export async function startStackOn(t: Teardown, redisUrl: string): Promise<Stack
     BATON_ADMIN_KEY: key,
     BATON_MASTER_KEY: randomBytes(32).toString('hex'),
     BATON_HTTP_ALLOW: '127.0.0.0/8',
+    ...settings,
   }
   const children: ChildProcess[] = []
   t.teardown(() => Promise.all(children.map((child) => stop(child))))
-  const started = await Promise.all(SERVICES.map((service) => startService(service, env, children)))
+  const started = await Promise.all(SERVICES.map((service) => startService(service, env, children, onLine)))
   const urls = Object.fromEntries(SERVICES.map((service, index) => [service, started[index]!]))
-  return { url: urls.orchestrator!, liveUrl: urls.fanout!, adminKey: key }
+  return { url: urls.orchestrator!, liveUrl: urls.fanout!, adminKey: key, urls }
 }
 
-async function startService(service: string, env: NodeJS.ProcessEnv, children: ChildProcess[]): Promise<string> {
+async function startService(
+  service: string,
+  env: NodeJS.ProcessEnv,
+  children: ChildProcess[],
+  onLine: StackOptions['onLine'],
+): Promise<string> {
   const main = join(ROOT, 'services', service, 'src/main.ts')
   const child = spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   children.push(child)
-  return untilListening(child, service)
+  return untilListening(child, service, onLine)
 }
 
 async function stop(child: ChildProcess): Promise<void> {
@@ -58,10 +73,11 @@ async function stop(child: ChildProcess): Promise<void> {
   clearTimeout(late)
 }
 
-function untilListening(child: ChildProcess, service: string): Promise<string> {
+function untilListening(child: ChildProcess, service: string, onLine: StackOptions['onLine']): Promise<string> {
   const last: string[] = []
   return new Promise((resolve, reject) => {
     const read = (line: string) => {
+      onLine?.(service, line)
       last.push(line)
       if (last.length > LOG_LINES_KEPT) last.shift()
       const url = /"url":"(http[^"]+)".*"msg":"service listening"/.exec(line)?.[1]

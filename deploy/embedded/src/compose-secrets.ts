@@ -22,6 +22,7 @@ export function writeComposeSecrets(paths: StackPaths, settings: StackSettings):
     redis_password: ownRedis ? password(redisUrl) : 'unused',
     openai_api_key: values['OPENAI_API_KEY'] ?? '',
     agent_providers: values['AGENT_PROVIDERS'] ?? '',
+    otlp_headers: values['OTEL_EXPORTER_OTLP_HEADERS'] ?? '',
   }
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 })

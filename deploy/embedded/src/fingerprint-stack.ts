@@ -27,7 +27,7 @@ function settingsOfServices(root: string): Set<string> {
 }
 
 function isSetting(name: string): boolean {
-  return /^(BATON_|DATABASE_URL|REDIS_URL|LOG_LEVEL$|HOST$)|_REPLICAS$/.test(name)
+  return /^(BATON_|OTEL_|DATABASE_URL|REDIS_URL|LOG_LEVEL$|HOST$)|_REPLICAS$/.test(name)
 }
 
 function* sourceFolders(root: string): Generator<string> {

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { idOf } from './ids.ts'
 import { Json } from './json.ts'
+import { inTrace, spanIdOfRun, spanIdOfStep } from './trace.ts'
 
 export const EVENT_TYPES = [
   'run.created',
@@ -49,8 +50,10 @@ export const StoredEvent = z.object({
 export type StoredEvent = z.infer<typeof StoredEvent>
 
 /** One entry of the stream `events:{lane}`: what one batch of a runner committed. */
-export const EventsEntry = z.array(StoredEvent.extend({ namespace: z.string(), workflow: z.string() }))
-export type LiveEvent = StoredEvent & { namespace: string; workflow: string }
+export const EventsEntry = z.array(StoredEvent.extend({ namespace: z.string(), workflow: z.string(), trace: z.string().optional() }))
+export type LiveEvent = TracedEvent & { namespace: string; workflow: string }
+/** With the traceparent that its run was started with, which is stored once for all its events. */
+export type TracedEvent = StoredEvent & { trace?: string | null }
 
 /** An event as REST, WebSocket and SSE show it (CloudEvents 1.0). */
 export const CloudEvent = z.object({
@@ -62,13 +65,20 @@ export const CloudEvent = z.object({
   time: z.string(),
   datacontenttype: z.literal('application/json'),
   seq: z.int().positive(),
+  traceparent: z
+    .string()
+    .optional()
+    .describe(
+      'W3C traceparent (the CloudEvents distributed tracing extension): the span of the attempt that the event is about, else that of the run',
+    ),
   data: z.record(z.string(), Json),
 })
 export type CloudEvent = z.infer<typeof CloudEvent>
 
 /** The public form of a stored event. */
-export function cloudEventOf(event: StoredEvent): CloudEvent {
+export function cloudEventOf(event: TracedEvent): CloudEvent {
   const id = idOf('run', event.runId)
+  const traceparent = inTrace(event.trace, spanIdOfEvent(event))
   return {
     specversion: '1.0',
     id: `${id}/${event.seq}`,
@@ -78,6 +88,14 @@ export function cloudEventOf(event: StoredEvent): CloudEvent {
     time: new Date(event.at).toISOString(),
     datacontenttype: 'application/json',
     seq: event.seq,
+    ...(traceparent === undefined ? {} : { traceparent }),
     data: event.data,
   }
+}
+
+function spanIdOfEvent({ runId, type, path, data }: StoredEvent): string {
+  const { generation, attempt } = data
+  // What was skipped was never attempted.
+  const isAttempt = path !== '' && type !== 'step.skipped' && typeof generation === 'number' && typeof attempt === 'number'
+  return isAttempt ? spanIdOfStep({ runId, path, generation, attempt }) : spanIdOfRun(runId)
 }

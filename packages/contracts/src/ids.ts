@@ -22,7 +22,7 @@ let counter = 0
  */
 export function newUuid(): string {
   const now = Date.now()
-  const random = take(16)
+  const random = randomHex(16)
   if (now > lastMs) {
     lastMs = now
     counter = Number.parseInt(random.slice(0, 3), 16) >> 1
@@ -33,11 +33,11 @@ export function newUuid(): string {
   const time = lastMs.toString(16).padStart(12, '0')
   const variant = ((Number.parseInt(random[3]!, 16) & 0x3) | 0x8).toString(16)
   const count = counter.toString(16).padStart(3, '0')
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${count}-${variant}${random.slice(4, 7)}-${take(12)}`
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${count}-${variant}${random.slice(4, 7)}-${randomHex(12)}`
 }
 
 /** Random hex digits, from a pool: asking the system for each id costs more than the id. */
-function take(digits: number): string {
+export function randomHex(digits: number): string {
   if (poolAt + digits > pool.length) {
     pool = randomBytes(POOL_BYTES).toString('hex')
     poolAt = 0

@@ -135,7 +135,8 @@ export const HttpCall = z.object({
   at: z.number().describe('ms since 1970 of the commit that scheduled it, by the clock of Postgres'),
   timeoutMs: z.int(),
   request: HttpRequest,
-  trace: z.string().optional().describe('W3C traceparent'),
+  trace: z.string().optional().describe('W3C traceparent of the request that started the run'),
+  requestId: z.string().optional().describe('of the same request'),
   resent: z.boolean().optional().describe('sent again by a sweep: the worker asks first whether it is wanted and nobody holds it'),
 })
 export type HttpCall = z.infer<typeof HttpCall>
@@ -168,11 +169,17 @@ export const AgentTurn = z.object({
   output: Json.optional().describe('JSON Schema of the answer; absent = text'),
   budget: z.object({ usd: z.number().optional(), tokens: z.int().optional() }).optional(),
   trace: z.string().optional(),
+  requestId: z.string().optional(),
 })
 export type AgentTurn = z.infer<typeof AgentTurn>
 
 /** A job of the BullMQ queue `notifications`: tell people of an approval. All else is read from its row. */
-export const Notification = z.object({ approvalId: z.string(), namespace: z.string(), trace: z.string().optional() })
+export const Notification = z.object({
+  approvalId: z.string(),
+  namespace: z.string(),
+  trace: z.string().optional(),
+  requestId: z.string().optional(),
+})
 export type Notification = z.infer<typeof Notification>
 
 /** What each replica writes to `baton:replicas` every 5 s. */

@@ -29,7 +29,10 @@ export interface RunHeader {
   priority: number
   startedBy: string
   createdAt: number
+  /** Traceparent of the request that started it. */
   trace?: string
+  /** Id of that request. */
+  requestId?: string
 }
 
 /** A new row of `approvals`. */

@@ -46,6 +46,7 @@ export function sendTurn(d: Deciding, step: StepState): void {
 }
 
 function identityOf(d: Deciding, step: StepState) {
-  const { runId, namespace, trace } = d.state.header
-  return { runId, namespace, path: step.path, generation: step.generation, attempt: step.attempt, ...(trace ? { trace } : {}) }
+  const { runId, namespace, trace, requestId } = d.state.header
+  const origin = { ...(trace ? { trace } : {}), ...(requestId ? { requestId } : {}) }
+  return { runId, namespace, path: step.path, generation: step.generation, attempt: step.attempt, ...origin }
 }

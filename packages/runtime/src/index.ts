@@ -46,9 +46,11 @@ export {
 } from './queues.ts'
 export { type ReadGroupOptions, readGroup } from './read-group.ts'
 export { connectRedis, type Redis, type RedisConnectOptions } from './redis.ts'
+export { joinTrace, traceOf } from './request-traces.ts'
 export { type RunnableService, runService } from './run-service.ts'
 export { createService, type ServiceOptions } from './service.ts'
 export { commonSettings, loadSettings, parseSettings, SettingsError, wholeNumber } from './settings.ts'
+export { nameOfStep, stepAttributes } from './step-spans.ts'
 export {
   ackEntries,
   type EntrySchema,
@@ -61,5 +63,7 @@ export {
   type StreamEntry,
 } from './streams.ts'
 export { toProblem } from './to-problem.ts'
+export { type TraceSettings, traceSettings } from './trace-settings.ts'
+export { NO_TRACING, originOf, type SpanRecord, startTracing, type Tracing } from './tracing.ts'
 export { REPLICA, VERSION } from './version.ts'
 export { REPEATED_AFTER_MS, type RedisWatch, redisNow, watchRedis } from './watch-redis.ts'

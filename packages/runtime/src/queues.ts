@@ -7,6 +7,7 @@ import type { z } from 'zod'
 import type { Logger } from './logger.ts'
 import { counter, histogram } from './metrics.ts'
 import { openRedis } from './redis.ts'
+import { originOf } from './tracing.ts'
 
 /** Name, shape and identity of the jobs of a queue. */
 export interface QueueDefinition<Job> {
@@ -148,7 +149,7 @@ export function consume<Job>(
     async (bullJob) => {
       const endTimer = seconds.startTimer({ queue: queue.name })
       const job = queue.schema.parse(bullJob.data)
-      const log = options.log.child({ queue: queue.name, job: bullJob.id })
+      const log = options.log.child({ queue: queue.name, job: bullJob.id, ...originOf(job as { trace?: string; requestId?: string }) })
       await handler(job, { log, signal: aborting.signal, delivery: bullJob.attemptsStarted })
       endTimer()
     },

@@ -1,4 +1,8 @@
+import type { IncomingMessage } from 'node:http'
+import { traceIdOf } from '@baton/contracts'
 import type { FastifyBaseLogger } from 'fastify'
+import type { Logger } from './logger.ts'
+import type { RequestTraces } from './request-traces.ts'
 
 type Log = (...args: unknown[]) => void
 
@@ -9,16 +13,22 @@ type Log = (...args: unknown[]) => void
 class RequestLog {
   readonly #parent: FastifyBaseLogger
   readonly #bindings: Record<string, unknown>
+  readonly #trace: () => string
   #made: FastifyBaseLogger | undefined
 
-  constructor(parent: FastifyBaseLogger, bindings: Record<string, unknown>) {
+  constructor(parent: FastifyBaseLogger, bindings: Record<string, unknown>, trace: () => string) {
     this.#parent = parent
     this.#bindings = bindings
+    this.#trace = trace
   }
 
   get #log(): Record<'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent', Log> & Pick<FastifyBaseLogger, 'child'> {
-    this.#made ??= this.#parent.child(this.#bindings)
+    this.#made ??= this.#parent.child({ ...this.#bindings, traceId: traceIdOf(this.#trace()) })
     return this.#made as never
+  }
+
+  #isOn(level: string): boolean {
+    return (this.#parent as Logger).isLevelEnabled(level)
   }
 
   get level(): string {
@@ -42,11 +52,11 @@ class RequestLog {
   }
 
   debug(...args: unknown[]): void {
-    this.#log.debug(...args)
+    if (this.#isOn('debug')) this.#log.debug(...args)
   }
 
   trace(...args: unknown[]): void {
-    this.#log.trace(...args)
+    if (this.#isOn('trace')) this.#log.trace(...args)
   }
 
   silent(): void {}
@@ -56,7 +66,13 @@ class RequestLog {
   }
 }
 
-/** A factory of logs of requests, for fastify. */
-export function requestLog(parent: FastifyBaseLogger, bindings: Record<string, unknown>): FastifyBaseLogger {
-  return new RequestLog(parent, bindings) as unknown as FastifyBaseLogger
+/** The log of a request, for fastify: with its id, and that of its trace. */
+export function requestLog(
+  parent: FastifyBaseLogger,
+  bindings: { requestId?: string },
+  traces: RequestTraces,
+  raw: IncomingMessage,
+): FastifyBaseLogger {
+  const trace = () => traces.of(raw, bindings.requestId ?? '').trace
+  return new RequestLog(parent, bindings, trace) as unknown as FastifyBaseLogger
 }

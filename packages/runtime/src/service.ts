@@ -15,7 +15,9 @@ import { histogram } from './metrics.ts'
 import { addProbes } from './probes.ts'
 import { type ProblemException, problem, problemBody } from './problem.ts'
 import { requestLog } from './request-log.ts'
+import { createRequestTraces } from './request-traces.ts'
 import { toProblem } from './to-problem.ts'
+import { NO_TRACING, type Tracing } from './tracing.ts'
 import { validateContent } from './validate-content.ts'
 
 export interface ServiceOptions {
@@ -25,6 +27,8 @@ export interface ServiceOptions {
   checks: readonly Check[]
   /** Largest body in bytes (1 MiB); answered with 413 beyond. */
   bodyLimit?: number
+  /** Where the spans of requests go; what is left is sent when all else is closed. */
+  tracing?: Tracing
   /** Called for problems before they are answered, e.g. to add a header. */
   onProblem?(error: ProblemException, request: FastifyRequest, reply: FastifyReply): void
 }
@@ -36,9 +40,11 @@ const durations = histogram('baton_http_request_seconds', 'Time to answer HTTP r
 
 /** A fastify app with all of the above; routes may declare zod schemas. The caller listens and closes. */
 export function createService(options: ServiceOptions): FastifyInstance {
+  const { tracing = NO_TRACING } = options
+  const traces = createRequestTraces(tracing)
   const app = Fastify({
     loggerInstance: options.logger as FastifyBaseLogger,
-    childLoggerFactory: requestLog,
+    childLoggerFactory: (parent, bindings, _options, raw) => requestLog(parent, bindings, traces, raw),
     logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
     genReqId: requestIdOf,
     requestIdHeader: false,
@@ -56,6 +62,8 @@ export function createService(options: ServiceOptions): FastifyInstance {
   app.setSerializerCompiler(serializerCompiler)
   parseJsonBodies(app)
   const methodsOf = trackRoutes(app)
+  app.decorate('requestTraces', traces)
+  flushWhenClosed(app, tracing)
   app.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id)
     done()
@@ -63,6 +71,7 @@ export function createService(options: ServiceOptions): FastifyInstance {
   letConnectionsGo(app)
   app.addHook('onResponse', (request, reply, done) => {
     observe(request, reply)
+    traces.record(request, reply)
     done()
   })
   app.setErrorHandler((error, request, reply) => answer(options, error, request, reply))
@@ -77,6 +86,19 @@ export function createService(options: ServiceOptions): FastifyInstance {
 }
 
 const BODY_BYTES_MAX = 1024 * 1024
+/** Spans may hold up an end for so long, and never beyond this time after it began: the grace is for work. */
+const FLUSH_MS_MAX = 2_000
+const FLUSHED_BY_MS = 23_500
+
+/** Hooks that close are called in the reverse order: this one is the first, so it is called when everything else has ended. */
+function flushWhenClosed(app: FastifyInstance, tracing: Tracing): void {
+  let closingAt = 0
+  app.addHook('preClose', (done) => {
+    closingAt = performance.now()
+    done()
+  })
+  app.addHook('onClose', () => tracing.close(Math.max(0, Math.min(FLUSH_MS_MAX, FLUSHED_BY_MS - (performance.now() - closingAt)))))
+}
 
 /** Connections that are busy when the service begins to close are not kept alive by their next answer: a kept one would hold up the end. */
 function letConnectionsGo(app: FastifyInstance): void {

@@ -44,6 +44,8 @@ export interface ApprovalRow {
   createdAt: number
   closedAt: number | null
   votes: VoteRow[]
+  /** Traceparent of the request that started the run. */
+  trace: string | null
   /** When it was read, by the clock of Postgres. */
   readAt: number
 }
@@ -69,7 +71,7 @@ type RawApproval = Omit<ApprovalRow, 'quorum'> & { quorum: number | null }
 /** A row with its votes, in one query: who votes waits for it. */
 function columns(db: Db) {
   return db`
-    a.*, clock_timestamp()::timestamptz(3) as read_at,
+    a.*, clock_timestamp()::timestamptz(3) as read_at, (select r.trace from runs r where r.id = a.run_id) as trace,
     (
       select coalesce(json_agg(json_build_object('voter', v.voter, 'name', v.name, 'role', v.role, 'groups', v.groups, 'decision', v.decision,
                                'comment', v.comment, 'data', v.data, 'at', (extract(epoch from v.at) * 1000)::float8) order by v.at, v.voter), '[]')
@@ -122,14 +124,17 @@ export async function listPendingApprovals(db: Db, runId: string): Promise<Appro
   return rows.map(approvalOf)
 }
 
-/** Pending approvals with `notify` that nobody was told of for longer, oldest first; `trace` is that of the run. */
-export async function findUnnotified(
-  db: Db,
-  olderThanMs: number,
-  limit: number,
-): Promise<{ approvalId: string; namespace: string; trace: string | null }[]> {
-  return db<{ approvalId: string; namespace: string; trace: string | null }[]>`
-    select a.id as approval_id, a.namespace, r.trace
+interface UnnotifiedRow {
+  approvalId: string
+  namespace: string
+  trace: string | null
+  requestId: string | null
+}
+
+/** Pending approvals with `notify` that nobody was told of for longer, oldest first; `trace` and `requestId` are those of the run. */
+export async function findUnnotified(db: Db, olderThanMs: number, limit: number): Promise<UnnotifiedRow[]> {
+  return db<UnnotifiedRow[]>`
+    select a.id as approval_id, a.namespace, r.trace, r.request_id
       from approvals a join runs r on r.id = a.run_id
      where a.status = 'pending' and a.notify is not null and a.notified_at is null
        and a.created_at < now() - ${olderThanMs}::float8 * interval '1 ms'

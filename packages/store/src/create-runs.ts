@@ -18,7 +18,10 @@ export interface NewRun {
   labels?: Record<string, string>
   priority?: number
   startedBy: string
+  /** W3C traceparent of the request that starts it. */
   trace?: string
+  /** Id of that request. */
+  requestId?: string
   /** The run's own timeout, counted from its creation. */
   timeoutMs?: number
   forkedFrom?: string
@@ -110,10 +113,10 @@ const STATEMENT = `
   i as materialized (
     select * from rows from (
       unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::int[], $7::text[], $8::text[],
-             $9::text[], $10::text[], $11::float8[], $12::int[], $13::uuid[], $14::uuid[], $15::text[]),
+             $9::text[], $10::text[], $11::float8[], $12::int[], $13::uuid[], $14::uuid[], $15::text[], $19::text[]),
       json_array_elements($16::text::json), json_array_elements($17::text::json), json_array_elements($18::text::json)
     ) as i (id, namespace, workflow, version, checksum, priority, started_by, trace,
-            key, body_hash, timeout_ms, partition, forked_from, parent_run, parent_step, input, labels, data)
+            key, body_hash, timeout_ms, partition, forked_from, parent_run, parent_step, request_id, input, labels, data)
   ),
   keyed as (
     insert into idempotency_keys as k (namespace, workflow, key, run_id, body_hash, created_at)
@@ -129,9 +132,9 @@ const STATEMENT = `
     select i.*, clock.now from i, clock where i.key is null or i.id in (select run_id from keyed)
   ),
   made as (
-    insert into runs (id, namespace, workflow, version, checksum, priority, labels, input, started_by, trace, created_at, updated_at,
+    insert into runs (id, namespace, workflow, version, checksum, priority, labels, input, started_by, trace, request_id, created_at, updated_at,
                       forked_from, parent_run, parent_step)
-    select id, namespace, workflow, version, checksum, priority, labels::jsonb, input, started_by, trace, now, now,
+    select id, namespace, workflow, version, checksum, priority, labels::jsonb, input, started_by, trace, request_id, now, now,
            forked_from, parent_run, parent_step
       from fresh
   ),
@@ -165,5 +168,6 @@ function parametersOf(items: readonly NewRun[]): string[] {
     jsons(items.map((run) => run.input)),
     jsons(items.map((run) => run.labels ?? {})),
     jsons(items.map(createdDataOf)),
+    texts(items.map((run) => run.requestId ?? null)),
   ]
 }

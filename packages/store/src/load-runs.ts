@@ -26,11 +26,12 @@ export interface LoadOptions {
 export async function loadRuns(db: Db, runIds: readonly string[], options: LoadOptions = {}): Promise<Map<string, LoadedRun>> {
   const runs = new Map<string, LoadedRun>()
   if (runIds.length === 0) return runs
-  const headers = await db<(Omit<RunHeader, 'trace'> & { trace: string | null; seq: number })[]>`
-    select id as run_id, namespace, workflow, version, checksum, input, labels, priority, started_by, created_at, trace, seq
+  const headers = await db<(Omit<RunHeader, 'trace' | 'requestId'> & { trace: string | null; requestId: string | null; seq: number })[]>`
+    select id as run_id, namespace, workflow, version, checksum, input, labels, priority, started_by, created_at, trace, request_id, seq
       from runs where id = any(${[...runIds]}::uuid[])`
-  for (const { seq, trace, ...header } of headers) {
-    runs.set(header.runId, { header: { ...header, ...(trace === null ? {} : { trace }) }, seq, events: [] })
+  for (const { seq, trace, requestId, ...header } of headers) {
+    const origin = { ...(trace === null ? {} : { trace }), ...(requestId === null ? {} : { requestId }) }
+    runs.set(header.runId, { header: { ...header, ...origin }, seq, events: [] })
   }
   const from = options.snapshotsFrom ?? SNAPSHOT_EVENTS
   const long = options.whole ? [] : [...runs].filter(([, { seq }]) => seq >= from).map(([runId, { seq }]) => ({ runId, seq }))

@@ -21,6 +21,7 @@ export interface RunRow {
   error: BatonError | null
   startedBy: string
   trace: string | null
+  requestId: string | null
   createdAt: number
   startedAt: number | null
   endedAt: number | null

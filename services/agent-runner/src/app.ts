@@ -11,6 +11,7 @@ import {
   type Logger,
   REPLICA,
   type RunnableService,
+  startTracing,
 } from '@baton/runtime'
 import { connect, waitForSchema } from '@baton/store'
 import { askModel } from './ask-model.ts'
@@ -32,7 +33,8 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   const redis = connectRedis(settings.REDIS_URL, { name: 'agent-runner', whileAway: 'fail' })
   const facts = createFactSender(redis)
   await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => log.warn(why) })
-  const app = createService({ name: 'agent-runner', logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
+  const tracing = await startTracing(settings, 'agent-runner', log)
+  const app = createService({ name: 'agent-runner', tracing, logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
   // The SDK would print its warnings beside the log.
   globalThis.AI_SDK_LOG_WARNINGS = false
   const models = createModels(providersOf(settings), pricesOf(settings))
@@ -64,6 +66,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
         record,
         claims,
         metrics,
+        tracing,
         log: context.log,
         signal: context.signal,
         ask: (job, signal) => askModel(job, models, signal),

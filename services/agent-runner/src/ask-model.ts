@@ -5,6 +5,7 @@ import { generateText, jsonSchema, NoObjectGeneratedError, Output } from 'ai'
 import { allowanceOf, overspendOf, type Usage, usageOf } from './budget.ts'
 import { explainFailure, failed } from './explain-failure.ts'
 import type { Models, ResolvedModel } from './models.ts'
+import { traceOfTurn } from './trace-turn.ts'
 
 export type TurnOutcome = Extract<InboxFact, { kind: 'turn' }>['outcome']
 
@@ -46,6 +47,7 @@ export async function askModel(turn: AgentTurn, models: Models, signal: AbortSig
 
 async function generate(turn: AgentTurn, model: ResolvedModel, outputTokensMax: number | undefined, signal: AbortSignal): Promise<Answer> {
   const instructions = instructionsOf(turn, model)
+  const traceparent = traceOfTurn(turn)
   const settings = {
     model: model.model,
     prompt: turn.prompt,
@@ -54,6 +56,7 @@ async function generate(turn: AgentTurn, model: ResolvedModel, outputTokensMax: 
     // The answer is validated here; strict mode would make some providers refuse schemas that they cannot constrain.
     providerOptions: { openaiCompatible: { strictJsonSchema: false } },
     ...(instructions === undefined ? {} : { instructions }),
+    ...(traceparent === undefined ? {} : { headers: { traceparent } }),
     ...(outputTokensMax === undefined ? {} : { maxOutputTokens: outputTokensMax }),
   }
   try {

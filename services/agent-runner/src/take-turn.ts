@@ -1,16 +1,18 @@
 /** Takes a turn from the queue to its record: asked at most once while we live, never acknowledged before its answer is safe. */
 import { type AgentTurn, callIdOf, type InboxFact } from '@baton/contracts'
-import type { Logger } from '@baton/runtime'
+import type { Logger, Tracing } from '@baton/runtime'
 import type { TurnOutcome } from './ask-model.ts'
 import type { Claims } from './claim-turn.ts'
 import type { TurnMetrics } from './metrics.ts'
 import type { TurnRecord } from './record-turn.ts'
+import { spanOfTurn } from './trace-turn.ts'
 
 export interface TakeTurnDeps {
   record: TurnRecord
   claims: Claims
   ask(turn: AgentTurn, signal: AbortSignal): Promise<TurnOutcome>
   metrics: TurnMetrics
+  tracing: Tracing
   log: Logger
   /** Aborted when the service stops: a turn under way is then handed back to the queue. */
   signal: AbortSignal
@@ -43,6 +45,8 @@ export async function takeTurn(turn: AgentTurn, deps: TakeTurnDeps): Promise<voi
     const fact: InboxFact = { kind: 'turn', path, generation, attempt, startedAt, outcome }
     await record.settle(turn, fact)
     metrics.took(turn, outcome, durationMs)
+    const span = deps.tracing.exporting ? spanOfTurn(turn, outcome, startedAt, durationMs) : undefined
+    if (span) deps.tracing.record(span)
     log.info({ ...where, status: outcome.status, code: codeOf(outcome), durationMs }, 'turn taken')
   } finally {
     await claim.release()

@@ -1,5 +1,5 @@
 import { keys, partitionOf } from '@baton/contracts'
-import { connectRedis, createFactSender, createLogger } from '@baton/runtime'
+import { connectRedis, createFactSender, createLogger, NO_TRACING } from '@baton/runtime'
 import { loadInbox } from '@baton/store'
 import { type Teardown, testDatabase, testRedis, until } from '@baton/testing'
 import { test } from 'tap'
@@ -29,6 +29,7 @@ async function setUp(t: Teardown) {
     record,
     claims: claims('one'),
     metrics: createTurnMetrics(),
+    tracing: NO_TRACING,
     log,
     signal,
     ask: async (turn) => {

@@ -1,8 +1,9 @@
-import { commonSettings, wholeNumber } from '@baton/runtime'
+import { commonSettings, traceSettings, wholeNumber } from '@baton/runtime'
 import { z } from 'zod'
 
 /** Settings of fanout, by the names of their environment variables. README.md lists them. */
 export const Settings = z.object({
+  ...traceSettings,
   DATABASE_URL: commonSettings.DATABASE_URL,
   REDIS_URL: commonSettings.REDIS_URL,
   HOST: commonSettings.HOST,

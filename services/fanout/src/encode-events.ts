@@ -1,5 +1,5 @@
 /** Events on their way out: made into text once, and the same bytes shared by every client of a topic. */
-import { cloudEventOf, type StoredEvent } from '@baton/contracts'
+import { cloudEventOf, type TracedEvent } from '@baton/contracts'
 
 /** An event as text. `json` is its CloudEvents object; `bytes` its length in UTF-16 units, near enough to bytes to bound batches by. */
 export interface EncodedEvent {
@@ -10,7 +10,7 @@ export interface EncodedEvent {
 }
 
 /** Makes an event into text; the one place where events are serialised. */
-export function encodeEvent(event: StoredEvent): EncodedEvent {
+export function encodeEvent(event: TracedEvent): EncodedEvent {
   const json = JSON.stringify(cloudEventOf(event))
   return { seq: event.seq, type: `dev.baton.${event.type}`, json, bytes: json.length }
 }

@@ -1,5 +1,5 @@
 /** The past of runs, as Postgres has it. The only thing that fanout asks of the store beside keys. */
-import type { StoredEvent } from '@baton/contracts'
+import type { TracedEvent } from '@baton/contracts'
 
 /** Reads of the past; run ids are bare UUIDs. All of them throw when Postgres is away. */
 export interface History {
@@ -8,5 +8,5 @@ export interface History {
   /** The last `seq` of each run that exists, in one query. */
   lastSeqs(runIds: readonly string[]): Promise<Map<string, number>>
   /** Events with seq > after, in order, at most `limit`. */
-  listEvents(runId: string, after: number, limit: number): Promise<StoredEvent[]>
+  listEvents(runId: string, after: number, limit: number): Promise<TracedEvent[]>
 }

@@ -12,6 +12,7 @@ import {
   type Logger,
   notifications,
   type RunnableService,
+  startTracing,
 } from '@baton/runtime'
 import { connect, readPendingApprovals, waitForSchema } from '@baton/store'
 import type { Settings } from './config.ts'
@@ -33,9 +34,10 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   const outbound = createOutbound({ allow: settings.BATON_HTTP_ALLOW })
   const producer = createProducer(notifications, settings.REDIS_URL)
   await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => log.warn(why) })
-  const app = createService({ name: 'hitl-worker', logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
+  const tracing = await startTracing(settings, 'hitl-worker', log)
+  const app = createService({ name: 'hitl-worker', tracing, logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
   const metrics = createNotifyMetrics(() => readPendingApprovals(sql))
-  const deps = createNotifyDeps({ sql, redis, outbound, settings, metrics })
+  const deps = createNotifyDeps({ sql, redis, outbound, settings, metrics, tracing })
   const watch = createWatchDeps({ sql, facts, producer, metrics, log })
   let consumer: Consumer | undefined
   const rounds: { stop(): Promise<void> }[] = []

@@ -1,15 +1,20 @@
 /** Tells people of an approval: each channel of its `notify` once, the job again until all of them have heard. */
 import type { Approval, Json, Notification } from '@baton/contracts'
-import type { Logger } from '@baton/runtime'
+import type { Logger, Tracing } from '@baton/runtime'
 import type { ChannelOutcome, NotifyMetrics } from './metrics.ts'
 import { type Channel, readChannels, secretsIn } from './read-channels.ts'
 import { linkTo, type Message, renderMessage } from './render-message.ts'
+import { spanOfNotice, traceOfNotice } from './trace-notice.ts'
 
 /** A pending approval that nobody was told of yet. */
 export interface Unnotified {
   approval: Approval
   notify: Json
   notifySecrets: Json | null
+  /** Bare. */
+  runId: string
+  /** Span of the wait that people are told of. */
+  waitSpanId: string
 }
 
 export interface NotifyDeps {
@@ -23,6 +28,7 @@ export interface NotifyDeps {
   progress: Progress
   publicUrl: string
   metrics: NotifyMetrics
+  tracing: Tracing
   log: Logger
   signal: AbortSignal
 }
@@ -55,22 +61,28 @@ export async function notifyApproval(job: Notification, deps: NotifyDeps): Promi
   const channels = readChannels(found.notify, found.notifySecrets, secrets)
   const done = await deps.progress.done(job.approvalId)
   const outcomes = await Promise.all(
-    channels.map((channel, index) => (done.has(index) ? 'delivered' : tell(found.approval, channel, index, job, deps))),
+    channels.map((channel, index) => (done.has(index) ? 'delivered' : tell(found, channel, index, job, deps))),
   )
   const open = outcomes.filter((outcome) => outcome === 'failed').length
   if (open > 0) throw new NotYetDelivered(`${open} of ${channels.length} channels could not be told`)
   await deps.markNotified(job.approvalId)
-  deps.log.info({ approvalId: job.approvalId, channels: channels.length }, 'approval notified')
+  deps.log.info({ approvalId: job.approvalId, runId: found.runId, channels: channels.length }, 'approval notified')
 }
 
-async function tell(approval: Approval, channel: Channel, index: number, job: Notification, deps: NotifyDeps): Promise<ChannelOutcome> {
+async function tell(found: Unnotified, channel: Channel, index: number, job: Notification, deps: NotifyDeps): Promise<ChannelOutcome> {
+  const { approval } = found
   const message = renderMessage(channel, approval, linkTo(deps.publicUrl, approval))
+  const trace = traceOfNotice(job, found, deps.tracing.exporting)
+  const startMs = Date.now()
   const startedAt = performance.now()
   const { outcome, status, reason } = message
-    ? await post(withIdentity(message, approval, index, job), deps)
+    ? await post(withIdentity(message, approval, index, trace), deps)
     : { outcome: 'unsupported' as const, status: undefined, reason: `${channel.kind} notifications are not set up` }
-  deps.metrics.told(channel.kind, outcome, performance.now() - startedAt)
-  const where = { approvalId: job.approvalId, runId: approval.run, channel: channel.kind, index, outcome, status, reason }
+  const durationMs = performance.now() - startedAt
+  deps.metrics.told(channel.kind, outcome, durationMs)
+  const span = message && spanOfNotice(found, job, trace, { channel: channel.kind, outcome, status, startMs, durationMs })
+  if (span && deps.tracing.exporting) deps.tracing.record(span)
+  const where = { approvalId: job.approvalId, runId: found.runId, channel: channel.kind, index, outcome, status, reason }
   if (outcome === 'delivered') deps.log.debug(where, 'channel told')
   else deps.log.warn(where, outcome === 'failed' ? 'channel not told yet' : 'channel cannot be told')
   if (outcome !== 'failed') {
@@ -79,13 +91,13 @@ async function tell(approval: Approval, channel: Channel, index: number, job: No
   return outcome
 }
 
-function withIdentity(message: Message, approval: Approval, index: number, job: Notification): Message {
+function withIdentity(message: Message, approval: Approval, index: number, trace: string | undefined): Message {
   const headers = {
     'user-agent': 'baton',
     ...message.headers,
     'content-type': 'application/json',
     'idempotency-key': `${approval.id}/${index}`,
-    ...(job.trace === undefined ? {} : { traceparent: job.trace }),
+    ...(trace === undefined ? {} : { traceparent: trace }),
   }
   return { ...message, headers }
 }

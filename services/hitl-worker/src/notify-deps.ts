@@ -1,6 +1,6 @@
 /** What telling people and keeping watch need of the world: Postgres, Redis and the guarded HTTP client. */
-import { type Approval, idOf, type Notification } from '@baton/contracts'
-import { AddressRefused, type FactSender, type Logger, type Outbound, type Producer, type Redis } from '@baton/runtime'
+import { type Approval, idOf, type Notification, spanIdOfStep } from '@baton/contracts'
+import { AddressRefused, type FactSender, type Logger, type Outbound, type Producer, type Redis, type Tracing } from '@baton/runtime'
 import { type ApprovalRow, createSecretBox, findApproval, findOverdue, findUnnotified, markNotified, type Sql } from '@baton/store'
 import type { Settings } from './config.ts'
 import type { WatchDeps } from './keep-watch.ts'
@@ -18,8 +18,9 @@ export function createNotifyDeps(from: {
   outbound: Outbound
   settings: Settings
   metrics: NotifyMetrics
+  tracing: Tracing
 }): Omit<NotifyDeps, 'log' | 'signal'> {
-  const { sql, redis, outbound, settings, metrics } = from
+  const { sql, redis, outbound, settings, metrics, tracing } = from
   const box = createSecretBox(settings.BATON_MASTER_KEY)
   return {
     find: async (approvalId) => unnotifiedOf(await findApproval(sql, approvalId)),
@@ -29,6 +30,7 @@ export function createNotifyDeps(from: {
     progress: createProgress(redis),
     publicUrl: settings.BATON_PUBLIC_URL,
     metrics,
+    tracing,
   }
 }
 
@@ -43,7 +45,11 @@ export function createWatchDeps(from: {
   const { sql, facts, producer, metrics, log } = from
   return {
     unnotified: async (olderThanMs, limit) =>
-      (await findUnnotified(sql, olderThanMs, limit)).map(({ trace, ...job }) => ({ ...job, ...(trace === null ? {} : { trace }) })),
+      (await findUnnotified(sql, olderThanMs, limit)).map(({ trace, requestId, ...job }) => ({
+        ...job,
+        ...(trace === null ? {} : { trace }),
+        ...(requestId === null ? {} : { requestId }),
+      })),
     overdue: (byMs, limit) => findOverdue(sql, byMs, limit),
     enqueue: (jobs) => producer.addMany(jobs),
     send: (fact) => facts.send(fact),
@@ -66,7 +72,9 @@ function unnotifiedOf(row: ApprovalRow | undefined): Unnotified | undefined {
     createdAt: new Date(row.createdAt).toISOString(),
     deadline: row.deadline === null ? null : new Date(row.deadline).toISOString(),
   }
-  return { approval, notify: row.notify, notifySecrets: row.notifySecrets }
+  // An approval is one attempt of its step.
+  const waitSpanId = spanIdOfStep({ runId: row.runId, path: row.path, generation: row.generation, attempt: 1 })
+  return { approval, notify: row.notify, notifySecrets: row.notifySecrets, runId: row.runId, waitSpanId }
 }
 
 async function post(outbound: Outbound, message: Message, timeoutMs: number, signal: AbortSignal): Promise<number> {

@@ -8,6 +8,7 @@ import {
   type Logger,
   REPLICA,
   type RunnableService,
+  startTracing,
 } from '@baton/runtime'
 import {
   clock,
@@ -28,6 +29,7 @@ import { type KeepTryingOptions, keepTrying } from './keep-trying.ts'
 import { observeHeld } from './metrics.ts'
 import { createSecretsCache, type ReadSecrets } from './secrets-cache.ts'
 import { type CallTaker, takeCalls } from './take-calls.ts'
+import { traceCalls } from './trace-call.ts'
 
 const SCHEMA_MS_MAX = 120_000
 const CLOCK_EVERY_MS = 5_000
@@ -44,7 +46,8 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   )
   const probing = connectRedis(settings.REDIS_URL, { name: 'http-worker-probe', whileAway: 'fail' })
   const outbound = createOutbound({ allow: settings.BATON_HTTP_ALLOW })
-  const app = createService({ name: 'http-worker', logger: log, checks: [checkPostgres(sql), checkRedis(probing)] })
+  const tracing = await startTracing(settings, 'http-worker', log)
+  const app = createService({ name: 'http-worker', tracing, logger: log, checks: [checkPostgres(sql), checkRedis(probing)] })
   const time = await followClock(sql)
   let leaving = false
   // Reading and storing wait for Postgres: the call itself is made only once.
@@ -64,7 +67,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
       isWanted: ({ call }) => isCallWanted(sql, call),
       isEnding: endings.isEnding,
       now: time.now,
-      makeCall: (call) => callHttp(call, calling),
+      makeCall: traceCalls((call) => callHttp(call, calling), { tracing, log }),
     })
     observeHeld(taker)
   }

@@ -1,5 +1,5 @@
 /** From the wire's request (its secrets in place) to what goes out. */
-import { type HttpCall, type HttpRequest, idempotencyKeyOf, type Json } from '@baton/contracts'
+import { type HttpCall, type HttpRequest, idempotencyKeyOf, inTrace, type Json, spanIdOfStep } from '@baton/contracts'
 import { VERSION } from '@baton/runtime'
 
 export interface RenderedRequest {
@@ -29,7 +29,8 @@ const FORM = /^application\/x-www-form-urlencoded\b/i
 /** Headers that the step writes win over ours. `secretHeaders` are those that hold a secret. */
 export function renderRequest(call: HttpCall, request: HttpRequest, secretHeaders: readonly string[]): RenderedRequest {
   const headers: Record<string, string> = { 'user-agent': USER_AGENT, 'idempotency-key': idempotencyKeyOf(call) }
-  if (call.trace !== undefined) headers['traceparent'] = call.trace
+  const traceparent = inTrace(call.trace, spanIdOfStep(call))
+  if (traceparent !== undefined) headers['traceparent'] = traceparent
   for (const name in request.headers) {
     const lower = name.toLowerCase()
     if (!NOT_OURS.has(lower)) headers[lower] = request.headers[name]!

@@ -1,6 +1,6 @@
 /** What happens to a call in its slot: claimed if need be, made, answered. */
 import type { Fact, HttpCall } from '@baton/contracts'
-import type { FactSender, Logger, Redis, RedisWatch } from '@baton/runtime'
+import { type FactSender, type Logger, originOf, type Redis, type RedisWatch } from '@baton/runtime'
 import { failed, type Outcome } from './call-http.ts'
 import { type Claim, type ClaimOptions, claimCall } from './claim-call.ts'
 import type { HeldCall, HeldCalls } from './held-calls.ts'
@@ -55,7 +55,7 @@ export async function runCall(held: HeldCall, options: RunCallOptions): Promise<
     await answer(held, startedAt, outcome, options)
   } catch (error) {
     if (error instanceof Leaving) return
-    options.log.error({ err: error, call: held.id }, 'call left to others')
+    options.log.error({ err: error, call: held.id, ...originOf(held.call) }, 'call left to others')
     // No longer kept alive: another worker takes it over.
     held.entry.lost = true
     options.held.end(held)
@@ -92,7 +92,7 @@ async function make(call: HttpCall, { makeCall, log }: RunCallOptions): Promise<
     return await makeCall(call)
   } catch (error) {
     if (error instanceof Leaving) throw error
-    log.error({ err: error, runId: call.runId, path: call.path }, 'call failed on our side')
+    log.error({ err: error, runId: call.runId, path: call.path, ...originOf(call) }, 'call failed on our side')
     return failed('BTN_INTERNAL', 'the call failed on our side; the log of the http-worker has the reason', true)
   }
 }
@@ -115,7 +115,7 @@ async function withdraw(held: HeldCall, options: RunCallOptions): Promise<void> 
 
 function drop(held: HeldCall, reason: Claim, options: RunCallOptions): void {
   callsDropped.inc({ reason })
-  options.log.debug({ call: held.id, reason }, 'call dropped')
+  options.log.debug({ call: held.id, reason, ...originOf(held.call) }, 'call dropped')
   // The key is whose it says.
   if (reason === 'held elsewhere') held.announced = false
   options.held.end(held)

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Json } from '@baton/contracts'
+import { type Json, spanIdOfStep } from '@baton/contracts'
 import { stubServer } from '@baton/testing'
 import t from 'tap'
 import { caller, callOf, outputOf } from './calls.ts'
@@ -28,7 +28,7 @@ t.test('a call carries its idempotency key, its trace and what the step wrote', 
     body: { n: 1, text: 'ü' },
     headers: {
       'idempotency-key': `run_${call.runId}/charge/0`,
-      traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+      traceparent: `00-0af7651916cd43dd8448eb211c80319c-${spanIdOfStep(call)}-01`,
       'x-thing': 'yes',
       'content-type': 'application/json',
       'user-agent': /^baton\//,

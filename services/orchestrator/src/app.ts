@@ -10,6 +10,8 @@ import {
   type ProblemException,
   type Redis,
   type RunnableService,
+  startTracing,
+  type Tracing,
   VERSION,
 } from '@baton/runtime'
 import { countOpenRuns, createSecretBox, readBacklog, type SecretBox, type Sql, waitForSchema } from '@baton/store'
@@ -45,6 +47,7 @@ const SCHEMA_MS_MAX = 120_000
 /** What routes are given. */
 export interface Deps {
   settings: Settings
+  tracing: Tracing
   sql: Sql
   redis: Redis
   facts: FactSender
@@ -89,16 +92,18 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
   if (settings.BATON_MIGRATE_AT_START) await migrateDatabase(settings.DATABASE_URL, {}, logger)
   const connections = openConnections(settings)
   await waitForSchema(connections.sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => logger.warn(why) })
+  const tracing = await startTracing(settings, 'orchestrator', logger)
   const app = createService({
     name: 'orchestrator',
     logger,
     checks: [checkPostgres(connections.sql), checkRedis(connections.redis)],
     bodyLimit: settings.BATON_BODY_BYTES_MAX,
     onProblem: nameLimit,
+    tracing,
   })
   // Bodies and queries are judged by addRoute, after 404, 403 and 409.
   app.setValidatorCompiler(() => (value) => ({ value }))
-  const deps = createDeps(settings, connections, logger)
+  const deps = createDeps(settings, connections, tracing, logger)
   connections.listen({
     [keys.ended]: (text) => deps.waiters.tell(text.split(',')),
     [keys.revoked]: (text) => deps.keyCache.forget(text),
@@ -110,7 +115,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
   return { app, host: settings.HOST, port: settings.PORT, redis: connections.redis }
 }
 
-function createDeps(settings: Settings, { sql, redis, facts, queues }: Connections, logger: Logger): Deps {
+function createDeps(settings: Settings, { sql, redis, facts, queues }: Connections, tracing: Tracing, logger: Logger): Deps {
   const metrics = createMetrics({
     waiters: () => waiters.size(),
     openRuns: () => countOpenRuns(sql),
@@ -131,6 +136,7 @@ function createDeps(settings: Settings, { sql, redis, facts, queues }: Connectio
   const startLimits = { groupRunsMax: settings.BATON_START_GROUP_RUNS_MAX, groupsMax: settings.BATON_START_GROUPS_MAX }
   return {
     settings,
+    tracing,
     sql,
     redis,
     facts,

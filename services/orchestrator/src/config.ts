@@ -1,5 +1,5 @@
 import { LIMITS } from '@baton/contracts'
-import { commonSettings, wholeNumber } from '@baton/runtime'
+import { commonSettings, traceSettings, wholeNumber } from '@baton/runtime'
 import { z } from 'zod'
 
 const MIB = 1024 * 1024
@@ -7,6 +7,7 @@ const limit = (byDefault: number, max = 2 ** 31 - 1) => wholeNumber(1, max).defa
 
 /** Settings of the orchestrator, by the names of their environment variables; README.md lists them. */
 export const Settings = z.object({
+  ...traceSettings,
   DATABASE_URL: commonSettings.DATABASE_URL,
   REDIS_URL: commonSettings.REDIS_URL,
   HOST: commonSettings.HOST,

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { idOf, type Json, LIMITS, newUuid, type Run } from '@baton/contracts'
 import { canonicalJson, type Plan } from '@baton/engine'
-import { problem } from '@baton/runtime'
+import { problem, traceOf } from '@baton/runtime'
 import { resolveVersion, type Sql } from '@baton/store'
 import type { FastifyRequest } from 'fastify'
 import type { Caller } from './caller.ts'
@@ -50,7 +50,6 @@ export function refuseArchived(found: Resolved, { params }: { params: { name: st
 
 /** The parts of a new run that do not come from its body. */
 export function draftRun(caller: Caller, workflow: string, resolved: Resolved, plan: Plan, request: FastifyRequest) {
-  const trace = request.headers.traceparent
   return {
     id: newUuid(),
     namespace: caller.namespace,
@@ -59,12 +58,10 @@ export function draftRun(caller: Caller, workflow: string, resolved: Resolved, p
     checksum: resolved.checksum,
     startedBy: caller.id,
     ...(plan.timeoutMs === undefined ? {} : { timeoutMs: plan.timeoutMs }),
-    ...(typeof trace === 'string' && TRACEPARENT.test(trace) ? { trace } : {}),
+    trace: traceOf(request),
+    requestId: request.id,
   }
 }
-
-/** W3C Trace Context. */
-const TRACEPARENT = /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/
 
 /** The key of the header, if there is one, with the hash of the body that it stands for; 422 for one that cannot be. */
 export function idempotencyOf(request: FastifyRequest, body: object): Pick<RunToStart, 'idempotency'> {

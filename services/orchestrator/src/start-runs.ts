@@ -85,9 +85,10 @@ export function createRunStarter({ sql, facts, metrics, groupRunsMax, groupsMax 
 }
 
 function startFactOf(run: RunToStart, at: number, withHeader: boolean): Fact {
-  const { id: runId, namespace, workflow, version, checksum, input, labels = {}, priority = 5, startedBy, trace } = run
+  const { id: runId, namespace, workflow, version, checksum, input, labels = {}, priority = 5, startedBy, trace, requestId } = run
   if (!withHeader) return { kind: 'start', runId }
   const header: RunHeader = { runId, namespace, workflow, version, checksum, input, labels, priority, startedBy, createdAt: at }
   if (trace) header.trace = trace
+  if (requestId) header.requestId = requestId
   return { kind: 'start', runId, run: header as unknown as Record<string, Json> }
 }

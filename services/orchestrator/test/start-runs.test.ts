@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { keys, partitionOf, Run } from '@baton/contracts'
+import { inTrace, keys, partitionOf, Run, spanIdOfRun } from '@baton/contracts'
 import { connectRedis } from '@baton/runtime'
 import { until } from '@baton/testing'
 import t from 'tap'
@@ -10,7 +10,7 @@ t.test('a run is durable when it is answered, and the runner is told all it need
   const { post, get, save, redis } = await startOrchestrator(t)
   await save(TINY, 'tiny')
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'
-  const { status, body } = await post(
+  const { status, body, headers } = await post(
     '/api/v1/workflows/tiny/runs',
     { input: { n: 1 }, labels: { team: 'a' }, priority: 7 },
     { headers: { traceparent } },
@@ -40,7 +40,7 @@ t.test('a run is durable when it is answered, and the runner is told all it need
   const [fact] = JSON.parse(entry![1][1]!)
   t.equal(fact.kind, 'start')
   t.equal(fact.runId, bare(body.id))
-  const { createdAt, checksum, ...header } = fact.run
+  const { createdAt, checksum, trace, ...header } = fact.run
   t.equal(new Date(createdAt).toISOString(), body.createdAt)
   t.match(checksum, /^sha256:/)
   t.same(header, {
@@ -52,8 +52,11 @@ t.test('a run is durable when it is answered, and the runner is told all it need
     labels: { team: 'a' },
     priority: 7,
     startedBy: 'key_admin',
-    trace: traceparent,
+    requestId: headers['x-request-id'],
   })
+  t.match(trace, /^00-0af7651916cd43dd8448eb211c80319c-[\da-f]{16}-01$/)
+  t.not(trace, traceparent, 'the request has a span of its own')
+  t.equal(events[0].traceparent, inTrace(trace, spanIdOfRun(bare(body.id))))
 })
 
 t.test('runs start without Redis: Postgres is enough', async (t) => {

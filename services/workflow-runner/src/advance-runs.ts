@@ -8,6 +8,7 @@
 import type { BatonError, Fact, InboxFact, Json, StoredEvent } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
 import { BlobsNeeded, type DecideContext, type Decision, decide, type EngineFact, type Plan, type RunState, summaryOf } from '@baton/engine'
+import { originOf } from '@baton/runtime'
 import { type BlobUse, type InboxRow, isTransient, type LoadedRun, type RunCommit } from '@baton/store'
 import { blobUsesOf } from './blob-uses.ts'
 import { endUnreadable, isOver } from './end-unreadable-run.ts'
@@ -248,11 +249,11 @@ async function settleTurns(a: Advance, turns: Turn[], stuck: Set<string>): Promi
     else if (failure) {
       a.cache.delete(turn.runId)
       stuck.add(turn.runId)
-      a.log.error({ runId: turn.runId, err: failure }, 'run could not be committed')
+      a.log.error({ runId: turn.runId, ...originOf(turn.state.header), err: failure }, 'run could not be committed')
     } else {
       a.cache.delete(turn.runId)
       again.set(turn.runId, refusal ? [...turn.deliveries, abortOf(turn.runId, refusal)] : turn.deliveries)
-      if (refusal) a.log.error({ runId: turn.runId, err: refusal }, 'postgres refused a value of the run')
+      if (refusal) a.log.error({ runId: turn.runId, ...originOf(turn.state.header), err: refusal }, 'postgres refused a value of the run')
     }
   }
   for (const { runId, state, fromSeq, decision } of won) {

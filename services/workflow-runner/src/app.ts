@@ -1,7 +1,16 @@
 /** Composition root: what is opened here is closed here, in the order in which work flows. */
 import { hostname } from 'node:os'
 import { newUuid, PARTITION_COUNT } from '@baton/contracts'
-import { checkPostgres, checkRedis, createLogger, createService, REPLICA, type Redis, type RunnableService } from '@baton/runtime'
+import {
+  checkPostgres,
+  checkRedis,
+  createLogger,
+  createService,
+  REPLICA,
+  type Redis,
+  type RunnableService,
+  startTracing,
+} from '@baton/runtime'
 import { deleteSnapshots, putSnapshot, clock as readClock } from '@baton/store'
 import { createAdvanceLoop } from './advance-loop.ts'
 import type { Advance } from './advance-runs.ts'
@@ -15,6 +24,7 @@ import { createSender } from './send-commands.ts'
 import { createStateCache } from './state-cache.ts'
 import { createSnapshotTaker } from './take-snapshots.ts'
 import { takeWork, type WorkTaker } from './take-work.ts'
+import { createRunTracer } from './trace-runs.ts'
 import { watchReplicas } from './watch-replicas.ts'
 
 /** The batch under way, and what is being read, may take this long after a SIGTERM. */
@@ -25,7 +35,8 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
   const log = createLogger({ name: 'workflow-runner', level: settings.LOG_LEVEL })
   const connections = await openConnections(settings, log)
   const { sql, redis } = connections
-  const app = createService({ name: 'workflow-runner', logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
+  const tracing = await startTracing(settings, 'workflow-runner', log)
+  const app = createService({ name: 'workflow-runner', tracing, logger: log, checks: [checkPostgres(sql), checkRedis(redis)] })
 
   // A runner that comes back on the same host and port is the same consumer: what it left unacknowledged is its own.
   const replica = settings.PORT === 0 ? REPLICA : `${hostname()}-${settings.PORT}`
@@ -49,6 +60,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
     onTaken: () => metrics.snapshots.inc(),
     onFailed: (error) => log.warn({ err: error }, 'snapshot not written'),
   })
+  const tell = createRunTracer({ tracing, log })
   let taker: WorkTaker | undefined
   let closing = false
   const advance: Advance = {
@@ -67,6 +79,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
     committed(state, fromSeq, events) {
       snapshots.committed(state, fromSeq)
       observeEnded(metrics, state, events)
+      tell(state, events)
     },
     now: clock.now,
     random: Math.random,

@@ -1,9 +1,10 @@
 /** Settings of the workflow-runner; README.md explains them. */
 import { LIMITS } from '@baton/contracts'
-import { commonSettings, wholeNumber } from '@baton/runtime'
+import { commonSettings, traceSettings, wholeNumber } from '@baton/runtime'
 import { z } from 'zod'
 
 export const Settings = z.object({
+  ...traceSettings,
   DATABASE_URL: commonSettings.DATABASE_URL,
   REDIS_URL: commonSettings.REDIS_URL,
   HOST: commonSettings.HOST,

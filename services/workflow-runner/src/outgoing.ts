@@ -31,13 +31,15 @@ export function outgoingOf(turns: readonly Committed[], at: number, tookMs: numb
   const late = tookMs > LATE_MS ? { resent: true } : {}
   const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ending: [], ended: [] }
   for (const { runId, state, decision, fromSeq } of turns) {
-    const { namespace, workflow, trace } = state.header
+    const { namespace, workflow, trace, requestId } = state.header
+    const traced = trace ? { trace } : {}
     for (const call of decision.calls) outgoing.calls.push({ ...call, at, ...late })
     for (const turn of decision.turns) outgoing.turns.push({ ...turn, at })
     if (fromSeq === 1 && decision.events.length > 0) outgoing.events.push(creationOf(state))
-    for (const event of decision.events) outgoing.events.push({ ...event, namespace, workflow })
+    for (const event of decision.events) outgoing.events.push({ ...event, namespace, workflow, ...traced })
     for (const opening of decision.approvalsOpened) {
-      if (opening.notify !== null) outgoing.notifications.push({ approvalId: opening.id, namespace, ...(trace ? { trace } : {}) })
+      if (opening.notify === null) continue
+      outgoing.notifications.push({ approvalId: opening.id, namespace, ...traced, ...(requestId ? { requestId } : {}) })
     }
     if (decision.events.some(({ type }) => type === 'run.ending')) outgoing.ending.push(runId)
     if (isTerminal(state.status) && state.seq > fromSeq) outgoing.ended.push(runId)
@@ -47,8 +49,9 @@ export function outgoingOf(turns: readonly Committed[], at: number, tookMs: numb
 
 /** The first event of a run was written by whoever created it; live readers are told of it with the first events that follow. */
 function creationOf({ header }: RunState): LiveEvent {
-  const { runId, namespace, workflow, createdAt } = header
-  return { runId, seq: 1, type: 'run.created', path: '', at: createdAt, data: createdDataOf(header), namespace, workflow }
+  const { runId, namespace, workflow, createdAt, trace } = header
+  const event = { runId, seq: 1, type: 'run.created', path: '', at: createdAt, data: createdDataOf(header) } as const
+  return { ...event, namespace, workflow, ...(trace ? { trace } : {}) }
 }
 
 /** When the first of the timers that were set is due. */

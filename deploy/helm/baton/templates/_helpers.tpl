@@ -84,6 +84,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 - { setting: {{ . }}, secret: {{ $values.agents.existingSecret }}, key: {{ . }} }
 {{- end }}
 {{- end }}
+{{- if $values.tracing.existingSecret }}
+- { setting: OTEL_EXPORTER_OTLP_HEADERS, secret: {{ $values.tracing.existingSecret }}, key: {{ $values.tracing.existingSecretKey }} }
+{{- end }}
 {{- end -}}
 
 {{- /* Names and plain values of a service's settings, its own over the shared ones; a job (with files of its own) has the shared ones alone. A YAML map. */ -}}
@@ -108,6 +111,9 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 {{- if and (eq .service "orchestrator") $values.migrate.enabled (not .files) -}}
 {{- $_ := set $settings "BATON_MIGRATE_AT_START" "false" -}}
+{{- end -}}
+{{- if and $values.tracing.endpoint (not .files) -}}
+{{- $_ := set $settings "OTEL_EXPORTER_OTLP_ENDPOINT" $values.tracing.endpoint -}}
 {{- end -}}
 {{- range $name, $value := $config -}}
 {{- $_ := set $settings $name (include "baton.text" $value) -}}

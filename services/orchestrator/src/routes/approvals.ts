@@ -3,7 +3,7 @@ import { Approval, ApprovalListQuery, type Fact, idOf, type Json, listOf, uuidOf
 import { validateAgainst } from '@baton/engine'
 import { problem } from '@baton/runtime'
 import { type ApprovalRow, type DecisionResult, decideApproval, getApproval, type InboxRow, isEligible, listApprovals } from '@baton/store'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { ADMIN } from '../access.ts'
 import type { Deps } from '../app.ts'
@@ -13,6 +13,7 @@ import { timeOf } from '../public-shapes.ts'
 import { isDeeperThan } from '../read-input.ts'
 import { addRoute, invalidRequest } from '../route.ts'
 import { findRun } from '../show-run.ts'
+import { traceVote } from '../trace-vote.ts'
 
 const tag = 'approvals'
 
@@ -56,6 +57,8 @@ export function approvalRoutes(app: FastifyInstance, { sql }: Deps): void {
   })
 }
 
+type Vote = z.output<typeof VoteBody>
+
 /** The two ways to decide: by the id of the approval, and by run and step path. */
 export function decisionRoutes(app: FastifyInstance, deps: Deps): void {
   const { sql } = deps
@@ -68,8 +71,8 @@ export function decisionRoutes(app: FastifyInstance, deps: Deps): void {
     answers: { 200: Approval },
     problems: [400, 409, 413, 415],
     check: (approval: ApprovalRow, { caller }: { caller: Caller }) => refuse(foresee(approval, caller)),
-    handle: ({ caller, found, body }: { caller: Caller; found: ApprovalRow; body: z.output<typeof VoteBody> }) =>
-      vote(deps, caller, found, body),
+    handle: ({ caller, found, body, request }: { caller: Caller; found: ApprovalRow; body: Vote; request: FastifyRequest }) =>
+      traceVote(deps, request, found, () => vote(deps, caller, found, body)),
   } as const
 
   addRoute(app, {
@@ -97,7 +100,7 @@ async function findById(sql: Deps['sql'], caller: Caller, id: string): Promise<A
   return approval
 }
 
-async function vote(deps: Deps, caller: Caller, found: ApprovalRow, body: z.output<typeof VoteBody>): Promise<Approval> {
+async function vote(deps: Deps, caller: Caller, found: ApprovalRow, body: Vote): Promise<Approval> {
   const { sql, facts, metrics, settings } = deps
   const data = body.data ?? null
   const result = await decideApproval(sql, {

@@ -1,5 +1,5 @@
 /** What happened in a run and how it stands: views of its events. */
-import { cloudEventOf, EventList, EventsQuery, Graph, Json, listOf, RunDefinition, Step, type StoredEvent, Why } from '@baton/contracts'
+import { cloudEventOf, EventList, EventsQuery, Graph, Json, listOf, RunDefinition, Step, type TracedEvent, Why } from '@baton/contracts'
 import { type RunState, stepsOf, whyOf, withStates } from '@baton/engine'
 import { problem } from '@baton/runtime'
 import { listEvents, listPendingApprovals, type RunRow } from '@baton/store'
@@ -47,7 +47,7 @@ export function eventRoutes(app: FastifyInstance, { sql, getPlan }: Deps): void 
   })
 }
 
-function pageOfEvents(events: StoredEvent[], limit: number) {
+function pageOfEvents(events: TracedEvent[], limit: number) {
   const items = events.slice(0, limit)
   const last = items.at(-1)
   const nextCursor = events.length > limit && last ? Buffer.from(`seq:${last.seq}`).toString('base64url') : null

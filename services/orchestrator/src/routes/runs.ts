@@ -1,5 +1,6 @@
 /** Finding runs, and telling them to stop, to hold and to go on. */
-import { listOf, Run, RunCount, RunFilter, RunListQuery } from '@baton/contracts'
+import { listOf, Run, RunCount, RunFilter, RunListQuery, spanIdOfRun } from '@baton/contracts'
+import { joinTrace } from '@baton/runtime'
 import { countRuns, listRuns } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
 import type { Deps } from '../app.ts'
@@ -87,11 +88,13 @@ export function controlRoutes(app: FastifyInstance, { sql, facts }: Deps): void 
       problems: [409],
       find,
       check: (run) => refuseImpossible(command, run),
-      async handle({ caller, found, reply }) {
+      async handle({ caller, found, request, reply }) {
+        joinTrace(request, found.trace, spanIdOfRun(found.id))
         const { row, verdict } = await controlRun(sql, found, command, caller.id)
         reply.code(verdict === 'accept' ? 202 : 200)
         // A wake-up only: what was accepted stands in Postgres.
         if (verdict === 'accept') facts.send({ kind: 'inbox', runId: row.id }).catch(() => {})
+        if (verdict === 'accept') request.log.info({ runId: row.id, command }, 'command accepted')
         return wholeRun(sql, row)
       },
     })

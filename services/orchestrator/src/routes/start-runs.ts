@@ -63,6 +63,7 @@ export function startRoutes(app: FastifyInstance, { sql, settings, getPlan, star
         return { result, isOver: result.outcome !== 'created' }
       })
       if (started.outcome === 'mismatch') throw mismatch('/headers/idempotency-key')
+      if (started.outcome === 'created') request.log.debug({ runId: run.id, workflow: run.workflow }, 'run started')
       reply.code(started.outcome === 'created' ? 202 : 200)
       if (started.outcome === 'created' && !query.wait) return bornRun(run, body.input, started)
       return showRun(reply, caller.namespace, started.id, started.outcome === 'known' ? query.wait : undefined)
@@ -107,6 +108,7 @@ export function batchRoutes(app: FastifyInstance, { sql, settings, getPlan, star
       const started = await starter.startTogether(runs)
       const clash = started.findIndex((run) => run.outcome === 'mismatch')
       if (clash >= 0) throw mismatch(`/items/${clash}/idempotencyKey`)
+      request.log.debug({ runIds: started.map(({ id }) => id), workflow: params.name }, 'runs started')
       reply.code(202)
       return { items: await showBatch(runs, started, body.items) }
     },
