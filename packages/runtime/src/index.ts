@@ -47,7 +47,17 @@ export { type ReadGroupOptions, readGroup } from './read-group.ts'
 export { connectRedis, type Redis, type RedisConnectOptions } from './redis.ts'
 export { type RunnableService, runService } from './run-service.ts'
 export { createService, type ServiceOptions } from './service.ts'
-export { commonSettings, loadSettings, parseSettings, SettingsError, wholeNumber } from './settings.ts'
+export {
+  commonSettings,
+  databaseSettings,
+  databaseUrlOf,
+  directUrl,
+  directUrlOf,
+  loadSettings,
+  parseSettings,
+  SettingsError,
+  wholeNumber,
+} from './settings.ts'
 export {
   ackEntries,
   type EntrySchema,

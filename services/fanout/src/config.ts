@@ -1,9 +1,9 @@
-import { commonSettings, wholeNumber } from '@baton/runtime'
+import { commonSettings, databaseSettings, wholeNumber } from '@baton/runtime'
 import { z } from 'zod'
 
 /** Settings of fanout, by the names of their environment variables. README.md lists them. */
 export const Settings = z.object({
-  DATABASE_URL: commonSettings.DATABASE_URL,
+  ...databaseSettings,
   REDIS_URL: commonSettings.REDIS_URL,
   HOST: commonSettings.HOST,
   PORT: commonSettings.PORT.default(8085),

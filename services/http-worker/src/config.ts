@@ -1,10 +1,10 @@
 import { LIMITS } from '@baton/contracts'
-import { commonSettings, wholeNumber } from '@baton/runtime'
+import { commonSettings, databaseSettings, wholeNumber } from '@baton/runtime'
 import { z } from 'zod'
 
 /** Settings of the http-worker, by the names of their environment variables; README.md says what each is for. */
 export const Settings = z.object({
-  DATABASE_URL: commonSettings.DATABASE_URL,
+  ...databaseSettings,
   REDIS_URL: commonSettings.REDIS_URL,
   HOST: commonSettings.HOST,
   PORT: commonSettings.PORT.default(8083),

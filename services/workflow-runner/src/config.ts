@@ -1,10 +1,10 @@
 /** Settings of the workflow-runner; README.md explains them. */
 import { LIMITS } from '@baton/contracts'
-import { commonSettings, wholeNumber } from '@baton/runtime'
+import { commonSettings, databaseSettings, wholeNumber } from '@baton/runtime'
 import { z } from 'zod'
 
 export const Settings = z.object({
-  DATABASE_URL: commonSettings.DATABASE_URL,
+  ...databaseSettings,
   REDIS_URL: commonSettings.REDIS_URL,
   HOST: commonSettings.HOST,
   PORT: commonSettings.PORT.default(8082),
