@@ -73,7 +73,7 @@ test('nothing is ever said in plain text to a server without TLS when TLS was as
     sockets.push(socket)
     socket.on('error', () => {})
     socket.on('data', (chunk) => {
-      heard.push(chunk)
+      heard.push(Buffer.from(chunk))
       socket.write('N')
     })
   })

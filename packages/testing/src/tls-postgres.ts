@@ -46,7 +46,19 @@ export async function tlsPostgres(t: Teardown): Promise<TlsPostgres> {
 const KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
 
 function makeAuthority(path: string): void {
-  openssl(['req', '-x509', ...KEY, '-days', '2', '-subj', `/CN=Authority ${path.split('/').at(-1)}`, '-keyout', `${path}.key`, '-out', `${path}.crt`])
+  openssl([
+    'req',
+    '-x509',
+    ...KEY,
+    '-days',
+    '2',
+    '-subj',
+    `/CN=Authority ${path.split('/').at(-1)}`,
+    '-keyout',
+    `${path}.key`,
+    '-out',
+    `${path}.crt`,
+  ])
 }
 
 function sign(ca: string, path: string, name: string, extension: string): void {
