@@ -30,7 +30,7 @@ const SAMPLES: Record<string, string> = {
   OPENAI_API_KEY: 'example',
   AGENT_PROVIDERS: '{}',
 }
-const MIGRATE = ['DATABASE_URL', 'LOG_LEVEL']
+const MIGRATE = ['DATABASE_URL', 'DATABASE_POOLER', 'DATABASE_TLS_CA_FILE', 'DATABASE_DIRECT_URL', 'LOG_LEVEL']
 
 type Parsed = Record<string, unknown>
 interface Schema {

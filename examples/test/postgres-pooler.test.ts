@@ -24,7 +24,7 @@ test('through PgBouncer in transaction mode', { skip, timeout: 150_000 }, async 
   )
 })
 
-async function refundOrder(t: Test, client: Client) {
+async function refundOrder(t: Test, client: BatonClient) {
   const shop = await startShop()
   t.teardown(() => shop.close())
   await client.workflows.put('refund', readFileSync(join(import.meta.dirname, '../refund.yaml'), 'utf8'))
@@ -37,7 +37,7 @@ async function refundOrder(t: Test, client: Client) {
   t.match(await client.runs.get(big.id), { status: 'succeeded', output: { refundId: /^rf_/ } })
 }
 
-async function pauseAndResume(t: Test, client: Client) {
+async function pauseAndResume(t: Test, client: BatonClient) {
   await client.workflows.put('asks', JSON.stringify({ name: 'asks', steps: [{ id: 'ok', approval: { title: 'Go?', allowSelf: true } }] }))
   const { id } = await client.runs.start('asks', {})
   const is = (status: Run['status']) => until(async () => (await client.runs.get(id)).status === status, { what: status })
@@ -49,7 +49,7 @@ async function pauseAndResume(t: Test, client: Client) {
   t.match(await client.runs.wait(id, { timeoutMs: 30_000 }), { status: 'succeeded' })
 }
 
-type Kills = { client: Client; stack: SupervisedStack; restart(): Promise<void> }
+type Kills = { client: BatonClient; stack: SupervisedStack; restart(): Promise<void> }
 
 async function outliveKills(t: Test, { client, stack, restart }: Kills) {
   const server = await stubServer(t, () => ({ body: { ok: true } }))
