@@ -83,7 +83,8 @@ async function openOne(host: string, { port, tls }: DatabaseTarget, timeoutMs: n
   try {
     return await new Promise<Socket>((resolve, reject) => {
       late = () => reject(Object.assign(new Error(`connect CONNECT_TIMEOUT ${where}`), { code: 'CONNECT_TIMEOUT' }))
-      plain.once('error', reject).once('close', () => reject(new ConnectionLost(`${where} closed the connection`)))
+      // An error on the lower socket is told by the upper one later; a promise that is settled takes no more.
+      plain.on('error', reject).once('close', () => reject(new ConnectionLost(`${where} closed the connection`)))
       plain.once('connect', () => {
         plain.setNoDelay(true)
         if (tls && secrets) secure({ plain, host, where, tls, secrets }).then(resolve, reject)
@@ -95,8 +96,6 @@ async function openOne(host: string, { port, tls }: DatabaseTarget, timeoutMs: n
     throw error
   } finally {
     clearTimeout(timer)
-    plain.removeAllListeners('close').removeAllListeners('error')
-    plain.on('error', () => {}) // over TLS the upper socket tells of it
   }
 }
 
