@@ -7,7 +7,7 @@ import { connect as connectTcp, isIP, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { checkServerIdentity, connect as connectTls, type PeerCertificate, type ConnectionOptions as TlsOptions } from 'node:tls'
 import type { DatabaseTarget, DatabaseTls } from './database-url.ts'
-import { ConnectionLost, TlsRefused } from './errors.ts'
+import { ConnectionLost, StatementTimeout, TlsRefused } from './errors.ts'
 
 const SSL_REQUEST = Buffer.from([0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f])
 const YES = 'S'.charCodeAt(0)
@@ -65,7 +65,7 @@ export function openSockets(target: DatabaseTarget, timeoutMs: number): Sockets 
     },
     endSilent(silentMs) {
       for (const [socket, at] of heardAt) {
-        if (performance.now() - at >= silentMs) socket.destroy(new ConnectionLost('Postgres does not answer'))
+        if (performance.now() - at >= silentMs) socket.destroy(new StatementTimeout('Postgres does not answer'))
       }
     },
     close() {

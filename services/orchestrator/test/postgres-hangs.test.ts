@@ -27,7 +27,10 @@ test('with a Postgres that hangs every call is answered with 503 in time, and no
     for (const { status, body, headers } of answers) {
       t.match({ status, body, headers }, { status: 503, body: { code: 'BTN_UNAVAILABLE' }, headers: { 'retry-after': '1' } })
     }
-    t.match(answers[2]!.body.detail, 'may have happened')
+    t.ok(
+      answers.some(({ body }) => body.detail.includes('may have happened')),
+      'what was sent and not answered is not called undone',
+    )
   } finally {
     for (const pid of stopped) process.kill(pid, 'SIGCONT')
   }
