@@ -39,7 +39,7 @@ const SAMPLES: Record<string, string> = {
   AGENT_PROVIDERS: '{}',
   OTEL_EXPORTER_OTLP_HEADERS: 'authorization=example',
 }
-const MIGRATE = ['DATABASE_URL', 'LOG_LEVEL']
+const MIGRATE = ['DATABASE_URL', 'DATABASE_POOLER', 'DATABASE_TLS_CA_FILE', 'DATABASE_DIRECT_URL', 'LOG_LEVEL']
 
 type Parsed = Record<string, unknown>
 interface Schema {

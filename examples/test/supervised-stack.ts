@@ -16,6 +16,8 @@ export interface SupervisedStack {
   /** Sends the signal; resolves with how the process ended. It is started again at once, as a supervisor would. */
   end(service: Service, signal: 'SIGKILL' | 'SIGTERM'): Promise<{ code: number | null; durationMs: number }>
   ready(service: Service): Promise<void>
+  /** One more of it, on a free port; it is not started again when it dies. */
+  add(service: Service): ChildProcess
 }
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -26,6 +28,7 @@ export async function superviseStack(t: Teardown, settings: Record<string, strin
   const adminKey = randomBytes(16).toString('hex')
   const ports = Object.fromEntries(await Promise.all(SERVICES.map(async (service) => [service, await findFreePort()] as const)))
   const children = new Map<Service, ChildProcess>()
+  const added: ChildProcess[] = []
   let stopping = false
   const env = {
     ...process.env,
@@ -39,12 +42,16 @@ export async function superviseStack(t: Teardown, settings: Record<string, strin
     ...settings,
   }
 
-  function start(service: Service): void {
+  function spawnService(service: Service, port: string): ChildProcess {
     const main = join(ROOT, 'services', service, 'src/main.ts')
-    const child = spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], {
-      env: { ...env, PORT: String(ports[service]) },
+    return spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], {
+      env: { ...env, PORT: port },
       stdio: ['ignore', process.env.SHOW_LOGS ? 'inherit' : 'ignore', 'inherit'],
     })
+  }
+
+  function start(service: Service): void {
+    const child = spawnService(service, String(ports[service]))
     children.set(service, child)
     child.once('exit', () => {
       if (!stopping) start(service)
@@ -57,10 +64,9 @@ export async function superviseStack(t: Teardown, settings: Record<string, strin
   }
   t.teardown(async () => {
     stopping = true
-    const exits = [...children.values()]
-      .filter((child) => child.exitCode === null && child.signalCode === null)
-      .map((child) => once(child, 'exit'))
-    for (const child of children.values()) child.kill('SIGKILL')
+    const all = [...children.values(), ...added]
+    const exits = all.filter((child) => child.exitCode === null && child.signalCode === null).map((child) => once(child, 'exit'))
+    for (const child of all) child.kill('SIGKILL')
     await Promise.all(exits)
   })
   for (const service of SERVICES) start(service)
@@ -71,6 +77,11 @@ export async function superviseStack(t: Teardown, settings: Record<string, strin
     adminKey,
     redis,
     ready,
+    add(service) {
+      const child = spawnService(service, '0')
+      added.push(child)
+      return child
+    },
     async end(service, signal) {
       const child = children.get(service)!
       const startedAt = performance.now()

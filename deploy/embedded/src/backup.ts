@@ -5,7 +5,7 @@ import { prepareBackupFile, sizeOf } from './backup-archive.ts'
 import { runsInContainers } from './compose.ts'
 import { placeOfContainer } from './compose-exec.ts'
 import { copyPostgres } from './copy-postgres.ts'
-import { dumpDatabase, placeOfUrl } from './dump-database.ts'
+import { dumpDatabase, placeOfServer } from './dump-database.ts'
 import { recordedProcess } from './process-identity.ts'
 import { settingsOfRunning } from './running-stack.ts'
 import { stackPaths } from './stack-paths.ts'
@@ -49,7 +49,7 @@ await runCommand(async () => {
   let file: string
   if (settings.ownPostgres && !runsInContainers(paths)) file = await copyEmbedded(settings)
   else {
-    const place = settings.ownPostgres ? placeOfContainer(paths) : await placeOfUrl(settings.databaseUrl)
+    const place = settings.ownPostgres ? placeOfContainer(paths) : await placeOfServer(settings)
     file = chooseFile('dump')
     dumpDatabase(place, file)
   }

@@ -1,6 +1,5 @@
 import { statfsSync } from 'node:fs'
 import { connect } from 'node:net'
-import postgres from 'postgres'
 import { isPortFree, whoListens } from './ports.ts'
 import type { ServiceName } from './services.ts'
 import { namesSeveral } from './several-redis.ts'
@@ -8,6 +7,7 @@ import type { StackPaths } from './stack-paths.ts'
 import { diskFullSentence, StackProblem } from './stack-problem.ts'
 import { serviceReplicas } from './stack-programs.ts'
 import type { StackSettings } from './stack-settings.ts'
+import { loadStore, wholeDatabaseUrl } from './tools-url.ts'
 
 /** PostgreSQL needs some 60 MB for an empty database and 16 MB for each piece of its log before it does anything. */
 const FREE_BYTES_MIN = 200 * 1024 * 1024
@@ -40,19 +40,21 @@ export async function checkPorts(paths: StackPaths, settings: StackSettings, ser
 
 /** Throws StackProblem when a server that the user named does not answer. */
 export async function checkGivenServers(settings: StackSettings): Promise<void> {
-  if (!settings.ownPostgres) await checkGivenPostgres(settings.databaseUrl)
+  if (!settings.ownPostgres) await checkGivenPostgres(wholeDatabaseUrl(settings))
   if (!settings.ownRedis) await checkGivenRedis(settings.redisUrl)
 }
 
 async function checkGivenPostgres(url: string): Promise<void> {
   if (!URL.canParse(url)) throw new StackProblem('DATABASE_URL is not a URL such as postgres://user:password@host:5432/baton.')
-  const sql = postgres(url, { max: 1, connect_timeout: 10, onnotice: () => {} })
+  const { connect } = await loadStore()
+  let sql: ReturnType<typeof connect> | undefined
   try {
+    sql = connect(url, { max: 1 })
     await sql`select 1`
   } catch (error) {
     throw new StackProblem(`The PostgreSQL of DATABASE_URL (${new URL(url).host}) cannot be used: ${said(error)}`, { cause: error })
   } finally {
-    await sql.end({ timeout: 1 })
+    await sql?.end({ timeout: 1 })
   }
 }
 

@@ -2,9 +2,10 @@
 import { spawnSync } from 'node:child_process'
 import { closeSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import postgres from 'postgres'
 import { finishBackupFile } from './backup-archive.ts'
 import { StackProblem } from './stack-problem.ts'
+import type { StackSettings } from './stack-settings.ts'
+import { loadStore, toolsUrl } from './tools-url.ts'
 
 /** Where the tools run: what to put before their arguments, and how they reach a database by its name. */
 export interface DumpPlace {
@@ -56,7 +57,8 @@ export function restoreDatabase(place: DumpPlace, file: string): void {
 }
 
 /** The server of a URL, by the programs on PATH (or in the folder PG_BIN). Throws StackProblem when they are missing or older than the server. */
-export async function placeOfUrl(url: string): Promise<DumpPlace> {
+export async function placeOfServer(settings: StackSettings): Promise<DumpPlace> {
+  const { href: url } = await toolsUrl(settings)
   const { host, server } = await versionOfServer(url)
   const folder = process.env['PG_BIN']
   const command = (program: string) => (folder ? join(folder, program) : program)
@@ -94,14 +96,16 @@ export function runProgram(
 
 async function versionOfServer(url: string): Promise<{ host: string; server: number }> {
   const { host } = new URL(url)
-  const sql = postgres(url, { max: 1, onnotice: () => {}, connect_timeout: 10 })
+  const { connect } = await loadStore()
+  let sql: ReturnType<typeof connect> | undefined
   try {
+    sql = connect(url, { max: 1 })
     const [row] = await sql`show server_version_num`
-    return { host, server: Math.floor(Number(row!['server_version_num']) / 10_000) }
+    return { host, server: Math.floor(Number(row!['serverVersionNum']) / 10_000) }
   } catch (error) {
     throw new StackProblem(`The PostgreSQL of DATABASE_URL (${host}) cannot be used: ${(error as Error).message}`, { cause: error })
   } finally {
-    await sql.end({ timeout: 1 })
+    await sql?.end({ timeout: 1 })
   }
 }
 

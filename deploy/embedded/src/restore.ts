@@ -7,7 +7,7 @@ import { fingerprintKey, kindOfBackup, readManifest, unpackBackup } from './back
 import { runsInContainers } from './compose.ts'
 import { composeServices, flushContainerRedis, placeOfContainer } from './compose-exec.ts'
 import { confirmLoss } from './confirm-loss.ts'
-import { checkDump, placeOfUrl, restoreDatabase } from './dump-database.ts'
+import { checkDump, placeOfServer, restoreDatabase } from './dump-database.ts'
 import { findPostgresBinaries } from './postgres-binaries.ts'
 import { recordedProcesses } from './process-identity.ts'
 import { settingsOfRunning } from './running-stack.ts'
@@ -74,7 +74,7 @@ async function restoreLocal(settings: StackSettings, file: string): Promise<void
   const ran = recordedProcesses(paths.pids).size > 0
   if (settings.ownPostgres) await restoreEmbedded(settings, file)
   else {
-    const place = await placeOfUrl(settings.databaseUrl)
+    const place = await placeOfServer(settings)
     checkDump(place, file)
     const redis =
       settings.ownRedis || namesSeveral(settings.redisUrl)
@@ -102,7 +102,7 @@ function startAgain(settings: StackSettings): void {
 
 async function restoreContainers(settings: StackSettings, file: string): Promise<void> {
   if (kindOfBackup(file) !== 'dump') throw new StackProblem(`${file} is a backup of an embedded stack; containers take dumps of pg_dump.`)
-  const place = settings.ownPostgres ? placeOfContainer(paths) : await placeOfUrl(settings.databaseUrl)
+  const place = settings.ownPostgres ? placeOfContainer(paths) : await placeOfServer(settings)
   checkDump(place, file)
   await confirmLoss('make restore FILE=…', LOSS)
   composeServices(paths, 'stop')

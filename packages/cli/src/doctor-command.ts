@@ -36,7 +36,7 @@ export function addDoctorCommand(program: Command, terminal: Terminal): void {
 
 /** Everything is looked at, whatever else is broken: one run of the doctor names all there is to fix. */
 async function examine(flags: Flags, terminal: Terminal): Promise<Finding[]> {
-  const databaseUrl = flags.databaseUrl ?? readSetting(terminal.env, 'DATABASE_URL')
+  const databaseUrl = withDatabaseSettings(flags.databaseUrl ?? readSetting(terminal.env, 'DATABASE_URL'), terminal.env)
   const redisUrl = flags.redisUrl ?? readSetting(terminal.env, 'REDIS_URL')
   const found = await Promise.all([
     findConnection(flags, terminal).then(lookAtApi, explainNoKey),
@@ -46,6 +46,16 @@ async function examine(flags: Flags, terminal: Terminal): Promise<Finding[]> {
     lookAtSecrets(terminal.env, databaseUrl, redisUrl),
   ])
   return found.flat()
+}
+
+/** The settings that the services read beside the URL. */
+function withDatabaseSettings(url: string | undefined, env: Terminal['env']): string | undefined {
+  if (url === undefined || !URL.canParse(url)) return url
+  const whole = new URL(url)
+  const ca = readSetting(env, 'DATABASE_TLS_CA_FILE')
+  if (readSetting(env, 'DATABASE_POOLER') === 'transaction') whole.searchParams.set('pgbouncer', 'true')
+  if (ca && !whole.searchParams.has('sslrootcert')) whole.searchParams.set('sslrootcert', ca)
+  return whole.href
 }
 
 function explainNoKey(error: unknown): Finding[] {

@@ -49,7 +49,17 @@ export { connectRedis, type Redis, type RedisConnectOptions } from './redis.ts'
 export { joinTrace, traceOf } from './request-traces.ts'
 export { type RunnableService, runService } from './run-service.ts'
 export { createService, type ServiceOptions } from './service.ts'
-export { commonSettings, loadSettings, parseSettings, SettingsError, wholeNumber } from './settings.ts'
+export {
+  commonSettings,
+  databaseSettings,
+  databaseUrlOf,
+  directUrl,
+  directUrlOf,
+  loadSettings,
+  parseSettings,
+  SettingsError,
+  wholeNumber,
+} from './settings.ts'
 export { nameOfStep, stepAttributes } from './step-spans.ts'
 export {
   ackEntries,

@@ -6,7 +6,7 @@ import closeWithGrace from 'close-with-grace'
 import type { FastifyInstance } from 'fastify'
 import { collectWhenIdle } from './collect-when-idle.ts'
 import { startHeartbeat } from './heartbeat.ts'
-import { createLogger } from './logger.ts'
+import { createLogger, type Logger } from './logger.ts'
 import type { Redis } from './redis.ts'
 import { tellTrouble } from './redis-trouble.ts'
 import { SettingsError } from './settings.ts'
@@ -28,7 +28,7 @@ export interface RunnableService {
 const GRACE_MS = 25_000
 /** Ours, not those of close-with-grace, which exits 1 at the second one. */
 const SIGNALS: ('SIGTERM' | 'SIGINT')[] = ['SIGTERM', 'SIGINT']
-const CONNECTION_LOST = /^(57P0[1-5]|CONNECTION_(CLOSED|DESTROYED|ENDED)|CONNECT_TIMEOUT|ECONNRESET|ECONNREFUSED|EPIPE)$/
+const CONNECTION_LOST = /^(57P0[1-5]|CONNECTION_(CLOSED|DESTROYED|ENDED|TIMEOUT)|CONNECT_TIMEOUT|ECONNRESET|ECONNREFUSED|EPIPE)$/
 
 /** Runs until a signal. An error at the start, or one that nobody caught, is logged and ends the process with its `exitCode`, else with 1. */
 export async function runService(name: string, build: () => Promise<RunnableService>): Promise<void> {
@@ -36,15 +36,18 @@ export async function runService(name: string, build: () => Promise<RunnableServ
   const fallback = createLogger({ name })
   const early = (signal: NodeJS.Signals) => process.exit(signal === 'SIGTERM' || signal === 'SIGINT' ? 0 : 1)
   process.once('SIGTERM', early).once('SIGINT', early)
+  let starting = true
+  outliveLostConnections(fallback, (error) => {
+    if (starting) giveUp(error, fallback)
+    throw error
+  })
   try {
     service = await build()
     await service.app.listen({ host: service.host, port: service.port })
   } catch (error) {
-    const exitCode = exitCodeOf(error)
-    if (error instanceof SettingsError || exitCode !== undefined) process.stderr.write(`${(error as Error).message}\n`)
-    else fallback.fatal({ err: error }, 'service could not start')
-    process.exit(exitCode ?? 1)
+    giveUp(error, fallback)
   }
+  starting = false
   const { app } = service
   if (service.redis) tellTrouble(service.redis, fallback)
   process.removeListener('SIGTERM', early).removeListener('SIGINT', early)
@@ -69,9 +72,16 @@ export async function runService(name: string, build: () => Promise<RunnableServ
     },
   )
   stopOnSignal(grace.close)
-  outliveLostConnections(app)
   app.log.info({ url }, 'service listening')
   await service.onListening?.(url)
+}
+
+/** The start has failed. */
+function giveUp(error: unknown, log: Logger): never {
+  const exitCode = exitCodeOf(error)
+  if (error instanceof SettingsError || exitCode !== undefined) process.stderr.write(`${(error as Error).message}\n`)
+  else log.fatal({ err: error }, 'service could not start')
+  process.exit(exitCode ?? 1)
 }
 
 /** A second signal (Ctrl-C reaches a supervisor and its children, who then hear it again from the supervisor) does not cut the grace short. */
@@ -87,12 +97,12 @@ function stopOnSignal(close: () => void): void {
 
 /**
  * postgres.js asks each new connection for its array types in a promise that it gives to nobody. When the connection is ended just then, whoever
- * wanted it is served by the next one, and the process has no reason to end. Any other rejection that nobody caught is an uncaught error.
+ * wanted it is served by the next one, and the process has no reason to end, at its start neither. Any other rejection that nobody caught is an uncaught error.
  */
-function outliveLostConnections(app: FastifyInstance): void {
+function outliveLostConnections(log: Logger, onOther: (error: unknown) => void): void {
   process.on('unhandledRejection', (err: { code?: unknown } | null) => {
-    if (!CONNECTION_LOST.test(String(err?.code))) throw err
-    app.log.warn({ err }, 'a connection was lost while it was made')
+    if (!CONNECTION_LOST.test(String(err?.code))) return onOther(err)
+    log.warn({ err }, 'a connection was lost while it was made')
   })
 }
 

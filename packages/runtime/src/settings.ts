@@ -1,5 +1,5 @@
 /** Settings: environment variables, or files that `<NAME>_FILE` points to. Parsed once at the start; every problem is listed at once. */
-import { readFileSync } from 'node:fs'
+import { accessSync, constants, readFileSync } from 'node:fs'
 import { parseRedisUrl } from '@baton/contracts'
 import { z } from 'zod'
 
@@ -69,6 +69,49 @@ export const commonSettings = {
   BATON_MASTER_KEY: masterKey.describe('encrypts secrets at rest'),
   BATON_HTTP_ALLOW: list.default([]).describe('CIDRs and host names, comma-separated, that may be called beside public addresses'),
 } as const
+
+/** How Postgres is reached; `databaseUrlOf` puts them together. */
+export const databaseSettings = {
+  DATABASE_URL: commonSettings.DATABASE_URL,
+  DATABASE_POOLER: z
+    .enum(['none', 'transaction'])
+    .default('none')
+    .describe('transaction where DATABASE_URL leads through PgBouncer in transaction mode, or a pooler like it'),
+  DATABASE_TLS_CA_FILE: z
+    .string()
+    .refine(isReadable, 'the path of a file that can be read')
+    .optional()
+    .describe('the authorities, in PEM, that sign the certificate of Postgres; without sslmode in DATABASE_URL it means verify-full'),
+} as const
+
+/** For programs that need a session of their own, with `databaseSettings`. */
+export const directUrl = commonSettings.DATABASE_URL.optional().describe('Postgres itself, where DATABASE_URL leads to a pooler')
+
+type DatabaseSettings = { DATABASE_URL: string; DATABASE_POOLER: 'none' | 'transaction'; DATABASE_TLS_CA_FILE?: string | undefined }
+
+/** DATABASE_URL with the other settings as parameters of it, where it does not have them itself: `pgbouncer` and `sslrootcert`. */
+export function databaseUrlOf({ DATABASE_URL, DATABASE_POOLER, DATABASE_TLS_CA_FILE }: DatabaseSettings): string {
+  const url = new URL(DATABASE_URL)
+  const given = url.searchParams
+  if (DATABASE_POOLER === 'transaction') given.set('pgbouncer', 'true')
+  if (DATABASE_TLS_CA_FILE && !given.has('sslrootcert')) given.set('sslrootcert', DATABASE_TLS_CA_FILE)
+  return url.search === new URL(DATABASE_URL).search ? DATABASE_URL : url.href
+}
+
+/** Past the pooler: DATABASE_DIRECT_URL where it is given, else DATABASE_URL; with the authorities of the other settings. */
+export function directUrlOf(settings: DatabaseSettings & { DATABASE_DIRECT_URL?: string | undefined }): string {
+  const { DATABASE_DIRECT_URL: direct } = settings
+  return databaseUrlOf(direct ? { ...settings, DATABASE_URL: direct, DATABASE_POOLER: 'none' } : settings)
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK)
+    return true
+  } catch {
+    return false
+  }
+}
 
 /** Reads the settings that `schema` names. Throws SettingsError with all problems. Empty values count as unset. */
 export function parseSettings<Schema extends z.ZodObject>(schema: Schema, env: NodeJS.ProcessEnv = process.env): z.output<Schema> {

@@ -25,6 +25,11 @@ export function toProblem(error: unknown): ProblemException {
   const { code, statusCode, message } = (error ?? {}) as { code?: string; statusCode?: number; message?: string }
   const known = code === undefined ? undefined : FASTIFY_CODES[code]
   if (known) return problem(known[0], known[1], { cause: error })
+  if (code === 'CONNECTION_TIMEOUT')
+    return problem('BTN_UNAVAILABLE', 'the database did not answer in time; what was asked for may have happened, or may yet happen', {
+      headers: { 'retry-after': '1' },
+      cause: error,
+    })
   if (isDependencyAway(code, message))
     return problem('BTN_UNAVAILABLE', 'something this needs is away', { headers: { 'retry-after': '1' }, cause: error })
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500)

@@ -12,6 +12,10 @@ await runService('test', async () => {
     await new Promise((resolve) => setTimeout(resolve, 50))
   })
   app.addHook('onClose', () => process.stdout.write('closed\\n'))
+  if (process.env.FAIL === 'early') {
+    Promise.reject(Object.assign(new Error('nobody held me'), { code: process.env.CODE }))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+  }
   if (process.env.FAIL === 'start') throw new Error('cannot start')
   return { app, host: '127.0.0.1', port: 0, onListening: (url) => {
     process.stdout.write('listening ' + url + '\\n')
@@ -67,6 +71,17 @@ t.test('a promise that nobody holds ends the process, unless it tells of a lost 
   const lost = start(t, { FAIL: 'promise', CODE: '57P01' })
   await lost.listening
   await until(() => lost.text().includes('nobody held me'))
+  lost.child.kill('SIGTERM')
+  t.same(await lost.exited, [0, null])
+})
+
+t.test('the same holds before the service listens: a lost connection is outlived, anything else is why it could not start', async (t) => {
+  const broken = start(t, { FAIL: 'early', CODE: 'BROKEN' })
+  t.same(await broken.exited, [1, null])
+  t.match(broken.text(), /nobody held me.*service could not start/)
+  const lost = start(t, { FAIL: 'early', CODE: '57P01' })
+  await lost.listening
+  t.match(lost.text(), /a connection was lost while it was made/)
   lost.child.kill('SIGTERM')
   t.same(await lost.exited, [0, null])
 })

@@ -14,7 +14,29 @@ export class ConnectionLost extends Error {
   readonly code = 'CONNECTION_CLOSED'
 }
 
-const CLIENT_CODES = /^(CONNECTION_(CLOSED|DESTROYED|ENDED)|CONNECT_TIMEOUT)$/
+/** The server cannot prove who it is, or speaks no TLS where TLS was asked for. Programs end with `exitCode`: somebody has to change a setting. */
+export class TlsRefused extends Error {
+  override readonly name = 'TlsRefused'
+  readonly code = 'CONNECTION_TLS'
+  readonly exitCode = 78
+}
+
+/** A pooler in transaction mode that nobody told us of. Programs end with `exitCode`: with the setting that it names all is well. */
+export class PoolerUnset extends Error {
+  override readonly name = 'PoolerUnset'
+  readonly exitCode = 78
+  constructor(found: string, options?: ErrorOptions) {
+    super(`${found}: set DATABASE_POOLER=transaction, or add pgbouncer=true to DATABASE_URL`, options)
+  }
+}
+
+/** Postgres did not answer in time. The statement may have been carried out, or be so later. */
+export class StatementTimeout extends Error {
+  override readonly name = 'StatementTimeout'
+  readonly code = 'CONNECTION_TIMEOUT'
+}
+
+const CLIENT_CODES = /^(CONNECTION_(CLOSED|DESTROYED|ENDED|TLS|TIMEOUT)|CONNECT_TIMEOUT)$/
 const SOCKET_CODES =
   /^(ECONNRESET|ECONNREFUSED|ECONNABORTED|EPIPE|ETIMEDOUT|EHOSTUNREACH|EHOSTDOWN|ENETUNREACH|ENETDOWN|ENOTFOUND|EAI_AGAIN|ENOENT)$/
 /** Connections, rolled back, no resources, not in the needed state, operators at work, the system underneath. */
@@ -38,6 +60,11 @@ export function isTransient(error: unknown): boolean {
 /** True when Postgres refused a value of the statement (U+0000, a lone surrogate, a violated check, an oversized row): the same one fails again. */
 export function isValueRefused(error: unknown): boolean {
   return /^(22|23|54)\w{3}$/.test(codeOf(error))
+}
+
+/** True when a server between us and Postgres refused what Postgres would have taken at the start of a session. */
+export function isPoolerRefusal(error: unknown): boolean {
+  return codeOf(error) === '08P01' && /unsupported startup parameter/.test((error as Error).message)
 }
 
 /** True for a violation of a unique index, of the one named when a name is given. */

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import postgres from 'postgres'
-import { connectionOptions, type Sql } from './connect.ts'
+import { openClient, type Sql } from './connect.ts'
+import { readDatabaseUrl } from './database-url.ts'
 import { ensurePartitionsIn } from './partitions.ts'
 import { type Migration, type MigrationKind, readMigrations } from './read-migrations.ts'
 import { compareSchema, readApplied, refuseTooNew } from './schema-state.ts'
@@ -66,8 +66,9 @@ export async function migrate(databaseUrl: string, options: MigrateOptions = {})
   }
 }
 
+/** Always as if through a pooler: nothing here is worth preparing, and so it does not matter whether there is one. */
 function openOne(databaseUrl: string): Sql {
-  return postgres(databaseUrl, { ...connectionOptions({ applicationName: 'baton-migrate' }), max: 1 }) as unknown as Sql
+  return openClient({ ...readDatabaseUrl(databaseUrl), pooler: true }, { applicationName: 'baton-migrate', max: 1 })
 }
 
 /** The lock is that of a transaction which stays open beside the migrations: a session's lock would stay behind in a pooler. */

@@ -1,6 +1,8 @@
 /** What the database has been migrated to, and whether this version of the code may run on it. */
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Db, Sql } from './connect.ts'
+import { isPoolerRefusal, PoolerUnset, TlsRefused } from './errors.ts'
+import { refuseUnsetPooler } from './find-pooler.ts'
 import { levelOf, type Migration, type MigrationKind, readMigrations } from './read-migrations.ts'
 
 const LOOK_EVERY_MS = 200
@@ -90,7 +92,8 @@ export interface WaitForSchemaOptions {
 /**
  * Waits until the database has what this version cannot run without; services that do not migrate start with this. Throws SchemaTooNew at
  * once, and SchemaMissing, which names the command that migrates, when the time is up. Goes on looking as long as the pool is open: when newer
- * code takes away what this one uses, SchemaTooNew is left to nobody, which ends a service in order with its exit code.
+ * code takes away what this one uses, SchemaTooNew is left to nobody, which ends a service in order with its exit code. Throws TlsRefused and
+ * PoolerUnset at once: waiting does not help.
  */
 export async function waitForSchema(sql: Sql, options: WaitForSchemaOptions): Promise<void> {
   const deadline = performance.now() + options.timeoutMs
@@ -98,10 +101,14 @@ export async function waitForSchema(sql: Sql, options: WaitForSchemaOptions): Pr
   for (;;) {
     let cause: unknown
     const state = await readSchemaState(sql, options.folder).catch((error: unknown) => {
-      cause = error
+      cause = explainRefusal(error)
     })
+    if (cause instanceof TlsRefused || cause instanceof PoolerUnset) throw cause
     if (state) refuseTooNew(state)
-    if (state?.missing.length === 0) return watchSchema(sql, options)
+    if (state?.missing.length === 0) {
+      await refuseUnsetPooler(sql)
+      return watchSchema(sql, options)
+    }
     options.signal?.throwIfAborted()
     const reason = state ? lacking(state.missing) : unreadable(cause)
     if (performance.now() > deadline) throw reason
@@ -135,6 +142,12 @@ export async function readApplied(db: Db): Promise<AppliedMigration[]> {
     if ((error as { code?: string }).code === UNDEFINED_TABLE) return []
     throw error
   }
+}
+
+function explainRefusal(error: unknown): unknown {
+  return isPoolerRefusal(error)
+    ? new PoolerUnset('DATABASE_URL leads to a pooler that takes no settings of a session', { cause: error })
+    : error
 }
 
 function lacking(missing: readonly string[]): SchemaMissing {

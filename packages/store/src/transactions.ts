@@ -5,7 +5,7 @@
  */
 import type { ReservedSql } from 'postgres'
 import type { Db, Sql } from './connect.ts'
-import { ConnectionLost } from './errors.ts'
+import { ConnectionLost, StatementTimeout } from './errors.ts'
 
 interface Lane {
   sql: Sql
@@ -17,8 +17,8 @@ export interface Lanes {
   end(options?: { timeout?: number }): Promise<void>
 }
 
-/** Up to `max` transactions at a time; further ones wait their turn. */
-export function openLanes(max: number, open: (onclose: () => void) => Sql): Lanes {
+/** Up to `max` transactions at a time; further ones wait their turn, for `waitMs` where it is given: then they throw StatementTimeout. */
+export function openLanes(max: number, open: (onclose: () => void) => Sql, waitMs?: number): Lanes {
   const idle: Lane[] = []
   const waiting: (() => void)[] = []
   let busy = 0
@@ -33,10 +33,26 @@ export function openLanes(max: number, open: (onclose: () => void) => Sql): Lane
   }
 
   async function take(): Promise<Lane> {
-    while (busy >= max) await new Promise<void>((resolve) => waiting.push(resolve))
+    while (busy >= max) await waitForTurn()
     if (ended) throw new ConnectionLost('the pool was closed')
     busy += 1
     return idle.pop() ?? newLane()
+  }
+
+  function waitForTurn(): Promise<void> {
+    return new Promise((resolve, reject) => {
+      let timer: NodeJS.Timeout | undefined
+      const turn = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+      waiting.push(turn)
+      if (waitMs === undefined) return
+      timer = setTimeout(() => {
+        waiting.splice(waiting.indexOf(turn), 1)
+        reject(new StatementTimeout('no connection for a transaction became free in time'))
+      }, waitMs)
+    })
   }
 
   function giveBack(lane: Lane, healthy: boolean): void {

@@ -10,6 +10,8 @@ import { until } from './until.ts'
 /** A PostgreSQL with fsync on that keeps its data and its port over restarts; for tests that take it away. */
 export interface DurablePostgres {
   url: string
+  /** Of the server as it runs now. */
+  pid(): number
   /** Stops it, `fast` as an administrator would or `immediate` as a crash does, keeps it away for `awayMs`, and resolves when it serves again. */
   restart(how: 'fast' | 'immediate', awayMs?: number): Promise<void>
   /** `pg_terminate_backend` of every other connection; gives how many there were. */
@@ -31,6 +33,7 @@ export async function durablePostgres(t: Teardown): Promise<DurablePostgres> {
   })
   return {
     url,
+    pid: () => server.pid,
     async restart(how, awayMs = 0) {
       unguard()
       if (how === 'immediate') await quit(server.pid)

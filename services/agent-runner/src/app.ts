@@ -8,6 +8,7 @@ import {
   consume,
   createFactSender,
   createService,
+  databaseUrlOf,
   type Logger,
   REPLICA,
   type RunnableService,
@@ -29,7 +30,7 @@ const RECORD_GRACE_MS = 22_000
 
 /** Builds the service; it takes turns from the moment it listens. */
 export async function buildApp(settings: Settings, log: Logger): Promise<RunnableService> {
-  const sql = connect(settings.DATABASE_URL, { applicationName: 'agent-runner', max: 5 })
+  const sql = connect(databaseUrlOf(settings), { applicationName: 'agent-runner', max: 5 })
   const redis = connectRedis(settings.REDIS_URL, { name: 'agent-runner', whileAway: 'fail' })
   const facts = createFactSender(redis)
   await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => log.warn(why) })

@@ -1,5 +1,5 @@
 import { LIMITS } from '@baton/contracts'
-import { commonSettings, traceSettings, wholeNumber } from '@baton/runtime'
+import { commonSettings, databaseSettings, traceSettings, wholeNumber } from '@baton/runtime'
 import { z } from 'zod'
 import type { Price, Provider } from './models.ts'
 
@@ -14,7 +14,7 @@ const PriceSetting = z.strictObject({ input: z.number().nonnegative(), output: z
 /** Settings of the agent-runner, by the names of their environment variables. README.md says what each is for. */
 export const Settings = z.object({
   ...traceSettings,
-  DATABASE_URL: commonSettings.DATABASE_URL,
+  ...databaseSettings,
   REDIS_URL: commonSettings.REDIS_URL,
   HOST: commonSettings.HOST,
   PORT: commonSettings.PORT.default(8086),

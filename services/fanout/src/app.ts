@@ -1,6 +1,15 @@
 /** The parts of fanout, put together. */
 import { CLOSE_CODES, isTerminal } from '@baton/contracts'
-import { checkPostgres, checkRedis, connectRedis, createService, type Logger, type RunnableService, startTracing } from '@baton/runtime'
+import {
+  checkPostgres,
+  checkRedis,
+  connectRedis,
+  createService,
+  databaseUrlOf,
+  type Logger,
+  type RunnableService,
+  startTracing,
+} from '@baton/runtime'
 import { connect, findApiKey, getRun, lastSeqs, listEvents, type Sql, waitForSchema } from '@baton/store'
 import { createAuthenticator } from './authenticate.ts'
 import { type Clients, createClients } from './clients.ts'
@@ -20,7 +29,7 @@ const GOODBYE_MS = 3_000
 
 /** Builds the service; it serves clients from the moment it listens. */
 export async function buildApp(settings: Settings, log: Logger): Promise<RunnableService> {
-  const sql = connect(settings.DATABASE_URL, { max: settings.FANOUT_DATABASE_CONNECTIONS_MAX, applicationName: 'fanout' })
+  const sql = connect(databaseUrlOf(settings), { max: settings.FANOUT_DATABASE_CONNECTIONS_MAX, applicationName: 'fanout' })
   const redis = connectRedis(settings.REDIS_URL, { name: 'fanout', whileAway: 'fail' })
   await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => log.warn(why) })
   const tracing = await startTracing(settings, 'fanout', log)

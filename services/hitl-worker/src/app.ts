@@ -9,6 +9,7 @@ import {
   createOutbound,
   createProducer,
   createService,
+  databaseUrlOf,
   type Logger,
   notifications,
   type RunnableService,
@@ -28,7 +29,7 @@ const OVERDUE_EVERY_MS = 5_000
 
 /** Builds the service; it takes notifications from the moment it listens. */
 export async function buildApp(settings: Settings, log: Logger): Promise<RunnableService> {
-  const sql = connect(settings.DATABASE_URL, { applicationName: 'hitl-worker', max: 5 })
+  const sql = connect(databaseUrlOf(settings), { applicationName: 'hitl-worker', max: 5 })
   const redis = connectRedis(settings.REDIS_URL, { name: 'hitl-worker', whileAway: 'fail' })
   const facts = createFactSender(redis)
   const outbound = createOutbound({ allow: settings.BATON_HTTP_ALLOW })

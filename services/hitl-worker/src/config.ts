@@ -1,10 +1,10 @@
-import { commonSettings, traceSettings, wholeNumber } from '@baton/runtime'
+import { commonSettings, databaseSettings, traceSettings, wholeNumber } from '@baton/runtime'
 import { z } from 'zod'
 
 /** Settings of the hitl-worker, by the names of their environment variables. README.md says what each is for. */
 export const Settings = z.object({
   ...traceSettings,
-  DATABASE_URL: commonSettings.DATABASE_URL,
+  ...databaseSettings,
   REDIS_URL: commonSettings.REDIS_URL,
   HOST: commonSettings.HOST,
   PORT: commonSettings.PORT.default(8084),

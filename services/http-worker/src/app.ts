@@ -5,6 +5,7 @@ import {
   connectRedis,
   createOutbound,
   createService,
+  databaseUrlOf,
   type Logger,
   REPLICA,
   type RunnableService,
@@ -37,7 +38,7 @@ const CLOCK_ANSWER_MS_MAX = 250
 
 /** Builds the service; it takes calls from the moment it listens. */
 export async function buildApp(settings: Settings, log: Logger): Promise<RunnableService> {
-  const sql = connect(settings.DATABASE_URL, { applicationName: 'http-worker', max: settings.HTTP_WORKER_DATABASE_CONNECTIONS_MAX })
+  const sql = connect(databaseUrlOf(settings), { applicationName: 'http-worker', max: settings.HTTP_WORKER_DATABASE_CONNECTIONS_MAX })
   await waitForSchema(sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => log.warn(why) })
   const redis = connectRedis(settings.REDIS_URL, { name: 'http-worker' })
   const endings = hearEndings(

@@ -5,6 +5,7 @@ import {
   checkRedis,
   createLogger,
   createService,
+  directUrlOf,
   type FactSender,
   type Logger,
   type ProblemException,
@@ -89,7 +90,7 @@ const ROUTES: readonly ((app: FastifyInstance, deps: Deps) => void)[] = [
 /** Migrates, connects, and declares every route. The caller listens and closes. */
 export async function buildApp(settings: Settings): Promise<RunnableService> {
   const logger = createLogger({ name: 'orchestrator', level: settings.LOG_LEVEL })
-  if (settings.BATON_MIGRATE_AT_START) await migrateDatabase(settings.DATABASE_URL, {}, logger)
+  if (settings.BATON_MIGRATE_AT_START) await migrateDatabase(directUrlOf(settings), {}, logger)
   const connections = openConnections(settings)
   await waitForSchema(connections.sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => logger.warn(why) })
   const tracing = await startTracing(settings, 'orchestrator', logger)

@@ -1,5 +1,5 @@
 import { LIMITS } from '@baton/contracts'
-import { commonSettings, traceSettings, wholeNumber } from '@baton/runtime'
+import { commonSettings, databaseSettings, directUrl, traceSettings, wholeNumber } from '@baton/runtime'
 import { z } from 'zod'
 
 const MIB = 1024 * 1024
@@ -8,7 +8,8 @@ const limit = (byDefault: number, max = 2 ** 31 - 1) => wholeNumber(1, max).defa
 /** Settings of the orchestrator, by the names of their environment variables; README.md lists them. */
 export const Settings = z.object({
   ...traceSettings,
-  DATABASE_URL: commonSettings.DATABASE_URL,
+  ...databaseSettings,
+  DATABASE_DIRECT_URL: directUrl,
   REDIS_URL: commonSettings.REDIS_URL,
   HOST: commonSettings.HOST,
   PORT: commonSettings.PORT.default(8081),
@@ -21,6 +22,9 @@ export const Settings = z.object({
     .transform((text) => text === 'true')
     .describe('whether the database is migrated at the start; false where a job of its own does it'),
   BATON_POSTGRES_CONNECTIONS_MAX: limit(10, 1_000).describe('connections to Postgres'),
+  BATON_POSTGRES_TIMEOUT_MS: wholeNumber(100, 600_000)
+    .default(15_000)
+    .describe('how long a statement may take; then the caller is answered with 503'),
   BATON_DEFINITION_BYTES_MAX: limit(LIMITS.definitionBytesMax).describe('largest definition'),
   BATON_STEPS_MAX: limit(LIMITS.stepsMax).describe('steps of a definition'),
   BATON_NESTING_MAX: limit(LIMITS.nestingMax, 50).describe('depth of steps inside steps'),

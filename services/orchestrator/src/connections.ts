@@ -5,6 +5,7 @@ import {
   connectRedis,
   createFactSender,
   createProducer,
+  databaseUrlOf,
   type FactSender,
   notifications,
   type Producer,
@@ -32,7 +33,11 @@ export interface Connections {
 
 /** Opens connections; none of them has to be answered for this to return. */
 export function openConnections(settings: Settings): Connections {
-  const sql = connect(settings.DATABASE_URL, { max: settings.BATON_POSTGRES_CONNECTIONS_MAX, applicationName: 'orchestrator' })
+  const sql = connect(databaseUrlOf(settings), {
+    max: settings.BATON_POSTGRES_CONNECTIONS_MAX,
+    applicationName: 'orchestrator',
+    statementTimeoutMs: settings.BATON_POSTGRES_TIMEOUT_MS,
+  })
   const redis = connectRedis(settings.REDIS_URL, { name: 'orchestrator', whileAway: 'fail' })
   const subscriber = connectRedis(settings.REDIS_URL, { name: 'orchestrator-subscriber', blocking: true })
   const producers = [agentTurns, notifications].map((queue) => {

@@ -2,7 +2,7 @@
  * Brings the database up to date and ends; for a job before the services start: `node app/migrate.js` in the image of the orchestrator, `make migrate`
  * in the checkout. `--expand` leaves what older code still uses; `--status` changes nothing and ends with 75 when something is missing.
  */
-import { commonSettings, createLogger, type Logger, loadSettings } from '@baton/runtime'
+import { commonSettings, createLogger, databaseSettings, directUrl, directUrlOf, type Logger, loadSettings } from '@baton/runtime'
 import { connect, readSchemaState, refuseTooNew } from '@baton/store'
 import { z } from 'zod'
 import { migrateDatabase } from './migrate-database.ts'
@@ -37,10 +37,10 @@ async function showStatus(databaseUrl: string, log: Logger): Promise<number> {
   }
 }
 
-const settings = loadSettings(z.object({ DATABASE_URL: commonSettings.DATABASE_URL, LOG_LEVEL: commonSettings.LOG_LEVEL }))
+const settings = loadSettings(z.object({ ...databaseSettings, DATABASE_DIRECT_URL: directUrl, LOG_LEVEL: commonSettings.LOG_LEVEL }))
 const log = createLogger({ name: 'migrate', level: settings.LOG_LEVEL })
 try {
-  process.exitCode = await main(process.argv.slice(2), log, settings.DATABASE_URL)
+  process.exitCode = await main(process.argv.slice(2), log, directUrlOf(settings))
 } catch (err) {
   const { exitCode, message } = err as { exitCode?: number; message: string }
   if (exitCode === undefined) log.fatal({ err }, 'database could not be migrated')

@@ -1,5 +1,5 @@
 /** What the runner opens, and closes again. */
-import { agentTurns, connectRedis, createProducer, type Logger, notifications } from '@baton/runtime'
+import { agentTurns, connectRedis, createProducer, databaseUrlOf, type Logger, notifications } from '@baton/runtime'
 import { connect, waitForSchema } from '@baton/store'
 import type { Settings } from './config.ts'
 
@@ -9,7 +9,7 @@ export type Connections = Awaited<ReturnType<typeof openConnections>>
 
 /** Connects to Postgres (and waits for the schema) and to Redis. */
 export async function openConnections(settings: Settings, log: Logger) {
-  const sql = connect(settings.DATABASE_URL, {
+  const sql = connect(databaseUrlOf(settings), {
     max: settings.RUNNER_DATABASE_CONNECTIONS_MAX,
     applicationName: 'workflow-runner',
     genericPlans: true,

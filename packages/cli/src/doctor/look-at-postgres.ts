@@ -1,8 +1,9 @@
-import { connect, type Db, readSchemaState } from '@baton/store'
+import { connect, type Db, findPooler, readDatabaseUrl, readSchemaState, type Sql, TlsRefused } from '@baton/store'
 import { byLevel, type Finding, ok, problem, reasonOf, skipped, warning } from './finding.ts'
 
 const VERSION_MIN = 15
 const IDLE_MINUTES_MAX = 5
+const CORRECT_URL = 'Start it, or correct DATABASE_URL (user, password, host, database).'
 const GIVE_DATABASE = 'give DATABASE_URL (or --database-url) to look at it'
 
 interface Settings {
@@ -21,21 +22,48 @@ interface Settings {
 /** The settings, the schema and the load of Postgres. */
 export async function lookAtPostgres(url: string | undefined): Promise<Finding[]> {
   if (url === undefined) return [skipped('postgres', GIVE_DATABASE)]
+  try {
+    const { pooler, tls } = readDatabaseUrl(url)
+    const way = await lookAtWay(url, pooler)
+    // Whatever was forgotten: the doctor can always speak as through a pooler.
+    return [...way, ...(await lookInside(withPooler(url))), ok('postgres tls', tls ? `sslmode=${tls.mode}` : 'plain text')]
+  } catch (error) {
+    const fix = error instanceof TlsRefused ? 'Correct sslmode or sslrootcert of DATABASE_URL, or DATABASE_TLS_CA_FILE.' : CORRECT_URL
+    return [problem('postgres', `${hostOf(url)} cannot be used: ${reasonOf(error)}`, fix)]
+  }
+}
+
+async function lookInside(url: string): Promise<Finding[]> {
+  return withPool(url, async (sql) => [...judge(await readSettings(sql)), ...(await lookAtSchema(sql)), await lookAtInbox(sql)])
+}
+
+/** What stands between the services and Postgres. */
+async function lookAtWay(url: string, told: boolean): Promise<Finding[]> {
+  if (told) return [ok('postgres pooler', 'used as one in transaction mode')]
+  const pooler = await withPool(url, findPooler)
+  if (pooler !== 'transaction') return []
+  return [
+    problem(
+      'postgres pooler',
+      'DATABASE_URL leads through a pooler in transaction mode, in which prepared statements get lost',
+      'DATABASE_POOLER=transaction for all services, or add pgbouncer=true to DATABASE_URL.',
+    ),
+  ]
+}
+
+async function withPool<T>(url: string, action: (sql: Sql) => Promise<T>): Promise<T> {
   const sql = connect(url, { max: 1, applicationName: 'baton-doctor' })
   try {
-    const settings = await readSettings(sql)
-    return [...judge(settings), ...(await lookAtSchema(sql)), await lookAtInbox(sql)]
-  } catch (error) {
-    return [
-      problem(
-        'postgres',
-        `${hostOf(url)} cannot be used: ${reasonOf(error)}`,
-        'Start it, or correct DATABASE_URL (user, password, host, database).',
-      ),
-    ]
+    return await action(sql)
   } finally {
     await sql.end({ timeout: 1 })
   }
+}
+
+function withPooler(url: string): string {
+  const whole = new URL(url)
+  whole.searchParams.set('pgbouncer', 'true')
+  return whole.href
 }
 
 async function readSettings(db: Db): Promise<Settings> {

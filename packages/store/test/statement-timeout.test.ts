@@ -1,0 +1,45 @@
+import { startPostgres, until } from '@baton/testing'
+import { test } from 'tap'
+import { connect, isTransient, isUnknownOutcome, withTransaction } from '../src/index.ts'
+
+test('statements and transactions on a Postgres that hangs are given up in time, and the pool serves again when it goes on', async (t) => {
+  const server = await startPostgres()
+  t.teardown(() => server.stop())
+  const sql = connect(server.url, { max: 2, statementTimeoutMs: 200 })
+  t.teardown(() => sql.end({ timeout: 1 }))
+  await sql`create table notes (text text)`
+  await withTransaction(sql, (tx) => tx`select 1`)
+  const [backend] = await sql`select pg_backend_pid() as pid`
+  const other = connect(server.url, { max: 1 })
+  t.teardown(() => other.end({ timeout: 1 }))
+  const pids = (await other`select pid from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()`).map(
+    (row) => Number(row['pid']),
+  )
+  t.ok(pids.includes(Number(backend!['pid'])))
+  for (const pid of pids) process.kill(pid, 'SIGSTOP')
+  try {
+    const asked = [
+      ...Array.from({ length: 8 }, (_, at) => sql`insert into notes values (${`n${at}`})`),
+      ...Array.from({ length: 4 }, () => withTransaction(sql, (tx) => tx`select 1`)),
+    ]
+    for (const { status, reason } of (await Promise.allSettled(asked)) as PromiseRejectedResult[]) {
+      t.equal(status, 'rejected')
+      t.ok(isUnknownOutcome(reason), String(reason))
+    }
+    t.same(await sql`select 1 as one`, [{ one: 1 }], 'on a new connection, while the old servers still hang')
+  } finally {
+    for (const pid of pids) process.kill(pid, 'SIGCONT')
+  }
+  await until(() => withTransaction(sql, (tx) => tx`select 1`).then(() => true))
+})
+
+test('a statement that is only slow is ended by the server: it is known not to have happened', async (t) => {
+  const server = await startPostgres()
+  t.teardown(() => server.stop())
+  const sql = connect(server.url, { max: 1, statementTimeoutMs: 200 })
+  t.teardown(() => sql.end({ timeout: 1 }))
+  const error = await sql`select pg_sleep(30)`.catch((reason: unknown) => reason)
+  t.match(error, { code: '57014' })
+  t.ok(isTransient(error) && !isUnknownOutcome(error))
+  t.same(await sql`select 1 as one`, [{ one: 1 }])
+})
