@@ -72,8 +72,14 @@ async function measure({ rounds, parts, scale, write }: LiveOptions): Promise<nu
   try {
     const figures: LiveFigures = {}
     if (parts.includes('delivery')) figures.delivery = await measureRounds(stack, publisher, size(CLIENTS.delivery), rounds)
-    if (parts.includes('idle')) figures.idle = await measureIdle(stack, publisher, { clients: size(CLIENTS.idle), ...IDLE })
-    if (parts.includes('storm')) figures.storm = await measureStorm(stack, publisher, size(CLIENTS.storm))
+    if (parts.includes('idle')) {
+      figures.idle = await measureIdle(stack, publisher, { clients: size(CLIENTS.idle), ...IDLE })
+      say('idle', figures.idle)
+    }
+    if (parts.includes('storm')) {
+      figures.storm = await measureStorm(stack, publisher, size(CLIENTS.storm))
+      say('storm', figures.storm)
+    }
     const { text, met } = liveReport(figures, new Date())
     console.log(text)
     if (write) writeFigures('live', text)

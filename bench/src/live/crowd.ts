@@ -77,10 +77,11 @@ export function createCrowd(tell: (delivered: number) => void): { obey(order: Or
             client.answered?.(frame)
           },
           onClosed(code) {
-            if (client.isOpen && !closing) onCut(client, code)
-            else if (!client.isOpen && !closing) counts.refused++
+            const wasOpen = client.isOpen
             client.isOpen = false
             client.connection = undefined
+            if (!wasOpen) counts.refused++
+            else if (!closing) onCut(client, code)
             resolve()
           },
         },

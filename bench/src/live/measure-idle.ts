@@ -45,6 +45,5 @@ export async function measureIdle(stack: LiveStack, publisher: Publisher, sizes:
     return { clients: open, connectSeconds, bytesPerClient, idleCores, longestPongMs: longestMs }
   } finally {
     await crowd.stop()
-    replica.kill()
   }
 }

@@ -41,7 +41,6 @@ export async function measureStorm(stack: LiveStack, publisher: Publisher, clien
     return { clients, events: run!.seq, returned, backSeconds, caughtUpSeconds, lost, doubled, refused }
   } finally {
     await crowd.stop()
-    second.kill()
   }
 }
 
