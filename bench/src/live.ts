@@ -5,7 +5,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stackPaths } from '@baton/embedded'
-import { fanoutSubject, measureDelivery, type Subject, startPlainServer } from './live/measure-delivery.ts'
+import { type DeliverySizes, fanoutSubject, measureDelivery, type Subject, startPlainServer } from './live/measure-delivery.ts'
 import { measureIdle } from './live/measure-idle.ts'
 import { measureStorm } from './live/measure-storm.ts'
 import { openPublisher, type Publisher } from './live/publish-events.ts'
@@ -20,10 +20,17 @@ const FOLDER = join(stackPaths().local, 'bench', 'live')
 const CLIENTS = { delivery: 1_000, idle: 10_000, storm: 5_000 } as const
 const DELIVERY = { warmUpMs: 1_000, measureMs: 3_000 } as const
 const IDLE = { runs: 100, heartbeatMs: 5_000 } as const
+/** No time is scaled below this. */
+const MS_MIN = 100
 /** What a process opens beside its sockets. */
 const FILES_BESIDE = 100
 
-async function measureRounds(stack: LiveStack, publisher: Publisher, clients: number, rounds: number): Promise<LiveFigures['delivery']> {
+async function measureRounds(
+  stack: LiveStack,
+  publisher: Publisher,
+  sizes: DeliverySizes,
+  rounds: number,
+): Promise<LiveFigures['delivery']> {
   const plain = await startPlainServer()
   try {
     const fanout = fanoutSubject(await stack.startReplica(), publisher)
@@ -36,13 +43,13 @@ async function measureRounds(stack: LiveStack, publisher: Publisher, clients: nu
     for (let round = 1; round <= rounds; round++) {
       for (const [name, subject, batch] of subjects) {
         const [run] = await publisher.createRuns(1)
-        const figures = await measureDelivery(subject, run!, batch, { clients, ...DELIVERY })
+        const figures = await measureDelivery(subject, run!, batch, sizes)
         all[name].push(figures)
         say(`round ${round} ${name}`, figures)
       }
     }
     const { plain: ofPlain, unbatched, batched } = all
-    return { plain: mediansOf(ofPlain), unbatched: mediansOf(unbatched), batched: mediansOf(batched), rounds, clients }
+    return { plain: mediansOf(ofPlain), unbatched: mediansOf(unbatched), batched: mediansOf(batched), rounds, clients: sizes.clients }
   } finally {
     await plain.stop()
   }
@@ -65,15 +72,21 @@ function checkFiles(clients: number): void {
 
 async function measure({ rounds, parts, scale, write }: LiveOptions): Promise<number> {
   const size = (count: number) => Math.max(1, Math.ceil(count * scale))
+  const time = (ms: number) => Math.max(MS_MIN, Math.ceil(ms * Math.min(1, scale)))
   checkFiles(Math.max(...parts.map((part) => size(CLIENTS[part]))))
   const stack = await startLiveStack(FOLDER)
   const watched = onInterrupt(stack.stop)
   const publisher = openPublisher(stack)
   try {
     const figures: LiveFigures = {}
-    if (parts.includes('delivery')) figures.delivery = await measureRounds(stack, publisher, size(CLIENTS.delivery), rounds)
+    if (parts.includes('delivery')) {
+      const sizes = { clients: size(CLIENTS.delivery), warmUpMs: time(DELIVERY.warmUpMs), measureMs: time(DELIVERY.measureMs) }
+      figures.delivery = await measureRounds(stack, publisher, sizes, rounds)
+    }
     if (parts.includes('idle')) {
-      figures.idle = await measureIdle(stack, publisher, { clients: size(CLIENTS.idle), ...IDLE })
+      figures.idle = await measureIdle(stack, publisher, {
+        ...{ clients: size(CLIENTS.idle), runs: size(IDLE.runs), heartbeatMs: time(IDLE.heartbeatMs) },
+      })
       say('idle', figures.idle)
     }
     if (parts.includes('storm')) {

@@ -28,7 +28,7 @@ export type LivePart = (typeof LIVE_PARTS)[number]
 export interface LiveOptions {
   rounds: number
   parts: LivePart[]
-  /** Numbers of clients are multiplied by this. */
+  /** Numbers of clients are multiplied by this, and times, which do not grow. */
   scale: number
   write: boolean
 }

@@ -53,11 +53,13 @@ export function createCrowd(tell: (delivered: number) => void): { obey(order: Or
   let returnTo: number | undefined
   let batch = false
   let closing = false
-  let telling: NodeJS.Timeout | undefined
+  let telling = false
 
   function tellSoon(): void {
-    telling ??= setTimeout(() => {
-      telling = undefined
+    if (telling) return
+    telling = true
+    setTimeout(() => {
+      telling = false
       tell(clients.reduce((sum, { followed }) => sum + followed.delivered, 0))
     }, TELL_MS)
   }

@@ -39,9 +39,9 @@ export async function measureIdle(stack: LiveStack, publisher: Publisher, sizes:
     const idleCores = (cpuMs() - cpuBefore) / idleMs
     const bytesPerClient = (memory() - before) / sizes.clients
     const { open, longestMs } = await crowd.tell({ do: 'ping' })
+    if (open < sizes.clients) throw new Error(`only ${open} of ${sizes.clients} idle clients were still connected`)
     for (const run of runs) await publisher.publish(run, 1)
     await untilAllHave(crowd, 2)
-    if (open < sizes.clients) throw new Error(`only ${open} of ${sizes.clients} idle clients were still connected`)
     return { clients: open, connectSeconds, bytesPerClient, idleCores, longestPongMs: longestMs }
   } finally {
     await crowd.stop()

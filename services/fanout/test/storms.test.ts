@@ -6,7 +6,7 @@ import t, { type Test } from 'tap'
 import { type Bench, connectClient, startBench, startProcess, upTo } from './bench.ts'
 
 /** The whole five thousand come back in `make bench-live`, which has the machine for itself. */
-const STORM_CLIENTS = 1_000
+const STORM_CLIENTS = 500
 const AHEAD_MAX = 30
 
 /** A client that follows a run over as many connections as it takes, each of them with `after`. */
