@@ -20,6 +20,19 @@ export interface CompareOptions {
   write: boolean
 }
 
+/** The parts of the measurement of live events. */
+export const LIVE_PARTS = ['delivery', 'idle', 'storm'] as const
+export type LivePart = (typeof LIVE_PARTS)[number]
+
+/** A measurement of live events. */
+export interface LiveOptions {
+  rounds: number
+  parts: LivePart[]
+  /** Numbers of clients are multiplied by this, and times, which do not grow. */
+  scale: number
+  write: boolean
+}
+
 /** A soak. */
 export interface SoakOptions {
   seconds: number
@@ -62,6 +75,25 @@ export function parseCompareOptions(args: string[]): CompareOptions {
     write: values.write === true,
   }
   if (options.rounds === 0 && !options.keep) problems.push('--rounds 0 measures nothing: with --keep it reports what was measured before')
+  if (problems.length > 0) throw new BadArguments(problems.join('; '))
+  return options
+}
+
+/** Reads the arguments of `make bench-live`; throws BadArguments. */
+export function parseLiveOptions(args: string[]): LiveOptions {
+  const values = parse(args, {
+    rounds: { type: 'string', default: '3' },
+    parts: { type: 'string', default: LIVE_PARTS.join(',') },
+    scale: { type: 'string', default: '1' },
+    write: FLAG,
+  })
+  const problems: string[] = []
+  const options: LiveOptions = {
+    rounds: numberOf('--rounds', values.rounds, { min: 1, max: 100, whole: true }, problems),
+    parts: namesOf('--parts', values.parts, [...LIVE_PARTS], problems),
+    scale: numberOf('--scale', values.scale, { min: 0.001, max: 10 }, problems),
+    write: values.write === true,
+  }
   if (problems.length > 0) throw new BadArguments(problems.join('; '))
   return options
 }

@@ -22,7 +22,7 @@ export interface Folders {
 }
 
 /** What was started, to be stopped in reverse. */
-type Stops = (() => Promise<unknown>)[]
+export type Stops = (() => Promise<unknown>)[]
 
 /** Installs the peer if need be, and starts its stores, its server and its worker. */
 export async function startPeer(name: PeerName, folders: Folders, targetUrl: string): Promise<Engine> {
@@ -78,7 +78,7 @@ async function start(
 }
 
 /** PostgreSQL as the embedded stack runs it: fsync and synchronous_commit on. */
-async function startDatabase(place: Place, { data }: Folders, stops: Stops): Promise<number> {
+export async function startDatabase(place: Pick<Place, 'databaseUrl'>, { data }: Pick<Folders, 'data'>, stops: Stops): Promise<number> {
   const dataDir = join(data, 'postgres')
   const server = await startPostgres({ dataDir })
   const unguard = guardProcess(server.pid, dataDir)
@@ -88,7 +88,11 @@ async function startDatabase(place: Place, { data }: Folders, stops: Stops): Pro
 }
 
 /** Redis as the embedded stack runs it: append-only file, written out each second. */
-async function startRedis(place: Place, { data, logs }: Folders, stops: Stops): Promise<number> {
+export async function startRedis(
+  place: Pick<Place, 'redisUrl'>,
+  { data, logs }: Pick<Folders, 'data' | 'logs'>,
+  stops: Stops,
+): Promise<number> {
   const dir = join(data, 'redis')
   mkdirSync(dir, { recursive: true })
   const port = await findFreePort()
@@ -116,7 +120,7 @@ async function startServer(peer: Peer, place: Place, { logs }: Folders, stops: S
 type Program = { command: string; args: string[]; env?: Record<string, string>; dir: string }
 
 /** Starts a program that is ended, and its folder removed, when the engine stops or this process dies. */
-async function startProgram(name: string, { command, args, env, dir }: Program, logs: string, stops: Stops): Promise<number> {
+export async function startProgram(name: string, { command, args, env, dir }: Program, logs: string, stops: Stops): Promise<number> {
   const log = openSync(join(logs, `${name}.log`), 'a')
   const child = spawn(command, args, { stdio: ['ignore', log, log], env: { ...process.env, ...env }, cwd: dir, detached: true })
   closeSync(log)

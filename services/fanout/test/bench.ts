@@ -1,10 +1,12 @@
 /** A fanout on a database and a Redis of its own, with runs whose events the test writes and publishes as it likes. */
+import { spawn } from 'node:child_process'
 import { randomUUID, randomUUIDv7 } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
+import { fileURLToPath } from 'node:url'
 import { type EventType, idOf, keys, type LiveEvent, type ServerFrame, type StoredEvent } from '@baton/contracts'
 import { connectRedis, createLogger, parseSettings } from '@baton/runtime'
 import { createApiKey, createRuns, findApiKey, hashApiKey, listEvents, revokeApiKey } from '@baton/store'
-import { testDatabase, testRedis, until } from '@baton/testing'
+import { findFreePort, testDatabase, testRedis, until } from '@baton/testing'
 import type { Test } from 'tap'
 import { WebSocket } from 'ws'
 import { buildApp } from '../src/app.ts'
@@ -99,6 +101,23 @@ export async function startBench(t: Test, settings: Record<string, string> = {})
     sse: (run: string, options: { after?: string; lastEventId?: string; key?: string; query?: string } = {}) =>
       openSse(t, port, run, options),
   }
+}
+
+/** A fanout as a process of its own, on the stores of the bench. */
+export async function startProcess(t: Test, bench: Bench) {
+  const port = await findFreePort()
+  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+  const env = {
+    DATABASE_URL: bench.databaseUrl,
+    REDIS_URL: bench.server.url,
+    BATON_ADMIN_KEY: ADMIN_KEY,
+    HOST: '127.0.0.1',
+    PORT: `${port}`,
+  }
+  const child = spawn(process.execPath, ['--conditions=@baton/source', main], { env: { ...process.env, ...env }, stdio: 'ignore' })
+  t.teardown(() => child.kill('SIGKILL'))
+  await until(async () => (await fetch(`http://127.0.0.1:${port}/ready`)).ok, { timeoutMs: 20_000 })
+  return { port, child }
 }
 
 interface ConnectOptions {

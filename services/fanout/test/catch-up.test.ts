@@ -1,11 +1,9 @@
 /** What was committed and never published, or published while nobody could read it, arrives all the same: by WebSocket and by SSE, once, within two seconds. */
-import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { idOf } from '@baton/contracts'
-import { findFreePort, until } from '@baton/testing'
+import { until } from '@baton/testing'
 import t, { type Test } from 'tap'
-import { ADMIN_KEY, type Bench, connectClient, openSse, startBench, upTo } from './bench.ts'
+import { connectClient, openSse, startBench, startProcess, upTo } from './bench.ts'
 
 const WITHIN_MS = 2_000
 
@@ -61,23 +59,6 @@ t.test('Redis hangs, is killed, comes back empty, is emptied: live events wait f
   await bench.server.flushAll()
   await commitAndSee('after it was emptied', true)
 })
-
-/** A fanout as a process of its own, on the stores of the bench. */
-async function startProcess(t: Test, bench: Bench) {
-  const port = await findFreePort()
-  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
-  const env = {
-    DATABASE_URL: bench.databaseUrl,
-    REDIS_URL: bench.server.url,
-    BATON_ADMIN_KEY: ADMIN_KEY,
-    HOST: '127.0.0.1',
-    PORT: `${port}`,
-  }
-  const child = spawn(process.execPath, ['--conditions=@baton/source', main], { env: { ...process.env, ...env }, stdio: 'ignore' })
-  t.teardown(() => child.kill('SIGKILL'))
-  await until(async () => (await fetch(`http://127.0.0.1:${port}/ready`)).ok, { timeoutMs: 20_000 })
-  return { port, child }
-}
 
 t.test('a fanout that stood still tells what happened meanwhile, and one that was killed is replaced by another', async (t) => {
   const bench = await startBench(t)
