@@ -14,7 +14,7 @@ EMBEDDED := $(NODE) deploy/embedded/src
 # not among the tests of `make test`: they take minutes, and want the machine for themselves
 CHAOS := CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_RUNS=$(RUNS) TAP_TIMEOUT=1200 TAP_JOBS=1
 
-.PHONY: help install up down restart dev prod build scale test chaos simulate check bench bench-peers soak demo logs health doctor migrate \
+.PHONY: help install up down restart dev prod build scale test chaos simulate check bench bench-peers bench-growth bench-scale soak demo logs health doctor migrate \
 	backup restore psql redis-cli clean $(addprefix start-,$(SERVICES))
 
 help: ## List the targets
@@ -71,6 +71,12 @@ bench: $(STAMP) ## Measure the running stack (ARGS=--quick|--write)
 
 bench-peers: $(STAMP) ## Measure Baton beside other engines (ARGS="--peers restate,dbos --rounds 3 --write")
 	@$(NODE) bench/src/compare.ts $(ARGS)
+
+bench-growth: $(STAMP) ## A million finished runs beside an empty database (ARGS="--runs 100000 --write")
+	@$(NODE) bench/src/grow.ts $(ARGS)
+
+bench-scale: $(STAMP) ## Two runners and two http-workers beside one of each (ARGS="--rounds 5 --write")
+	@$(NODE) bench/src/scale.ts $(ARGS)
 
 soak: $(STAMP) ## Half of saturation for SECONDS=600, then IDLE=180; exits 1 when a bound is broken
 	@$(NODE) bench/src/soak.ts --seconds $(or $(SECONDS),600) --idle $(or $(IDLE),180) $(ARGS)
