@@ -56,8 +56,7 @@ export async function fillRuns(sql: postgres.Sql, { runs, onPiece }: Fill): Prom
     filled = upTo
     onPiece?.(filled)
   }
-  await sql`vacuum (analyze) runs`
-  await sql`vacuum (analyze) run_events`
+  await sql`vacuum (analyze)`
   await sql`checkpoint`
 }
 

@@ -24,7 +24,7 @@ const TEMPLATES = 2_000
 /** Code is compiled, connections and statements are there. */
 const WARM_UP_RUNS = 2_500
 /** Tables whose sizes are told. */
-const TABLES = ['runs', 'run_events']
+const TABLES = ['runs', 'run_labels', 'run_events']
 
 async function grow(options: GrowthOptions): Promise<number> {
   const target = await startTarget()
