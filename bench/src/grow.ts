@@ -85,7 +85,8 @@ async function measure(empty: OwnStack, full: OwnStack, target: Target, options:
     say(`round ${round + 1}: CPU-ms a run ${figures.empty.cpuMsPerRun!.toFixed(2)} empty, ${figures.full.cpuMsPerRun!.toFixed(2)} full`)
     probes.push(figures)
   }
-  const readings = { empty: await measureReadings(empty.client, options.reads), full: await measureReadings(full.client, options.reads) }
+  const read = (stack: OwnStack, which: string) => measureReadings(stack.client, options.reads, (text) => say(`${which}: ${text}`))
+  const readings = { full: await read(full, 'full'), empty: await read(empty, 'empty') }
   return { probes, readings, tables: await sizes(full) }
 }
 

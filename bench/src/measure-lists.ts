@@ -57,7 +57,7 @@ async function readings(client: BatonClient): Promise<Reading[]> {
 }
 
 /** Asks each reading `times` times, one after the other. Figures: `<name>@p50` and `<name>@p99`, in ms through the API. */
-export async function measureReadings(client: BatonClient, times: number): Promise<Figures> {
+export async function measureReadings(client: BatonClient, times: number, say: (sentence: string) => void): Promise<Figures> {
   const figures: Figures = {}
   for (const { name, ask } of await readings(client)) {
     const latencies: number[] = []
@@ -68,6 +68,7 @@ export async function measureReadings(client: BatonClient, times: number): Promi
     }
     figures[`${name}@p50`] = quantile(latencies, 0.5)
     figures[`${name}@p99`] = quantile(latencies, 0.99)
+    say(`${name}: p50 ${figures[`${name}@p50`]!.toFixed(1)} ms, p99 ${figures[`${name}@p99`]!.toFixed(1)} ms`)
   }
   return figures
 }
