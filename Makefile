@@ -14,8 +14,8 @@ EMBEDDED := $(NODE) deploy/embedded/src
 # not among the tests of `make test`: they take minutes, and want the machine for themselves
 CHAOS := CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_RUNS=$(RUNS) TAP_TIMEOUT=1200 TAP_JOBS=1
 
-.PHONY: help install up down restart dev prod build scale test chaos simulate check bench bench-peers bench-live soak demo logs health doctor \
-	migrate backup restore psql redis-cli clean $(addprefix start-,$(SERVICES))
+.PHONY: help install up down restart dev prod build scale test chaos simulate check bench bench-peers bench-live bench-growth bench-scale soak demo logs \
+	health doctor migrate backup restore psql redis-cli clean $(addprefix start-,$(SERVICES))
 
 help: ## List the targets
 	@echo 'Usage: make <target>'
@@ -74,6 +74,12 @@ bench-peers: $(STAMP) ## Measure Baton beside other engines (ARGS="--peers resta
 
 bench-live: $(STAMP) ## Measure fanout beside plain ws, with idle clients, with all coming back (ARGS="--rounds 3 --write")
 	@$(NODE) bench/src/live.ts $(ARGS)
+
+bench-growth: $(STAMP) ## A million finished runs beside an empty database (ARGS="--runs 100000 --write")
+	@$(NODE) bench/src/grow.ts $(ARGS)
+
+bench-scale: $(STAMP) ## Two runners and two http-workers beside one of each (ARGS="--rounds 5 --write")
+	@$(NODE) bench/src/scale.ts $(ARGS)
 
 soak: $(STAMP) ## Half of saturation for SECONDS=600, then IDLE=180; exits 1 when a bound is broken
 	@$(NODE) bench/src/soak.ts --seconds $(or $(SECONDS),600) --idle $(or $(IDLE),180) $(ARGS)

@@ -42,6 +42,31 @@ export interface SoakOptions {
   write: boolean
 }
 
+/** Baton on an empty and on a full database. */
+export interface GrowthOptions {
+  /** Finished runs in the full one. */
+  runs: number
+  rounds: number
+  /** W1 runs of a probe. */
+  probe: number
+  /** Times that each list is read. */
+  reads: number
+  /** Fill the database and measure nothing. */
+  fill: boolean
+  /** Leave the full database for the next command. */
+  keep: boolean
+  write: boolean
+}
+
+/** One replica of what runs the steps beside several. */
+export interface ScaleOptions {
+  replicas: number
+  rounds: number
+  /** W1 runs of a round. */
+  runs: number
+  write: boolean
+}
+
 /** Arguments that cannot be used; the message is for whoever typed them. */
 export class BadArguments extends Error {}
 
@@ -111,6 +136,53 @@ export function parseSoakOptions(args: string[]): SoakOptions {
     seconds: numberOf('--seconds', values.seconds, { min: 1, max: 1e6 }, problems),
     idleSeconds: numberOf('--idle', values.idle, { min: 1, max: 1e6 }, problems),
     saturateSeconds: numberOf('--saturate', values.saturate, { min: 0.5, max: 1e4 }, problems),
+    write: values.write === true,
+  }
+  if (problems.length > 0) throw new BadArguments(problems.join('; '))
+  return options
+}
+
+/** Reads the arguments of `make bench-growth`; throws BadArguments. */
+export function parseGrowthOptions(args: string[]): GrowthOptions {
+  const values = parse(args, {
+    runs: { type: 'string', default: '1000000' },
+    rounds: { type: 'string', default: '5' },
+    probe: { type: 'string', default: '1000' },
+    reads: { type: 'string', default: '100' },
+    fill: FLAG,
+    keep: FLAG,
+    write: FLAG,
+  })
+  const problems: string[] = []
+  const whole = (name: 'runs' | 'rounds' | 'probe' | 'reads', max: number) =>
+    numberOf(`--${name}`, values[name], { min: 1, max, whole: true }, problems)
+  const options: GrowthOptions = {
+    runs: whole('runs', 1e8),
+    rounds: whole('rounds', 100),
+    probe: whole('probe', 1e6),
+    reads: whole('reads', 1e6),
+    fill: values.fill === true,
+    keep: values.keep === true,
+    write: values.write === true,
+  }
+  if (options.fill && options.write) problems.push('--fill measures nothing that --write could write')
+  if (problems.length > 0) throw new BadArguments(problems.join('; '))
+  return options
+}
+
+/** Reads the arguments of `make bench-scale`; throws BadArguments. */
+export function parseScaleOptions(args: string[]): ScaleOptions {
+  const values = parse(args, {
+    replicas: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '5' },
+    runs: { type: 'string', default: '2000' },
+    write: FLAG,
+  })
+  const problems: string[] = []
+  const options: ScaleOptions = {
+    replicas: numberOf('--replicas', values.replicas, { min: 2, max: 64, whole: true }, problems),
+    rounds: numberOf('--rounds', values.rounds, { min: 1, max: 100, whole: true }, problems),
+    runs: numberOf('--runs', values.runs, { min: 1, max: 1e6, whole: true }, problems),
     write: values.write === true,
   }
   if (problems.length > 0) throw new BadArguments(problems.join('; '))

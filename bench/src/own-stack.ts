@@ -4,7 +4,16 @@ import { randomInt } from 'node:crypto'
 import { mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
-import { isPortFree, POSTGRES_PORT, REDIS_PORT, recordedProcesses, SERVICES, stackPaths } from '@baton/embedded'
+import {
+  isPortFree,
+  POSTGRES_PORT,
+  REDIS_PORT,
+  recordedProcesses,
+  replicasSetting,
+  SERVICES,
+  type ServiceName,
+  stackPaths,
+} from '@baton/embedded'
 import { type BatonClient, createBatonClient } from './baton-client.ts'
 import type { Engine } from './engine.ts'
 import { openStores } from './stores.ts'
@@ -22,12 +31,27 @@ export interface OwnStack extends Engine {
   client: BatonClient
   databaseUrl: string
   redisUrl: string
+  /** Data that it found or kept are removed as well when `removesData`. */
+  stop(how?: { removesData?: boolean }): Promise<void>
 }
 
-/** Starts a stack with empty stores below `folder`, whose workflows call the target; stops one that an interrupted run left there. */
-export async function startOwnStack(folder: string, targetUrl: string): Promise<OwnStack> {
+/** How a stack of the benchmark's own differs from what `make up` starts. */
+export interface OwnStackOptions {
+  /** Data that are there are used, and stay when it stops. */
+  keepsData?: boolean
+  /** How many of each service; one of those that are not named. */
+  replicas?: Partial<Record<ServiceName, number>>
+}
+
+/**
+ * Starts a stack below `folder`, with empty stores unless it `keepsData`, whose workflows call the target; stops one that an interrupted run
+ * left there.
+ */
+export async function startOwnStack(folder: string, targetUrl: string, options: OwnStackOptions = {}): Promise<OwnStack> {
+  const { keepsData = false, replicas = {} } = options
   makeRoot(folder)
-  const env = await bringUp(folder)
+  const end = keepsData ? 'down' : 'clean'
+  const env = await bringUp(folder, end, replicas)
   const command = (name: string) => runCommand(name, env)
   const settings = parseEnv(readFileSync(join(folder, '.env'), 'utf8'))
   const { DATABASE_URL: databaseUrl = '', REDIS_URL: redisUrl = '', BATON_ADMIN_KEY: key = '' } = settings
@@ -37,7 +61,7 @@ export async function startOwnStack(folder: string, targetUrl: string): Promise<
   try {
     await client.save(targetUrl)
   } catch (error) {
-    await command('clean')
+    await command(end)
     throw error
   }
   return {
@@ -53,19 +77,20 @@ export async function startOwnStack(folder: string, targetUrl: string): Promise<
     async crash() {
       for (const [name, pid] of pids()) if (CRASHED.includes(name)) process.kill(pid, 'SIGKILL')
     },
-    async stop() {
+    async stop({ removesData = false } = {}) {
       await stores.close()
       await client.close()
-      await command('clean')
+      await command(removesData ? 'clean' : end)
     },
   }
 }
 
 /** Starts the stack on ports that were free a moment ago; when another program was faster, on others. Gives the environment for its commands. */
-async function bringUp(folder: string): Promise<NodeJS.ProcessEnv> {
+async function bringUp(folder: string, end: 'down' | 'clean', replicas: OwnStackOptions['replicas'] = {}): Promise<NodeJS.ProcessEnv> {
+  const counts = Object.entries(replicas).map(([service, count]) => [replicasSetting(service as ServiceName), String(count)])
   for (let triesLeft = 3; ; triesLeft--) {
-    const env = await environmentFor(folder)
-    await runCommand('clean', env)
+    const env = { ...(await environmentFor(folder)), ...Object.fromEntries(counts) }
+    await runCommand(end, env)
     try {
       await runCommand('up', env)
       return env

@@ -41,9 +41,14 @@ async function measureLatencies(client: Client, workflow: WorkflowName, count: n
   return { p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99) }
 }
 
-/** Starts runs as fast as they are accepted and waits until the engine says that all have succeeded. */
-export async function measureSaturation(subject: Subject, target: Target, workflow: WorkflowName, count: number): Promise<Figures> {
-  const tag = newTag()
+/** Starts runs as fast as they are accepted and waits until the engine says that all have succeeded. The `tag` is theirs alone. */
+export async function measureSaturation(
+  subject: Subject,
+  target: Target,
+  workflow: WorkflowName,
+  count: number,
+  tag = newTag(),
+): Promise<Figures> {
   return measureBusy(subject, count, STEPS[workflow], async () => {
     await inParallel(count, STARTS_AT_ONCE, (index) => subject.client.start(requestOf(workflow, tag, index)))
     await target.until(tag, count * STEPS[workflow], IN_TIME_MS)

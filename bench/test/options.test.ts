@@ -1,5 +1,12 @@
 import { test } from 'tap'
-import { BadArguments, parseCompareOptions, parseSoakOptions, parseStackOptions } from '../src/options.ts'
+import {
+  BadArguments,
+  parseCompareOptions,
+  parseGrowthOptions,
+  parseScaleOptions,
+  parseSoakOptions,
+  parseStackOptions,
+} from '../src/options.ts'
 
 test('without arguments everything is measured against all peers', (t) => {
   const options = parseCompareOptions([])
@@ -13,6 +20,9 @@ test('without arguments everything is measured against all peers', (t) => {
     write: false,
   })
   t.same(parseSoakOptions([]), { seconds: 600, idleSeconds: 180, saturateSeconds: 10, write: false })
+  const growth = { runs: 1_000_000, rounds: 5, probe: 1_000, reads: 100, fill: false, keep: false, write: false }
+  t.same(parseGrowthOptions([]), growth)
+  t.same(parseScaleOptions([]), { replicas: 2, rounds: 5, runs: 2_000, write: false })
   t.same(parseStackOptions(['--quick']), { quick: true, write: false })
   t.end()
 })
@@ -46,6 +56,9 @@ test('everything wrong is said at once, with what there is', (t) => {
   t.throws(() => parseCompareOptions(['--peer', 'dbos']), { message: /Unknown option '--peer'; there are --peers, --rounds/ })
   t.ok(thrownBy(() => parseCompareOptions(['restate'])) instanceof BadArguments)
   t.throws(() => parseCompareOptions(['--rounds', '0']), { message: /measures nothing/ })
+  t.throws(() => parseGrowthOptions(['--runs', '1e9', '--rounds', '0']), { message: /--runs must be .*"1e9"; --rounds must be/ })
+  t.throws(() => parseGrowthOptions(['--fill', '--write']), { message: /--fill measures nothing/ })
+  t.throws(() => parseScaleOptions(['--replicas', '1']), { message: /--replicas must be a whole number from 2 to 64/ })
   t.throws(() => parseSoakOptions(['--seconds', 'ten']), { message: /--seconds must be a number from 1/ })
   t.end()
 })

@@ -27,6 +27,7 @@ export { type DecisionRequest, type DecisionResult, decideApproval } from './dec
 export * from './errors.ts'
 export * from './events.ts'
 export { findPooler, type Pooler } from './find-pooler.ts'
+export * from './find-runs.ts'
 export { deleteExpiredKeys, findFirstRuns } from './idempotency.ts'
 export * from './inbox.ts'
 export { type Backlog, countOpenRuns, type OpenRuns, type PendingApprovals, readBacklog, readPendingApprovals } from './levels.ts'

@@ -80,7 +80,7 @@ test('an orchestrator that may not migrate waits for the job that does', async (
   const waiting = start(t, [service('orchestrator/src/main.ts')], { ...env, BATON_MIGRATE_AT_START: 'false' })
   const sql = connect(url, { max: 1 })
   t.teardown(() => sql.end({ timeout: 1 }))
-  await until(() => /waiting: the database lacks 0001_baton: migrate it with .{1,3}make migrate/.test(waiting.said()), {
+  await until(() => /waiting: the database lacks 0001_baton, .*: migrate it with .{1,3}make migrate/.test(waiting.said()), {
     timeoutMs: 20_000,
   })
   t.same(await sql`select to_regclass('runs') as found`, [{ found: null }])

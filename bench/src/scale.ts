@@ -1,0 +1,70 @@
+/**
+ * `make bench-scale`: W1 at saturation with one workflow-runner and one http-worker, and with several of each on the same cores, in turn.
+ * Exits 1 when a step was not called exactly once. `--write` puts the table into bench/README.md.
+ */
+import { join } from 'node:path'
+import { stackPaths } from '@baton/embedded'
+import { newTag } from './engine.ts'
+import { parseScaleOptions, type ScaleOptions } from './options.ts'
+import { type OwnStack, startOwnStack } from './own-stack.ts'
+import { writeFigures } from './report.ts'
+import { onInterrupt, runCommand } from './run-command.ts'
+import { countWrongRuns, type ScaleRound, scaleReport } from './scale-report.ts'
+import { startTarget, type Target } from './start-target.ts'
+import type { Figures } from './statistics.ts'
+import { measureSaturation } from './workloads.ts'
+
+const FOLDER = join(stackPaths().local, 'bench')
+/** For each replica: code is compiled in each of them. */
+const WARM_UP_RUNS = 2_000
+
+async function scale(options: ScaleOptions): Promise<number> {
+  const target = await startTarget()
+  const stacks: OwnStack[] = []
+  const stop = async () => {
+    for (const stack of stacks.splice(0)) await stack.stop()
+    await target.stop()
+  }
+  const watched = onInterrupt(stop)
+  try {
+    const { replicas } = options
+    stacks.push(await startOwnStack(join(FOLDER, 'stack'), target.url))
+    stacks.push(
+      await startOwnStack(join(FOLDER, 'scaled'), target.url, { replicas: { 'workflow-runner': replicas, 'http-worker': replicas } }),
+    )
+    const rounds = await measure(stacks[0]!, stacks[1]!, target, options)
+    const report = scaleReport(rounds, options, new Date())
+    console.log(report)
+    if (options.write) writeFigures('scale', report)
+    return rounds.every(({ one, several }) => one.wrongRuns === 0 && several.wrongRuns === 0) ? 0 : 1
+  } finally {
+    watched()
+    await stop()
+  }
+}
+
+async function measure(one: OwnStack, several: OwnStack, target: Target, options: ScaleOptions): Promise<ScaleRound[]> {
+  await measureOnce(one, target, WARM_UP_RUNS)
+  await measureOnce(several, target, WARM_UP_RUNS * options.replicas)
+  const rounds: ScaleRound[] = []
+  for (let round = 0; round < options.rounds; round++) {
+    const figures = {} as ScaleRound
+    for (const which of round % 2 === 0 ? (['one', 'several'] as const) : (['several', 'one'] as const)) {
+      figures[which] = await measureOnce(which === 'one' ? one : several, target, options.runs)
+    }
+    const [alone, together] = [figures.one.runsPerSecond!, figures.several.runsPerSecond!]
+    console.error(`round ${round + 1}: ${alone.toFixed(0)} runs/s with one of each, ${together.toFixed(0)} with ${options.replicas}`)
+    rounds.push(figures)
+  }
+  return rounds
+}
+
+async function measureOnce(stack: OwnStack, target: Target, runs: number): Promise<Figures> {
+  const tag = newTag()
+  const figures = await measureSaturation(stack, target, 'sequence', runs, tag)
+  const wrongRuns = countWrongRuns(await target.seen(tag), runs)
+  await target.forget()
+  return { ...figures, wrongRuns }
+}
+
+await runCommand('bench-scale', () => scale(parseScaleOptions(process.argv.slice(2))))
