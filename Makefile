@@ -12,7 +12,7 @@ NODE := node_modules/.bin/node --conditions=@baton/source
 EMBEDDED := $(NODE) deploy/embedded/src
 
 # not among the tests of `make test`: they take minutes, and want the machine for themselves
-CHAOS := CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_RUNS=$(RUNS) TAP_TIMEOUT=1200 TAP_JOBS=1
+CHAOS := CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_RUNS=$(RUNS) CHAOS_TURNS=$(TURNS) TAP_TIMEOUT=1200 TAP_JOBS=1
 
 .PHONY: help install up down restart dev prod build scale test chaos simulate check bench bench-peers bench-live bench-growth bench-scale soak demo logs \
 	health doctor migrate backup restore psql redis-cli clean $(addprefix start-,$(SERVICES))

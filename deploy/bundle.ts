@@ -6,7 +6,7 @@
 import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, dirname, join, resolve } from 'node:path'
-import { build } from 'esbuild'
+import { build, type Plugin } from 'esbuild'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const SERVICES = join(ROOT, 'services')
@@ -21,6 +21,14 @@ const BANNER = [
 
 /** Optional accelerators and pretty printers that packages load only when somebody installed them. */
 const EXTERNAL = ['bufferutil', 'utf-8-validate', 'pino-pretty', '@valkey/valkey-glide', '@redis/client']
+
+/** zod brings its messages in some fifty languages, of which one is spoken here. */
+const englishAlone: Plugin = {
+  name: 'english-alone',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({ contents: "export { default as en } from './en.js'" }))
+  },
+}
 
 function chosenServices(): string[] {
   const all = readdirSync(SERVICES).filter((name) => existsSync(join(SERVICES, name, 'src', 'main.ts')))
@@ -47,6 +55,10 @@ async function bundle(service: string): Promise<void> {
     conditions: ['@baton/source'],
     banner: { js: BANNER },
     external: EXTERNAL,
+    plugins: [englishAlone],
+    // What is not there is not read, parsed and kept: names stay, for stack traces and `keepNames`.
+    minifyWhitespace: true,
+    minifySyntax: true,
     sourcemap: 'linked',
     sourcesContent: false,
     keepNames: true,

@@ -9,11 +9,12 @@ const START_MS = 60_000
 const STOP_SECONDS = '60'
 
 /** The PostgreSQL of the container: `fast` is its stop signal, `immediate` SIGQUIT. The engine leaves alone what was ended through it. */
-export function containerPostgres(id: string): ChaosPostgres {
+export function containerPostgres(idNow: () => string): ChaosPostgres {
   const ask = (query: string) =>
-    docker(['exec', id, 'psql', '--username=baton', '--dbname=baton', '--tuples-only', '--no-align', '--command', query])
+    docker(['exec', idNow(), 'psql', '--username=baton', '--dbname=baton', '--tuples-only', '--no-align', '--command', query])
   return {
     async restart(how, awayMs = 0) {
+      const id = idNow()
       if (how === 'fast') await docker(['stop', '-t', STOP_SECONDS, id])
       else {
         await docker(['kill', '--signal', 'QUIT', id])
@@ -33,19 +34,19 @@ export function containerPostgres(id: string): ChaosPostgres {
 }
 
 /** The Redis of the container. It is the first process there, to which signals from inside mean nothing: it hangs by being frozen. */
-export function containerRedis(id: string): ChaosRedis {
+export function containerRedis(idNow: () => string): ChaosRedis {
   const withPassword = 'REDISCLI_AUTH="$(cat /run/secrets/redis_password)" exec redis-cli "$@"'
-  const ask = (...words: string[]) => docker(['exec', id, 'sh', '-c', withPassword, 'sh', ...words])
+  const ask = (...words: string[]) => docker(['exec', idNow(), 'sh', '-c', withPassword, 'sh', ...words])
   return {
     disk: { missing: 'the disk of a container is that of the machine, which is not filled' },
-    kill: async () => void (await docker(['kill', id])),
+    kill: async () => void (await docker(['kill', idNow()])),
     async start({ emptied = false } = {}) {
-      if (emptied) await removeFiles(id)
-      await docker(['start', id])
+      if (emptied) await removeFiles(idNow())
+      await docker(['start', idNow()])
       await until(async () => (await ask('ping')) === 'PONG', { timeoutMs: START_MS, what: 'Redis to serve' })
     },
-    pause: async () => void (await docker(['pause', id])),
-    resume: async () => void (await docker(['unpause', id])),
+    pause: async () => void (await docker(['pause', idNow()])),
+    resume: async () => void (await docker(['unpause', idNow()])),
     flushAll: async () => void (await ask('flushall')),
   }
 }

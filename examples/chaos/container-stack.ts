@@ -5,35 +5,41 @@
 import { randomBytes } from 'node:crypto'
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout as pause } from 'node:timers/promises'
 import { findFreePort, type Teardown, until } from '@baton/testing'
+import { type ContainerReplica, type Containers, keepContainer, type Place, STOP_SECONDS } from './container-replica.ts'
 import { containerPostgres, containerRedis } from './container-servers.ts'
-import { type ContainerEvent, containersOf, docker, followContainers, guardContainers } from './docker.ts'
-import { tell } from './scene.ts'
-import { type ChaosStack, logFolder, type Replica, ROOT, readyAt, SERVICES, type Service } from './stack.ts'
+import { containersOf, docker, followContainers, guardContainers } from './docker.ts'
+import { type ChaosStack, logFolder, ROOT, SERVICES, type Service } from './stack.ts'
 
 const PROJECT = 'baton-chaos'
 const FILES = ['compose/compose.yaml', 'examples/chaos/compose.yaml']
-const COMPOSE = ['compose', '--project-name', PROJECT, ...FILES.flatMap((file) => ['--file', join(ROOT, file)]), '--profile', 'demo']
-const REMOVE = [...COMPOSE, 'down', '--volumes', '--remove-orphans', '--timeout', '0']
-const UP = [...COMPOSE, 'up', '--detach']
+/** A command of compose on the stack, by the files of a checkout. */
+const composeOf = (checkout: string, ...command: string[]) => [
+  ...['compose', '--project-name', PROJECT, ...FILES.flatMap((file) => ['--file', join(checkout, file)]), '--profile', 'demo'],
+  ...command,
+]
+const REMOVE = composeOf(ROOT, 'down', '--volumes', '--remove-orphans', '--timeout', '0')
+/** The tags of the images: of this checkout, and of the one that the stack is upgraded to. */
+const [VERSION, NEXT_VERSION] = ['test', 'next']
 const START_MS = 180_000
-/** Longer than any service takes, and than one may stand still meanwhile. */
-const STOP_SECONDS = '60'
-/** How long word of an end may take. */
-const HEAR_MS = 5_000
 
-interface Place {
-  service: Service
-  number: number
-  name: string
-  /** Its name in the compose file. */
-  inCompose: string
-  port: number
+/** The stack in containers, and what is done to it from outside of them. */
+export interface ContainerStack extends ChaosStack {
+  project: string
+  replicas: readonly ContainerReplica[]
+  of(service: Service): ContainerReplica[]
+  /** The container that stands under this name of the compose file now. */
+  idOf(inCompose: string): string
+  /** `docker compose …` with its output, by the files of this checkout. */
+  compose(...command: string[]): Promise<string>
+  /** To be called when containers were replaced other than by `replica.replace`. */
+  lookAgain(): Promise<void>
+  /** Builds the images of another checkout; `replica.replace` takes them from then on. */
+  buildNext(checkout: string): Promise<(...command: string[]) => Promise<string>>
 }
 
 /** Builds the images, starts everything and waits until each service is ready. Logs are left in `.local/chaos/<name>`. */
-export async function startContainerStack(t: Teardown, name: string): Promise<ChaosStack> {
+export async function startContainerStack(t: Teardown, name: string): Promise<ContainerStack> {
   const logs = logFolder(name)
   const places = await choosePlaces()
   const shopPort = await findFreePort()
@@ -51,11 +57,12 @@ export async function startContainerStack(t: Teardown, name: string): Promise<Ch
     unfollow()
     await saveLogs(logs).finally(remove)
   })
-  await docker([...COMPOSE, 'build', '--quiet'], { env })
-  await docker(UP, { env })
-  const ids = await containersOf(PROJECT)
+  const compose = (...command: string[]) => docker(composeOf(ROOT, ...command), { env })
+  await compose('build', '--quiet')
+  await compose('up', '--detach')
+  const containers = await nameContainers(env)
   const crashes: string[] = []
-  for (const place of places) replicas.push(keepContainer(place, ids.get(place.inCompose)!, crashes))
+  for (const place of places) replicas.push(keepContainer(place, containers, crashes))
   const of = (service: Service) => replicas.filter((replica) => replica.service === service)
   const allReady = async () => void (await Promise.all(replicas.map((replica) => replica.ready())))
   await Promise.all(replicas.map((replica) => replica.ready(START_MS)))
@@ -64,9 +71,31 @@ export async function startContainerStack(t: Teardown, name: string): Promise<Ch
     urls: of('orchestrator').map(({ url }) => url),
     liveUrls: of('fanout').map(({ url }) => url),
     callUrl: 'http://shop:8090',
-    postgres: containerPostgres(ids.get('postgres')!),
-    redis: containerRedis(ids.get('redis')!),
-    ...{ shopUrl, adminKey, replicas, of, crashes, logs, allReady },
+    postgres: containerPostgres(() => containers.idOf('postgres')),
+    redis: containerRedis(() => containers.idOf('redis')),
+    ...{ project: PROJECT, compose, ...containers, shopUrl, adminKey, replicas, of, crashes, logs, allReady },
+  }
+}
+
+/** Which container stands under which name, and by which files it is made again. */
+async function nameContainers(env: NodeJS.ProcessEnv): Promise<Containers & Pick<ContainerStack, 'lookAgain' | 'buildNext'>> {
+  let ids = await containersOf(PROJECT)
+  let makeBy = (...command: string[]) => docker(composeOf(ROOT, ...command), { env })
+  const lookAgain = async () => {
+    ids = await containersOf(PROJECT)
+  }
+  return {
+    idOf: (inCompose) => ids.get(inCompose)!,
+    lookAgain,
+    async buildNext(checkout) {
+      makeBy = (...command) => docker(composeOf(checkout, ...command), { env: { ...env, BATON_VERSION: NEXT_VERSION } })
+      await makeBy('build', '--quiet')
+      return makeBy
+    },
+    async makeAgain(inCompose) {
+      await makeBy('up', '--detach', '--no-deps', '--timeout', STOP_SECONDS, inCompose)
+      await lookAgain()
+    },
   }
 }
 
@@ -109,7 +138,7 @@ function composeEnvironment(places: readonly Place[], shopPort: number, secrets:
     ...process.env,
     COMPOSE_PROJECT_NAME: PROJECT,
     BATON_IMAGE: PROJECT,
-    BATON_VERSION: 'test',
+    BATON_VERSION: VERSION,
     BATON_SECRETS_DIR: secrets,
     HTTP_WORKER_REPLICAS: '1',
     AGENT_RUNNER_REPLICAS: '1',
@@ -118,75 +147,6 @@ function composeEnvironment(places: readonly Place[], shopPort: number, secrets:
     ...Object.fromEntries(places.map(({ name, port }) => [variableOf(name), String(port)])),
     CHAOS_PORT_SHOP: String(shopPort),
   }
-}
-
-interface ContainerReplica extends Replica {
-  inCompose: string
-  hear(event: ContainerEvent): void
-}
-
-/**
- * A service in its container. SIGKILL, SIGSTOP and SIGCONT are sent from inside to the service itself, as a crash or the kernel would do it:
- * what is ended by `docker kill` counts as ended on purpose, and the engine does not start it again, which is what is to be tried here. A
- * SIGTERM is the engine's own `docker stop`, after which whoever stopped it starts it again, as a deployment does.
- */
-function keepContainer(place: Place, id: string, crashes: string[]): ContainerReplica {
-  const { name, port } = place
-  const url = `http://127.0.0.1:${port}`
-  let [running, ending, killed] = [true, false, false]
-  let code: number | null = null
-  let bornAt = 0
-  let gone = Promise.withResolvers<void>()
-
-  const signal = async (what: 'KILL' | 'STOP' | 'CONT') => {
-    if (!running) return
-    const ended = gone.promise.then(() => true)
-    await docker(['exec', id, 'sh', '-c', `kill -s ${what} $(cat /proc/1/task/1/children)`]).catch(async (error) => {
-      if (!(await Promise.race([ended, pause(HEAR_MS, false)]))) throw error // it did not end just then: it was not told
-    })
-  }
-  return {
-    ...place,
-    url,
-    hear({ action, code: endedWith, at }) {
-      running = action === 'start'
-      if (running) {
-        ending = killed = false
-        bornAt = at
-        return
-      }
-      code = endedWith
-      gone.resolve()
-      gone = Promise.withResolvers()
-      if (ending) return
-      void hasListened(id, bornAt, at).then((had) => {
-        if (had) crashes.push(`${name} ended by itself with ${endedWith}`)
-        else tell(`           ${name} could not start, and ended with ${endedWith}`)
-      })
-    },
-    async end(how) {
-      const startedAt = performance.now()
-      if (!running) return { code, killed, durationMs: 0 }
-      ending = true
-      killed ||= how === 'SIGKILL'
-      const ended = gone.promise
-      if (how === 'SIGKILL') await signal('KILL')
-      else await docker(['stop', '-t', STOP_SECONDS, id])
-      await ended
-      const end = { code, killed, durationMs: performance.now() - startedAt }
-      if (how === 'SIGTERM') await docker(['start', id])
-      return end
-    },
-    stop: () => signal('STOP'),
-    go: () => signal('CONT'),
-    ready: (timeoutMs) => readyAt(name, url, timeoutMs),
-  }
-}
-
-/** Who finds Postgres away, or is cut off from it, when it starts may end, and is started again: that is no crash. */
-async function hasListened(id: string, bornAt: number, endedAt: number): Promise<boolean> {
-  const said = await docker(['logs', '--since', `${bornAt}`, '--until', `${endedAt}`, id])
-  return said.includes('service listening')
 }
 
 async function saveLogs(folder: string): Promise<void> {

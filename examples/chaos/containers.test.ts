@@ -1,7 +1,7 @@
 /** Everything at once, at random, to the stack in containers: what an engine starts again, with networks, names and signals of its own. */
-import { chooseMode } from '@baton/testing'
 import { test } from 'tap'
 import { startContainerStack } from './container-stack.ts'
+import { whyNoContainers } from './docker.ts'
 import { fillDisk, SERVER_FAULTS } from './faults.ts'
 import { faultSeconds, openScene, runCount, SEED, tell } from './scene.ts'
 import { raiseStorm } from './storm.ts'
@@ -12,7 +12,7 @@ const END_MS = 120_000
 /** The images are built first. */
 const START_MS = 400_000
 
-const missing = whyNot()
+const missing = whyNoContainers()
 if (missing) tell(`chaos containers: left out, since ${missing}`)
 
 test(`${RUNS} runs in containers under ${SECONDS} s of random faults, seed ${SEED}: nothing is lost, doubled or late`, {
@@ -23,8 +23,3 @@ test(`${RUNS} runs in containers under ${SECONDS} s of random faults, seed ${SEE
   await raiseStorm(scene, { runs: RUNS, seconds: SECONDS, serverFaults: SERVER_FAULTS.filter((fault) => fault !== fillDisk) })
   await scene.finish(END_MS)
 })
-
-function whyNot(): string | false {
-  if (process.env.BATON_TEST_SERVERS === 'embedded') return 'BATON_TEST_SERVERS=embedded asks for it'
-  return chooseMode(undefined) === 'docker' ? false : 'no Docker engine with compose answers'
-}

@@ -3,9 +3,16 @@ import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
+import { chooseMode } from '@baton/testing'
 
 const run = promisify(execFile)
 const OUTPUT_BYTES_MAX = 256 * 1024 * 1024
+
+/** Why nothing can be tried in containers here, if it is so. */
+export function whyNoContainers(): string | false {
+  if (process.env.BATON_TEST_SERVERS === 'embedded') return 'BATON_TEST_SERVERS=embedded asks for it'
+  return chooseMode(undefined) === 'docker' ? false : 'no Docker engine with compose answers'
+}
 
 /** A command to its end: gives what it printed, with `errors` also on stderr; rejects, with that in the message, when it failed. */
 export async function docker(args: readonly string[], options: { env?: NodeJS.ProcessEnv; errors?: boolean } = {}): Promise<string> {

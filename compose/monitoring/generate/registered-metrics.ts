@@ -23,8 +23,9 @@ const SERVICES: Record<string, () => Promise<unknown>> = {
     createMetrics({ cachedRuns: nothing, cachedBytes: nothing, heldPartitions: nothing })
   },
   'http-worker': async () => {
-    const { observeHeld } = await import('../../../services/http-worker/src/metrics.ts')
+    const { observeAnswers, observeHeld } = await import('../../../services/http-worker/src/metrics.ts')
     observeHeld({ running: nothing, waiting: nothing })
+    observeAnswers({ taken: nothing, waiting: nothing })
   },
   'hitl-worker': async () => {
     const { createNotifyMetrics } = await import('../../../services/hitl-worker/src/metrics.ts')

@@ -63,6 +63,7 @@ export const waiting: Dashboard = {
       queries: [
         { expr: 'sum by (instance) (baton_http_calls_running)', legend: '{{instance}} under way' },
         { expr: 'sum by (instance) (baton_http_calls_waiting)', legend: '{{instance}} for a slot' },
+        { expr: 'sum by (instance) (baton_http_answers_waiting)', legend: '{{instance}} for room for an answer' },
       ],
     },
     {

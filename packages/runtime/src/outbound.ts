@@ -30,6 +30,8 @@ export interface OutboundRequest {
   signal?: AbortSignal
   /** Largest body in bytes (10 MiB); BodyTooLarge beyond. */
   bytesMax?: number
+  /** Asked before a body has more than 64 KiB, with its bytes: what this gives is waited for before more is read, within the timeout. */
+  room?: ((bytes: number) => Promise<void> | undefined) | undefined
   /** `follow` (default), `manual` gives the redirect itself as the answer, `error` throws RedirectRefused. */
   redirect?: 'follow' | 'manual' | 'error'
   /** Lower-case names of headers that, beside authorization and cookie, must not leave the first origin. */
@@ -71,7 +73,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
     let hop = firstHop(first, request)
     for (let redirects = 0; ; redirects++) {
       checkUrl(hop.url, allow)
-      const answer = await exchange(agent, hop, { bytesMax: request.bytesMax ?? BYTES_MAX, signal, onAbort })
+      const answer = await exchange(agent, hop, { bytesMax: request.bytesMax ?? BYTES_MAX, room: request.room, signal, onAbort })
       const location = REDIRECTS.has(answer.status) ? answer.headers.location : undefined
       if (location === undefined || request.redirect === 'manual') return answer
       if (request.redirect === 'error')

@@ -35,7 +35,7 @@ const CONNECT_MS_MAX = 10_000
 const SERVER_FIRST_MS = 1_000
 
 /** Options that all our connections share: pool, transactions and migrations. */
-function connectionOptions(options: ConnectOptions, { pooler }: DatabaseTarget) {
+export function connectionOptions(options: ConnectOptions, { pooler }: DatabaseTarget) {
   return {
     types: { timestamp, bigint },
     // Not postgres.camel: that one also renames keys inside JSON.

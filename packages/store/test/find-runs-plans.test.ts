@@ -3,6 +3,7 @@ import { testDatabase } from '@baton/testing'
 import postgres from 'postgres'
 import { test } from 'tap'
 import { connectionOptions } from '../src/connect.ts'
+import { readDatabaseUrl } from '../src/database-url.ts'
 import { countRuns, listRuns, type RunsFilter, type Sql } from '../src/index.ts'
 
 /** Enough for a scan of the whole table to cost more than what an index gives, as it does with a million. */
@@ -80,7 +81,7 @@ function nodesOf(node: PlanNode): PlanNode[] {
 /** A pool that remembers what it was asked, and what it says when it is asked to explain that. */
 function explainer(url: string) {
   const asked: Statement[] = []
-  const options = { ...connectionOptions(), max: 1 }
+  const options = { ...connectionOptions({}, readDatabaseUrl(url)), max: 1 }
   const debug = (_: number, text: string, parameters: unknown[]) => void asked.push({ text, parameters })
   const sql = postgres(url, { ...options, debug }) as unknown as Sql
   const other = postgres(url, options) as unknown as Sql

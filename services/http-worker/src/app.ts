@@ -22,12 +22,13 @@ import {
   type Sql,
   waitForSchema,
 } from '@baton/store'
+import { createAnswerRoom } from './answer-room.ts'
 import { type CallHttpOptions, callHttp } from './call-http.ts'
 import type { Settings } from './config.ts'
 import { SecretUnknown } from './fill-secrets.ts'
 import { hearEndings } from './hear-endings.ts'
 import { type KeepTryingOptions, keepTrying } from './keep-trying.ts'
-import { observeHeld } from './metrics.ts'
+import { observeAnswers, observeHeld } from './metrics.ts'
 import { createSecretsCache, type ReadSecrets } from './secrets-cache.ts'
 import { type CallTaker, takeCalls } from './take-calls.ts'
 import { traceCalls } from './trace-call.ts'
@@ -89,6 +90,8 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
 }
 
 function callOptions(settings: Settings, sql: Sql, outbound: CallHttpOptions['outbound'], patience: KeepTryingOptions): CallHttpOptions {
+  const room = createAnswerRoom(settings.HTTP_WORKER_ANSWER_BYTES_MAX)
+  observeAnswers(room)
   const box = createSecretBox(settings.BATON_MASTER_KEY)
   const read: ReadSecrets = (namespace, names) =>
     keepTrying(() => box.readSecrets(sql, namespace, names), patience).catch((error: unknown) => {
@@ -96,6 +99,7 @@ function callOptions(settings: Settings, sql: Sql, outbound: CallHttpOptions['ou
     })
   return {
     outbound,
+    room,
     readSecrets: createSecretsCache(read, settings.HTTP_WORKER_SECRETS_CACHE_MS),
     putBlob: (namespace, id, json) => keepTrying(() => putBlobs(sql, namespace, new Map([[id, json]])), patience),
     limits: {

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import type { BatonError, ErrorCode, Fact, HttpCall, HttpRequest, Json } from '@baton/contracts'
 import { validateAgainst } from '@baton/engine'
 import type { Outbound, OutboundAnswer } from '@baton/runtime'
+import type { AnswerRoom } from './answer-room.ts'
 import { explainFailure } from './explain-failure.ts'
 import { fillSecrets, SecretUnknown, secretNames } from './fill-secrets.ts'
 import { blobsStored } from './metrics.ts'
@@ -25,6 +26,8 @@ export interface CallHttpOptions {
   /** Stores the JSON text of an output under `sha256:<hex>`. */
   putBlob(namespace: string, id: string, json: string): Promise<void>
   limits: CallLimits
+  /** Where the bytes of answers under way are counted. */
+  room: Pick<AnswerRoom, 'open'>
 }
 
 /** Below this, escapes and headers included, an output cannot come near the inline limit; its size is not measured. */
@@ -74,6 +77,7 @@ async function attempt(
   options: CallHttpOptions,
 ): Promise<Outcome> {
   const startedAt = performance.now()
+  const share = options.room.open()
   let rendered: RenderedRequest | undefined
   try {
     rendered = renderRequest(call, request, secretHeaders)
@@ -84,6 +88,7 @@ async function attempt(
       body: rendered.body,
       sensitiveHeaders: rendered.sensitiveHeaders,
       timeoutMs: call.timeoutMs,
+      room: share.grow,
       bytesMax: Math.min(request.bytesMax ?? limits.responseBytesMax, limits.responseBytesMax),
       redirect: request.redirect ?? 'follow',
     })
@@ -94,6 +99,8 @@ async function attempt(
       error instanceof Refused ? { ...error.error, retryable: error.retryable } : explainFailure(error)
     const text = `${requestLine(call, rendered, redactor)}${message}`
     return { status: 'failed', error: { code, message: redactor ? redactor.text(text) : text, ...more }, retryable }
+  } finally {
+    share.close()
   }
 }
 

@@ -1,6 +1,10 @@
+import { getHeapStatistics } from 'node:v8'
 import { LIMITS } from '@baton/contracts'
 import { commonSettings, databaseSettings, traceSettings, wholeNumber } from '@baton/runtime'
 import { z } from 'zod'
+
+/** While an answer becomes an output it is there as bytes, as text, as a value of many small objects and as JSON. */
+const HEAP_SHARE = 16
 
 /** Settings of the http-worker, by the names of their environment variables; README.md says what each is for. */
 export const Settings = z.object({
@@ -23,6 +27,9 @@ export const Settings = z.object({
   HTTP_WORKER_RESPONSE_BYTES_MAX: wholeNumber(1, 1_000_000_000)
     .default(LIMITS.stepOutputBytesMax)
     .describe('largest answer, where a step has no maxBytes, and the bound of maxBytes'),
+  HTTP_WORKER_ANSWER_BYTES_MAX: wholeNumber(1, 100_000_000_000)
+    .default(Math.floor(getHeapStatistics().heap_size_limit / HEAP_SHARE))
+    .describe('bytes of answers under way at once, all calls together; further ones wait'),
   HTTP_WORKER_DATABASE_CONNECTIONS_MAX: wholeNumber(1, 1_000).default(4).describe('connections to Postgres'),
   BATON_INLINE_PAYLOAD_BYTES_MAX: wholeNumber(1, 1_000_000_000)
     .default(LIMITS.inlinePayloadBytesMax)

@@ -18,3 +18,9 @@ export function observeHeld(held: { running(): number; waiting(): number }): voi
   gauge('baton_http_calls_running', 'Calls under way', held.running)
   gauge('baton_http_calls_waiting', 'Calls read and waiting for a slot', held.waiting)
 }
+
+/** Answers that are read and made into outputs right now. */
+export function observeAnswers(room: { taken(): number; waiting(): number }): void {
+  gauge('baton_http_answer_bytes', 'Bytes of answers under way over 64 KiB each', room.taken)
+  gauge('baton_http_answers_waiting', 'Answers that wait for room (HTTP_WORKER_ANSWER_BYTES_MAX)', room.waiting)
+}

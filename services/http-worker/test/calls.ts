@@ -3,6 +3,7 @@ import { randomUUIDv7 } from 'node:crypto'
 import type { HttpCall, HttpRequest } from '@baton/contracts'
 import { createOutbound } from '@baton/runtime'
 import type { Teardown } from '@baton/testing'
+import { createAnswerRoom } from '../src/answer-room.ts'
 import { type CallHttpOptions, callHttp, type Outcome } from '../src/call-http.ts'
 
 export function callOf(request: Partial<HttpRequest> & { url: string }, more: Partial<HttpCall> = {}): HttpCall {
@@ -20,12 +21,18 @@ export function callOf(request: Partial<HttpRequest> & { url: string }, more: Pa
 }
 
 /** Makes calls to loopback with these secrets; blobs are collected. */
-export function caller(t: Teardown, secrets: Record<string, string> = {}, limits: Partial<CallHttpOptions['limits']> = {}) {
+export function caller(
+  t: Teardown,
+  secrets: Record<string, string> = {},
+  limits: Partial<CallHttpOptions['limits']> = {},
+  room: CallHttpOptions['room'] = createAnswerRoom(100_000_000),
+) {
   const outbound = createOutbound({ allow: ['127.0.0.1'] })
   t.teardown(() => outbound.close())
   const blobs = new Map<string, string>()
   const options: CallHttpOptions = {
     outbound,
+    room,
     readSecrets: async (_namespace, names) => new Map(names.filter((name) => name in secrets).map((name) => [name, secrets[name]!])),
     putBlob: async (_namespace, id, json) => void blobs.set(id, json),
     limits: { responseBytesMax: 1_000_000, inlineBytesMax: 65_536, outputBytesMax: 1_000_000, ...limits },
