@@ -15,8 +15,6 @@ export interface RunnableService {
   app: FastifyInstance
   host: string
   port: number
-  /** Connections that may wait to be accepted (the system has a bound of its own); 511 when absent. */
-  backlog?: number
   /** Absent: no heartbeat. Closed by the app. */
   redis?: Redis
   /** Sockets held, shown in the heartbeat. */
@@ -39,8 +37,7 @@ export async function runService(name: string, build: () => Promise<RunnableServ
   process.once('SIGTERM', early).once('SIGINT', early)
   try {
     service = await build()
-    const { host, port, backlog } = service
-    await service.app.listen({ host, port, ...(backlog !== undefined && { backlog }) })
+    await service.app.listen({ host: service.host, port: service.port })
   } catch (error) {
     const exitCode = exitCodeOf(error)
     if (error instanceof SettingsError || exitCode !== undefined) process.stderr.write(`${(error as Error).message}\n`)
