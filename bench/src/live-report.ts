@@ -57,7 +57,7 @@ function idleTable(idle: Figures): string {
   return table(head, [[shown(clients), shown(bytesPerClient / KIB), shown(idleCores), shown(connectSeconds), shown(longestPongMs)]])
 }
 
-function stormTable({ clients, backSeconds, caughtUpSeconds, lost, doubled, refusals }: Figures): string {
+function stormTable({ clients, backSeconds, caughtUpSeconds, lost, doubled, refused }: Figures): string {
   const head = [
     'clients that come back at once',
     'all subscribed after s',
@@ -66,5 +66,5 @@ function stormTable({ clients, backSeconds, caughtUpSeconds, lost, doubled, refu
     'events doubled',
     'tries refused',
   ]
-  return table(head, [[clients, backSeconds, caughtUpSeconds, lost, doubled, refusals].map(shown)])
+  return table(head, [[clients, backSeconds, caughtUpSeconds, lost, doubled, refused].map(shown)])
 }

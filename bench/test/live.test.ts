@@ -2,7 +2,7 @@ import tap, { test } from 'tap'
 import { type KnownFrames, startFollowing, takeFrame } from '../src/live/follow-seqs.ts'
 import { readFrames } from '../src/live/websocket-stream.ts'
 import { liveReport } from '../src/live-report.ts'
-import { parseLiveOptions } from '../src/options.ts'
+import { BadArguments, parseLiveOptions } from '../src/options.ts'
 import { linuxOnly, rootFor, run, STACK_MS } from './bench-command.ts'
 
 tap.setTimeout(STACK_MS)
@@ -72,6 +72,7 @@ test('the report has the ratios to plain ws, and says which bound is broken', (t
 test('arguments of bench-live', (t) => {
   t.same(parseLiveOptions([]), { rounds: 3, parts: ['delivery', 'idle', 'storm'], scale: 1, write: false })
   t.match(parseLiveOptions(['--parts', 'storm', '--scale', '0.5', '--write']), { parts: ['storm'], scale: 0.5, write: true })
+  t.throws(() => parseLiveOptions(['--parts', 'sse', '--rounds', '0']), BadArguments)
   t.throws(() => parseLiveOptions(['--parts', 'sse', '--rounds', '0']), {
     message: /--rounds must be .*; --parts: there is no sse; there are delivery/,
   })

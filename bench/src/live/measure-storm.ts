@@ -38,9 +38,7 @@ export async function measureStorm(stack: LiveStack, publisher: Publisher, clien
     await untilAllHave(crowd, run!.seq)
     const caughtUpSeconds = (performance.now() - killedAt) / MS_PER_SECOND
     const { lost, doubled, refused, returned } = await crowd.tell({ do: 'count' })
-    const tries = Object.entries(refused).map(([how, count]) => [`refused ${how}`, count])
-    const refusals = Object.values(refused).reduce((sum, each) => sum + each, 0)
-    return { clients, events: run!.seq, returned, backSeconds, caughtUpSeconds, lost, doubled, refusals, ...Object.fromEntries(tries) }
+    return { clients, events: run!.seq, returned, backSeconds, caughtUpSeconds, lost, doubled, refused }
   } finally {
     await crowd.stop()
   }

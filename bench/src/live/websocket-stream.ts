@@ -21,8 +21,8 @@ export interface Place {
 export interface Listener {
   onOpen(): void
   onText(payload: Buffer): void
-  /** `how` is the code of the close frame, or of the error (`ECONNRESET`), or the HTTP status that was answered instead; else `cut`. */
-  onClosed(how: string): void
+  /** `code` is 1006 when there was no close frame. */
+  onClosed(code: number): void
 }
 
 /** An open connection. */
@@ -35,13 +35,13 @@ export interface Connection {
 export function openConnection({ port, token, from }: Place, listener: Listener): Connection {
   let rest: Buffer | undefined
   let open = false
-  let how = 'cut'
+  let closeCode = 1006
 
   function handle(opcode: number, payload: Buffer): void {
     if (opcode === OPCODE.text) listener.onText(payload)
     else if (opcode === OPCODE.ping) socket.write(frameOf(OPCODE.pong, payload))
     else if (opcode === OPCODE.close) {
-      how = payload.length >= 2 ? String(payload.readUInt16BE(0)) : 'cut'
+      closeCode = payload.length >= 2 ? payload.readUInt16BE(0) : 1005
       socket.end(frameOf(OPCODE.close, payload))
     }
   }
@@ -51,10 +51,7 @@ export function openConnection({ port, token, from }: Place, listener: Listener)
     rest = undefined
     if (!open) {
       const end = bytes.indexOf(HEAD_END)
-      if (end >= 0 && !bytes.toString('latin1', 0, end).startsWith('HTTP/1.1 101')) {
-        how = `HTTP ${bytes.toString('latin1', 9, 12)}`
-        return void socket.destroy()
-      }
+      if (end >= 0 && !bytes.toString('latin1', 0, end).startsWith('HTTP/1.1 101')) return void socket.destroy()
       if (end >= 0) {
         open = true
         bytes = bytes.subarray(end + HEAD_END.length)
@@ -73,10 +70,8 @@ export function openConnection({ port, token, from }: Place, listener: Listener)
     },
   }
   const socket: Socket = connect({ host: '127.0.0.1', port, localAddress: from, noDelay: true, onread })
-  socket.on('error', (error: NodeJS.ErrnoException) => {
-    how = error.code ?? error.message
-  })
-  socket.once('close', () => listener.onClosed(how))
+  socket.on('error', () => {}) // `close` follows
+  socket.once('close', () => listener.onClosed(closeCode))
   socket.once('connect', () => socket.write(handshake(token)))
   return {
     sendText: (text) => void socket.write(frameOf(OPCODE.text, Buffer.from(text))),

@@ -16,8 +16,6 @@ export interface RunnableService {
   app: FastifyInstance
   host: string
   port: number
-  /** Connections that may wait to be accepted (the system has a bound of its own); 511 when absent. */
-  backlog?: number
   /** Absent: no heartbeat. Closed by the app. */
   redis?: Redis
   /** Sockets held, shown in the heartbeat. */
@@ -45,8 +43,7 @@ export async function runService(name: string, build: () => Promise<RunnableServ
   })
   try {
     service = await build()
-    const { host, port, backlog } = service
-    await service.app.listen({ host, port, ...(backlog !== undefined && { backlog }) })
+    await service.app.listen({ host: service.host, port: service.port })
   } catch (error) {
     giveUp(error, fallback)
   }

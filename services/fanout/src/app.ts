@@ -89,11 +89,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
     redis.disconnect()
     await sql.end({ timeout: 5 })
   })
-  return {
-    ...{ app, host: settings.HOST, port: settings.PORT, redis, clients: () => clients.count('websocket') },
-    // When another replica dies, its clients come all at once. Whoever finds the queue full is refused by the system, or tries for seconds.
-    backlog: settings.FANOUT_CLIENTS_MAX,
-  }
+  return { app, host: settings.HOST, port: settings.PORT, redis, clients: () => clients.count('websocket') }
 }
 
 function historyOf(sql: Sql): History {
