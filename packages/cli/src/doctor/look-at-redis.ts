@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { GROUPS, keys, PARTITION_COUNT, parseRedisUrl, RedisUrlError, redisUrlForLog } from '@baton/contracts'
+import type { ConnectionOptions } from 'node:tls'
+import { GROUPS, keys, PARTITION_COUNT, parseRedisUrl, type RedisTls, RedisUrlError, redisUrlForLog } from '@baton/contracts'
 import { Cluster, Redis } from 'ioredis'
 import { byLevel, type Finding, ok, problem, reasonOf, skipped, warning } from './finding.ts'
 
@@ -8,12 +9,12 @@ const PARTITIONS = Array.from({ length: PARTITION_COUNT }, (_, number) => number
 
 /** Opens a connection that gives up soon, does the work, and closes it. */
 export async function withRedis<T>(url: string, action: (redis: Redis) => Promise<T>): Promise<T> {
-  const redis = openRedis(url)
+  const redis = openRedis(url) as Redis
   let lastError: Error | undefined
   redis.on('error', (error: Error & { lastNodeError?: Error }) => (lastError = error.lastNodeError ?? error))
   try {
     await redis.connect()
-    return await action(redis as Redis)
+    return await action(redis)
   } catch (error) {
     throw lastError ?? error
   } finally {
@@ -21,15 +22,19 @@ export async function withRedis<T>(url: string, action: (redis: Redis) => Promis
   }
 }
 
+function readTls({ ca, cert, key, servername }: RedisTls): ConnectionOptions {
+  return {
+    ...(ca === undefined ? {} : { ca: readFileSync(ca) }),
+    ...(cert === undefined ? {} : { cert: readFileSync(cert) }),
+    ...(key === undefined ? {} : { key: readFileSync(key) }),
+    ...(servername === undefined ? {} : { servername }),
+  }
+}
+
 function openRedis(url: string): Redis | Cluster {
   const place = parseRedisUrl(url)
   const { username, password, family, hosts } = place
-  const tls = place.tls && {
-    ...Object.fromEntries(
-      (['ca', 'cert', 'key'] as const).flatMap((name) => (place.tls?.[name] ? [[name, readFileSync(place.tls[name])]] : [])),
-    ),
-    ...(place.tls.servername ? { servername: place.tls.servername } : {}),
-  }
+  const tls = place.tls && readTls(place.tls)
   const shared = {
     lazyConnect: true,
     connectTimeout: 5_000,
