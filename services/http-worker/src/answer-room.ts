@@ -49,7 +49,7 @@ export function createAnswerRoom(bytesMax: number): AnswerRoom {
   const admit = () => {
     for (let first = queue[0]; first !== undefined; first = queue[0]) {
       const fits = taken + first.wants! - first.bytes <= bytesMax
-      if (!fits && (beyond !== undefined || [...holders].some(({ wants }) => wants === undefined))) return
+      if (!fits && [...holders].some(({ wants }) => wants === undefined)) return // who is beyond waits for nothing
       if (!fits) beyond = first
       queue.shift()
       take(first, first.wants!)
