@@ -27,6 +27,8 @@ function findTests(chosen: string[]): string[] {
 /** What the test files are given: a server for their databases, and the redis-server that they start themselves. */
 async function prepare(): Promise<{ env: NodeJS.ProcessEnv; stop(): Promise<void> }> {
   const env: NodeJS.ProcessEnv = { ...process.env, PATH: [join(ROOT, 'node_modules/.bin'), process.env['PATH']].join(delimiter) }
+  // Services are started by the hundred: what is stripped and compiled once need not be again.
+  env['NODE_COMPILE_CACHE'] ||= join(ROOT, '.local/compile-cache')
   mkdirSync(join(ROOT, '.local/redis'), { recursive: true })
   env['BATON_REDIS_SERVER'] ||= await bringRedisServer(join(ROOT, '.local/redis/programs'), say).catch((error) => {
     if (env['REDIS_URL']) return '' // tests can borrow databases of that one
