@@ -125,6 +125,7 @@ function writeSecrets(logs: string, adminKey: string): string {
     openai_api_key: '',
     agent_providers: '',
     otlp_headers: '',
+    database_direct_url: '',
     grafana_password: 'unused',
   }
   for (const [name, value] of Object.entries(secrets)) writeFileSync(join(folder, name), value)

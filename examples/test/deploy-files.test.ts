@@ -249,7 +249,7 @@ t.test('single machine: the installer puts a release beside the last one and nev
   t.match(install('1'), { status: 0 })
   const secret = (name: string) => readFileSync(join(dest, 'etc/baton/secrets', name), 'utf8')
   const before = [
-    ...SECRETS.filter((name) => !['OPENAI_API_KEY', 'OTEL_EXPORTER_OTLP_HEADERS'].includes(name)),
+    ...SECRETS.filter((name) => !['OPENAI_API_KEY', 'OTEL_EXPORTER_OTLP_HEADERS', 'DATABASE_DIRECT_URL'].includes(name)),
     'POSTGRES_PASSWORD',
     'REDIS_PASSWORD',
   ].map((name) => [name, secret(name)])

@@ -20,6 +20,7 @@ export const SIZES: Record<string, { replicas: number; cpu: number; memoryMib: n
 /** Settings that hold a secret: never written in the open. */
 export const SECRETS = [
   'DATABASE_URL',
+  'DATABASE_DIRECT_URL',
   'REDIS_URL',
   'BATON_ADMIN_KEY',
   'BATON_MASTER_KEY',

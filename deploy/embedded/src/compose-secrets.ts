@@ -17,6 +17,7 @@ export function writeComposeSecrets(paths: StackPaths, settings: StackSettings):
     admin_key: adminKey,
     master_key: masterKey,
     database_url: ownPostgres ? `postgres://baton:${password(databaseUrl)}@postgres:5432/baton` : databaseUrl,
+    database_direct_url: values['DATABASE_DIRECT_URL'] ?? '',
     redis_url: ownRedis ? `redis://:${password(redisUrl)}@redis:6379/0` : redisUrl,
     postgres_password: ownPostgres ? password(databaseUrl) : 'unused',
     redis_password: ownRedis ? password(redisUrl) : 'unused',
