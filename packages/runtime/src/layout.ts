@@ -39,7 +39,7 @@ export interface Reader {
 
 /** Gives the connection for reads of some streams of one slot, as long as it works. */
 export interface ReaderSource {
-  /** On a cluster it leads to the node that has the streams now: to be asked before each read. */
+  /** On a cluster it leads to the node that has the streams now: to be asked before each read. Throws once the source is closed. */
   open(streams: readonly string[]): Reader
   /** The last read failed: on a cluster the streams may be elsewhere. A server is waited for. */
   failed(): void
@@ -50,21 +50,27 @@ export interface ReaderSource {
 export function createReaderSource(redis: Redis, name: string): ReaderSource {
   const cluster = clusterOf(redis)
   let current: Reader | undefined
-  const close = () => {
+  let closed = false
+  const drop = () => {
     current?.reading.disconnect()
     current = undefined
   }
   return {
     open(streams) {
+      // Whoever was in the middle of something else when it was closed would open a connection that nobody ends.
+      if (closed) throw new Error('reading is over')
       current ??= cluster ? openAtNode(cluster, streams[0]!, name) : { reading: duplicate(redis, name), commands: redis }
       return current
     },
     failed() {
       if (!cluster) return
-      close()
+      drop()
       cluster.refreshSlotsCache()
     },
-    close,
+    close() {
+      closed = true
+      drop()
+    },
   }
 }
 
