@@ -12,7 +12,7 @@ function processesOf(parent: number): number[] {
 test('with a Postgres that hangs every call is answered with 503 in time, and nothing that was answered with 2xx is lost', async (t) => {
   const postgres = await durablePostgres(t)
   const { put, get, post, save } = await startOrchestrator(t, { DATABASE_URL: postgres.url, BATON_POSTGRES_TIMEOUT_MS: '500' })
-  const name = await save({ name: 'waits', steps: { nap: { wait: { for: '1h' } } } })
+  const name = await save({ steps: { nap: { wait: { for: '1h' } } } })
   const before = await post(`/api/v1/workflows/${name}/runs`, { input: {} })
   t.equal(before.status, 202)
   const stopped = processesOf(postgres.pid())
