@@ -16,6 +16,7 @@ import { addProbes } from './probes.ts'
 import { type ProblemException, problem, problemBody } from './problem.ts'
 import { requestLog } from './request-log.ts'
 import { createRequestTraces } from './request-traces.ts'
+import { takeRest } from './take-rest.ts'
 import { toProblem } from './to-problem.ts'
 import { NO_TRACING, type Tracing } from './tracing.ts'
 import { validateContent } from './validate-content.ts'
@@ -69,6 +70,10 @@ export function createService(options: ServiceOptions): FastifyInstance {
     done()
   })
   letConnectionsGo(app)
+  app.addHook('onSend', (request, reply, payload, done) => {
+    if (reply.statusCode === 413) void takeRest(request.raw).then(() => done(null, payload))
+    else done(null, payload)
+  })
   app.addHook('onResponse', (request, reply, done) => {
     observe(request, reply)
     traces.record(request, reply)

@@ -154,3 +154,25 @@ t.test('Redis is ready only when it evicts nothing', async (t) => {
   await gone
   await t.rejects(check(), 'at once, not when it is back')
 })
+
+t.test('a client that still sends a body that is too large can read why it is refused', async (t) => {
+  const { port } = await startApp(t)
+  for (const length of ['content-length: 6000000', 'transfer-encoding: chunked']) {
+    const socket = connect(port, '127.0.0.1')
+    t.teardown(() => socket.destroy())
+    let text = ''
+    let broken: Error | undefined
+    socket.on('data', (chunk) => (text += chunk)).once('error', (error) => (broken = error))
+    socket.write(`POST /things/1 HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n${length}\r\n\r\n`)
+    const part = 'x'.repeat(60_000)
+    for (let sent = 0; sent < 100 && !broken; sent++) {
+      socket.write(length.startsWith('content') ? part : `ea60\r\n${part}\r\n`)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    if (!length.startsWith('content')) socket.write('0\r\n\r\n')
+    await new Promise<void>((resolve) => (socket.closed ? resolve() : socket.once('close', () => resolve())))
+    t.equal(broken, undefined, length)
+    t.match(text, /^HTTP\/1\.1 413 /, length)
+    t.match(text, /"code":"BTN_TOO_LARGE"/)
+  }
+})
