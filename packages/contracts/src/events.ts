@@ -23,6 +23,7 @@ export const EVENT_TYPES = [
   'step.retrying',
   'step.waiting',
   'step.ending',
+  'step.replayed',
   'step.succeeded',
   'step.failed',
   'step.skipped',

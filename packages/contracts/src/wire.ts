@@ -42,6 +42,8 @@ export const InboxFact = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('cancel'), by: z.string() }),
   z.object({ kind: z.literal('pause'), by: z.string() }),
   z.object({ kind: z.literal('resume'), by: z.string() }),
+  z.object({ kind: z.literal('retry'), by: z.string() }),
+  z.object({ kind: z.literal('replay'), by: z.string(), path: z.string(), reason: z.string() }),
   z.object({
     kind: z.literal('approval-decided'),
     path: z.string(),

@@ -5,6 +5,7 @@ import type { BatonError, BlobRef, EventType, InboxFact, Json, StoredEvent } fro
 import { isBlobRef } from '@baton/contracts'
 import { applyEvent } from './apply-event.ts'
 import { BlobsNeeded, type DecideContext, type Decision, type TimerKind, type TimerSetting } from './decision.ts'
+import { isContainer } from './instances.ts'
 import type { Env } from './plan.ts'
 import { failureOf, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
 
@@ -14,6 +15,10 @@ export interface Deciding {
   decision: Decision
   /** Steps that may have become ready. */
   queue: StepState[]
+  /** Containers that may have come to their end, or to their next item or round. */
+  closing: StepState[]
+  /** The run was aborted: it ends with this decision. */
+  aborted?: boolean
   /** Calls that were sent by this decision: not sent again by a resend. */
   sent: Set<StepState>
   /** What becomes of each timer, the last word only: null clears it. */
@@ -94,13 +99,41 @@ export function unpacked(d: Deciding, value: Json | BlobRef): Json {
   return loaded
 }
 
-/** What a step gave, whole; outputs of the steps inside a switch too. */
+/** What a step gave, whole; outputs of the steps inside a container too. */
 function outputOf(d: Deciding, step: StepState): Json {
   const output = unpacked(d, step.output)
-  if (step.step.kind !== 'switch' || typeof output !== 'object' || output === null || Array.isArray(output)) return output
-  const { outputs } = output
-  if (step.tolerated || typeof outputs !== 'object' || outputs === null) return output // what onError gives has no such outputs
-  return { ...output, outputs: Object.fromEntries(Object.entries(outputs).map(([id, value]) => [id, unpacked(d, value)])) }
+  if (step.tolerated || !isContainer(step) || !isObject(output)) return output // what onError gives has no such outputs
+  if (step.step.kind === 'switch') return { ...output, outputs: unpackedEach(d, output.outputs!) }
+  if (step.step.kind === 'loop') return { ...output, last: unpackedEach(d, output.last!) }
+  const results = output.results as { output: Json }[]
+  return { results: results.map((result) => ({ ...result, output: unpackedEach(d, result.output) })) }
+}
+
+function unpackedEach(d: Deciding, outputs: Json): Json {
+  if (!isObject(outputs)) return outputs
+  return Object.fromEntries(Object.entries(outputs).map(([id, value]) => [id, unpacked(d, value)]))
+}
+
+function isObject(value: Json): value is Record<string, Json> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Outputs of the steps of a scope, by id, as they are recorded. */
+export function outputsOf(scope: ScopeState): Record<string, Json> {
+  return Object.fromEntries(scope.steps.map((step) => [step.step.id, step.output as Json]))
+}
+
+/** `last` of a loop: what the steps of a round gave, whole. */
+export function lastOf(d: Deciding, round: ScopeState | undefined): Json {
+  if (!round) return null
+  return Object.fromEntries(round.steps.map((step) => [step.step.id, outputOf(d, step)]))
+}
+
+/** The list of a `forEach`, as it was recorded. */
+export function itemsOf(d: Deciding, container: StepState): readonly Json[] {
+  const items = container.items!
+  items.list ??= unpacked(d, container.input ?? null) as Json[]
+  return items.list
 }
 
 /** Values for the expressions of one step, looked up in its scope and every scope around it. */
@@ -125,6 +158,10 @@ export function envOf(d: Deciding, scope: ScopeState, step?: StepState, extra?: 
     },
     variable(name) {
       if (extra && name in extra) return extra[name]
+      for (let at: ScopeState | undefined = scope; at?.owner; at = at.owner.scope) {
+        const value = variableOf(d, at, name)
+        if (value !== undefined) return value
+      }
       switch (name) {
         case 'input':
           return unpacked(d, header.input)
@@ -140,6 +177,18 @@ export function envOf(d: Deciding, scope: ScopeState, step?: StepState, extra?: 
       return undefined
     },
   }
+}
+
+/** `item`, `index`, `iteration` or `last`, where the scope is an item or a round that gives it this name. */
+function variableOf(d: Deciding, scope: ScopeState, name: string): Json | undefined {
+  const { body } = scope.owner!.step
+  if (body.kind === 'forEach') {
+    if (name === (body.as ?? 'item')) return itemsOf(d, scope.owner!)[scope.index!]
+    return name === (body.as ? `${body.as}Index` : 'index') ? scope.index : undefined
+  }
+  if (body.kind !== 'loop') return undefined
+  if (name === 'iteration') return scope.index
+  return name === 'last' ? lastOf(d, scope.previous) : undefined
 }
 
 /** An error as steps and runs carry it. */
@@ -166,4 +215,14 @@ export function readiness(step: StepState): 'ready' | 'blocked' | 'skip' {
     if (need.require === 'succeeded' && dependency.status !== 'succeeded') return 'skip'
   }
   return 'ready'
+}
+
+/** True for a step that may have nothing to wait for. */
+export function isUnblocked(step: StepState): boolean {
+  return step.blocked === 0 || step.step.join === 'any'
+}
+
+/** Queues the steps of a scope that wait for nothing. */
+export function startScope(d: Deciding, scope: ScopeState): void {
+  for (const step of scope.steps) if (isUnblocked(step)) d.queue.push(step)
 }

@@ -1,8 +1,11 @@
 /** What the engine is told (facts) and what it answers (a decision). Run ids are bare UUIDs, times are milliseconds since 1970. */
 import type { AgentTurn, Approval, BatonError, BlobRef, HttpCall, InboxFact, Json, StoredEvent } from '@baton/contracts'
 
-export const TIMER_KINDS = ['wait', 'retry', 'approval', 'timeout', 'run'] as const
-/** wait: end of a `wait` step; retry: end of a backoff; approval: its deadline; timeout: of a step; run: the run's own timeout (path ''). */
+export const TIMER_KINDS = ['wait', 'retry', 'approval', 'timeout', 'run', 'more'] as const
+/**
+ * wait: end of a `wait` step, or of the delay of a loop; retry: end of a backoff; approval: its deadline; timeout: of a step; run: the run's
+ * own timeout (path ''); more: a container has more to start than one decision may hold.
+ */
 export type TimerKind = (typeof TIMER_KINDS)[number]
 
 type Outcome = { status: 'succeeded'; output: Json } | { status: 'failed'; error: BatonError; retryable: boolean }
@@ -91,6 +94,8 @@ export interface DecideContext {
   blobs: ReadonlyMap<string, Json>
   inlineBytesMax: number
   outputBytesMax: number
+  /** Items of one `forEach`. */
+  forEachItemsMax: number
 }
 
 /** Thrown when an expression reads payloads that are not in the context. Load them, reload the state and decide again. */

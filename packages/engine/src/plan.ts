@@ -184,7 +184,8 @@ export interface PlanStep {
   retry: RetryPlan
   onError: OnErrorPlan
   body: KindPlan
-  compensate?: Json
+  /** What undoes it. Its expressions may mention the step itself. */
+  compensate?: PlanStep
   /** Names after `vars.` in any expression of the step. */
   vars: readonly string[]
   /** True when an expression of the step mentions `now`. */

@@ -2,13 +2,14 @@
 import type { Json, SecretSlot } from '@baton/contracts'
 import { parseDuration } from '@baton/contracts'
 import { openApproval } from './approve-step.ts'
-import { type Deciding, emit, envOf, errorOf, packed, readiness, setTimer, timeText } from './deciding.ts'
+import { typeName } from './compilation.ts'
+import { type Deciding, emit, envOf, errorOf, packed, readiness, setTimer, startScope, timeText } from './deciding.ts'
 import { endStep, failStep } from './end-step.ts'
 import { ExpressionError } from './expression-error.ts'
 import { evaluateCondition } from './expressions.ts'
-import type { AgentPlan, Env, HttpPlan, SetPlan, SwitchPlan, WaitPlan } from './plan.ts'
+import type { AgentPlan, Env, ForEachPlan, HttpPlan, SetPlan, SwitchPlan, WaitPlan } from './plan.ts'
 import { sendCall, sendTurn } from './send-work.ts'
-import type { ScopeState, StepState } from './state.ts'
+import type { StepState } from './state.ts'
 import { renderTemplate, renderWithSecrets, textOf } from './templates.ts'
 
 /** Starts the step when everything it depends on lets it. */
@@ -29,6 +30,16 @@ export function startIfReady(d: Deciding, step: StepState): void {
   }
 }
 
+/** Starts what undoes a step. */
+export function startCompensation(d: Deciding, step: StepState): void {
+  try {
+    startKind(d, step, envOf(d, step.scope))
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error
+    failStep(d, step, errorOf(error.code, error.message), false)
+  }
+}
+
 function startKind(d: Deciding, step: StepState, env: Env): void {
   const body = step.step.body
   switch (body.kind) {
@@ -43,6 +54,12 @@ function startKind(d: Deciding, step: StepState, env: Env): void {
       return startSet(d, step, body, env)
     case 'switch':
       return startSwitch(d, step, body, env)
+    case 'forEach':
+      return startForEach(d, step, body, env)
+    case 'loop':
+      schedule(d, step, {})
+      startTimeout(d, step)
+      return void d.closing.push(step)
     case 'wait':
       return startWait(d, step, body, env)
     case 'fail': {
@@ -100,13 +117,32 @@ function startSwitch(d: Deciding, step: StepState, body: SwitchPlan, env: Env): 
   const chosen = index >= 0 ? index : body.default ? 'default' : null
   schedule(d, step, { case: chosen })
   if (!step.inner) return endStep(d, step, 'succeeded', { output: { case: null, outputs: {} } })
-  if (step.step.timeoutMs !== undefined) setTimer(d, step, 'timeout', d.ctx.now + step.step.timeoutMs)
+  startTimeout(d, step)
   startScope(d, step.inner)
 }
 
-/** Queues the steps of a scope that wait for nothing. */
-export function startScope(d: Deciding, scope: ScopeState): void {
-  for (const step of scope.steps) if (step.blocked === 0 || step.step.join === 'any') d.queue.push(step)
+/** The timeout of a container bounds all that is inside. */
+function startTimeout(d: Deciding, step: StepState): void {
+  if (step.step.timeoutMs !== undefined) setTimer(d, step, 'timeout', d.ctx.now + step.step.timeoutMs)
+}
+
+function startForEach(d: Deciding, step: StepState, body: ForEachPlan, env: Env): void {
+  const list = renderTemplate(body.in, env)
+  if (!Array.isArray(list)) {
+    return failStep(d, step, errorOf('BTN_EXPRESSION', `forEach.in of step ${step.path} must give a list, not ${typeName(list)}`), false)
+  }
+  const most = d.ctx.forEachItemsMax
+  if (list.length > most) {
+    const message = `forEach.in of step ${step.path} has ${list.length} items; at most ${most} are allowed (BATON_FOR_EACH_ITEMS_MAX)`
+    return failStep(d, step, errorOf('BTN_TOO_LARGE', message), false)
+  }
+  const input = packed(d, list)
+  if (input === undefined)
+    return failStep(d, step, errorOf('BTN_OUTPUT_TOO_LARGE', `the list of step ${step.path} is over the payload limit`), false)
+  schedule(d, step, { input: input as Json, count: list.length })
+  step.items!.list = list
+  startTimeout(d, step)
+  d.closing.push(step)
 }
 
 function startWait(d: Deciding, step: StepState, body: WaitPlan, env: Env): void {

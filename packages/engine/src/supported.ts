@@ -4,12 +4,9 @@
  */
 export const UNSUPPORTED = [
   'task',
-  'forEach',
-  'loop',
   'workflow',
   'waitFor',
   'emit',
-  'compensate',
   'concurrency',
   'http.paginate',
   'http.callback',

@@ -20,7 +20,11 @@ export interface Harness {
 let runs = 0
 
 /** A started run of the definition. */
-export function start(definition: object, input: Json = null, options: { started?: boolean; vars?: Record<string, Json> } = {}): Harness {
+export function start(
+  definition: object,
+  input: Json = null,
+  options: { started?: boolean; vars?: Record<string, Json>; forEachItemsMax?: number } = {},
+): Harness {
   const compiled = compile(definition as Json, { name: 'test' })
   if (!compiled.plan) throw new Error(JSON.stringify(compiled.errors))
   const plan = compiled.plan
@@ -57,6 +61,7 @@ export function start(definition: object, input: Json = null, options: { started
         blobs: new Map(),
         inlineBytesMax: 65_536,
         outputBytesMax: 1_000_000,
+        forEachItemsMax: options.forEachItemsMax ?? 10_000,
       })
       events.push(...(h.last.events as (typeof created)[]))
       h.log.push(...h.last.events.map((event) => `${event.type} ${event.path}`.trim()))

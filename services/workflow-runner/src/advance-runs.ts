@@ -56,7 +56,7 @@ export interface Advance {
   now(): number
   random(): number
   newUuid(): string
-  limits: { inlineBytesMax: number; outputBytesMax: number }
+  limits: { inlineBytesMax: number; outputBytesMax: number; forEachItemsMax: number }
   log: { warn(object: object, message: string): void; error(object: object, message: string): void }
   observe?: (batch: { facts: number; runs: number; conflicts: number; events: number; nextTimerAt: number | null }) => void
 }

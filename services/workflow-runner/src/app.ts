@@ -84,7 +84,11 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
     now: clock.now,
     random: Math.random,
     newUuid,
-    limits: { inlineBytesMax: settings.BATON_INLINE_PAYLOAD_BYTES_MAX, outputBytesMax: settings.BATON_STEP_OUTPUT_BYTES_MAX },
+    limits: {
+      inlineBytesMax: settings.BATON_INLINE_PAYLOAD_BYTES_MAX,
+      outputBytesMax: settings.BATON_STEP_OUTPUT_BYTES_MAX,
+      forEachItemsMax: settings.BATON_FOR_EACH_ITEMS_MAX,
+    },
     log,
     observe(batch) {
       observeBatch(metrics, batch)

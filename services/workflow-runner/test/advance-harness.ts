@@ -61,7 +61,7 @@ export function createRunner(sql: Sql, plans: Plan[]): Runner {
     now: Date.now,
     random: Math.random,
     newUuid: () => randomUUIDv7(),
-    limits: { inlineBytesMax: 65_536, outputBytesMax: 10_000_000 },
+    limits: { inlineBytesMax: 65_536, outputBytesMax: 10_000_000, forEachItemsMax: 10_000 },
     log: createLogger({ name: 'test', level: 'silent' }),
   }
 }

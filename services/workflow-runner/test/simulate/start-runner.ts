@@ -146,7 +146,7 @@ function advanceOf(
     now: clock.now,
     random: dice.next,
     newUuid: () => `${prefix}${(++ids).toString(16).padStart(6, '0')}`,
-    limits: { inlineBytesMax: INLINE_BYTES_MAX, outputBytesMax: 1_000_000 },
+    limits: { inlineBytesMax: INLINE_BYTES_MAX, outputBytesMax: 1_000_000, forEachItemsMax: 10_000 },
     log: logOf(place),
     observe({ nextTimerAt }) {
       if (nextTimerAt !== null) later.expect(nextTimerAt - clock.now())

@@ -1,0 +1,26 @@
+/** Which timers a step has, told by its state alone: so that they can be cleared, and set again after a pause. */
+import type { TimerKind } from './decision.ts'
+import { isContainer } from './instances.ts'
+import { hasEnded, type StepState } from './state.ts'
+
+/** A timer of a step, and when it is due (ms). */
+interface StepTimer {
+  timer: TimerKind
+  dueAt: number
+}
+
+/** The timers that move the step. */
+export function timersOf(step: StepState): StepTimer[] {
+  if (hasEnded(step) || step.scheduledAt === null) return []
+  const timers: StepTimer[] = []
+  const { timeoutMs } = step.step
+  if (isContainer(step) && timeoutMs !== undefined) timers.push({ timer: 'timeout', dueAt: step.scheduledAt + timeoutMs })
+  if (step.dueAt !== undefined) timers.push({ timer: dueTimerOf(step, step.dueAt), dueAt: step.dueAt })
+  return timers
+}
+
+function dueTimerOf(step: StepState, dueAt: number): TimerKind {
+  if (step.status === 'retrying') return 'retry'
+  if (step.waitingFor?.kind === 'approval') return 'approval'
+  return step.waitingFor?.kind === 'timer' && Date.parse(step.waitingFor.until) <= dueAt ? 'wait' : 'timeout'
+}
