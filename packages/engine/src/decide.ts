@@ -2,21 +2,23 @@
  * decide: what a run does next. Deterministic: the same state, facts and context give the same decision; no I/O, no clock. It moves `state` on
  * in place, so a caller whose commit did not succeed must forget the state and load it again.
  */
-import type { BatonError, InboxFact, Json } from '@baton/contracts'
+import type { BatonError, InboxFact } from '@baton/contracts'
 import { callIdOf, isTerminal } from '@baton/contracts'
 import { expireApproval, takeDecision } from './approve-step.ts'
 import { compensationOf, nextToUndo } from './compensations.ts'
-import { clearTimer, type Deciding, emit, errorOf, isLive, setRunTimer, setTimer, startScope } from './deciding.ts'
+import { clearTimer, type Deciding, emit, errorOf } from './deciding.ts'
 import type { DecideContext, Decision, EngineFact } from './decision.ts'
+import { drain } from './drain.ts'
 import { finishRun } from './end-run.ts'
-import { cancelStep, cancelWaiting, endRun, endStep, failContainer, failStep, spreadFailure } from './end-step.ts'
+import { cancelStep, cancelWaiting, endRun, endStep, failContainer, failStep } from './end-step.ts'
 import { ExpressionError } from './expression-error.ts'
-import { finishContainer, nextRound } from './finish-containers.ts'
-import { isContainer, openScopes } from './instances.ts'
-import { reopeningOf } from './resets.ts'
+import { nextRound } from './finish-containers.ts'
+import { isContainer } from './instances.ts'
+import { pauseRun, resumeRun, startRun } from './pause-run.ts'
+import { endStuck, reopenRun } from './reopen-run.ts'
 import { sendWork } from './send-work.ts'
-import { startCompensation, startIfReady } from './start-step.ts'
-import { hasEnded, type RunState, type ScopeState, type StepState } from './state.ts'
+import { startCompensation } from './start-step.ts'
+import { hasEnded, type RunState, type StepState } from './state.ts'
 import { timersOf } from './timers.ts'
 
 /** Lets the facts move the run on, in order. Throws BlobsNeeded when an expression reads a payload that is not in the context. */
@@ -93,12 +95,6 @@ function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): v
   }
 }
 
-function startRun(d: Deciding): void {
-  if (d.state.status !== 'queued' || d.state.ending) return
-  emit(d, 'run.started', '', {})
-  startScope(d, d.state.root)
-}
-
 /** Nothing of it can be relied on, so nothing is undone either. */
 function abortRun(d: Deciding, error: BatonError): void {
   endRun(d, 'failed', error)
@@ -169,100 +165,6 @@ function resumeLoop(d: Deciding, loop: StepState): void {
 function tryAgain(d: Deciding, step: StepState): void {
   emit(d, 'step.scheduled', step.path, { generation: step.generation, attempt: step.attempt + 1 })
   sendWork(d, step)
-}
-
-/** Nothing is to fire meanwhile: every timer goes, and comes back at resume. */
-function pauseRun(d: Deciding, by: string): void {
-  const { state } = d
-  emit(d, 'run.paused', '', { by, from: state.status })
-  if (state.plan.timeoutMs !== undefined) clearTimer(d, '', 'run')
-  for (const step of state.steps.values()) for (const { timer } of timersOf(step)) clearTimer(d, step.path, timer)
-}
-
-function resumeRun(d: Deciding, by: string): void {
-  const { state } = d
-  emit(d, 'run.resumed', '', { by, from: 'paused', to: state.pausedFrom ?? 'running' })
-  if (state.plan.timeoutMs !== undefined) setRunTimer(d, (state.reopenedAt ?? state.header.createdAt) + state.plan.timeoutMs)
-  for (const step of state.steps.values()) for (const { timer, dueAt } of timersOf(step)) setTimer(d, step, timer, dueAt)
-  if (d.state.status === 'queued') return startRun(d)
-  queueOpen(d, state.root)
-}
-
-/** Queues all that may have become ready while nothing was started. */
-function queueOpen(d: Deciding, scope: ScopeState): void {
-  for (const step of scope.steps) {
-    if (step.status === 'pending') d.queue.push(step)
-    else if (!hasEnded(step) && isContainer(step)) {
-      for (const inner of openScopes(step)) queueOpen(d, inner)
-      d.closing.push(step)
-    }
-  }
-}
-
-/** Retry and replay, as far as they are still possible when their turn comes. */
-function reopenRun(d: Deciding, fact: Extract<InboxFact, { kind: 'retry' | 'replay' }>): void {
-  const { state } = d
-  const wasTerminal = isTerminal(state.status)
-  const plan = reopeningOf(state, fact)
-  if ('refused' in plan) return
-  const data = { ...plan.reset, by: fact.by, ...(fact.kind === 'replay' ? { replay: fact.path, reason: fact.reason } : {}) }
-  if (wasTerminal) {
-    emit(d, 'run.reopened', '', { from: state.status, ...data } as unknown as Record<string, Json>)
-    if (state.plan.timeoutMs !== undefined) setRunTimer(d, d.ctx.now + state.plan.timeoutMs)
-  } else emit(d, 'step.replayed', fact.kind === 'replay' ? fact.path : '', data as unknown as Record<string, Json>)
-  for (const path of plan.reset.reopen) {
-    const container = state.steps.get(path)!
-    for (const { timer, dueAt } of timersOf(container)) setTimer(d, container, timer, dueAt)
-  }
-  queueOpen(d, state.root)
-}
-
-function drain(d: Deciding): void {
-  for (let next = 0; ; ) {
-    const container = d.closing.pop()
-    if (container) {
-      finishContainer(d, container)
-      continue
-    }
-    const step = d.queue[next++]
-    if (!step) break
-    if (d.state.status === 'paused' || d.state.status === 'queued' || isTerminal(d.state.status)) continue
-    if (isLive(d, step.scope)) startIfReady(d, step)
-  }
-  d.queue.length = 0
-}
-
-/**
- * A step was replayed while others stayed failed or cancelled: once nothing moves any more, they end what is around them again, as they did
- * before.
- */
-function endStuck(d: Deciding): void {
-  const { state } = d
-  for (;;) {
-    if (state.ending || (state.status !== 'running' && state.status !== 'waiting') || !state.hasReplayed) return
-    if (state.inFlight.size + state.waiting.size + state.retrying.size > 0 || state.root.open === 0) return
-    const culprit = findCulprit(state.root)
-    if (!culprit) return
-    const before = state.seq
-    if (culprit.status === 'cancelled') endRun(d, 'cancelled', null)
-    else spreadFailure(d, culprit, culprit.error ?? errorOf('BTN_STEP_FAILED', `step ${culprit.path} failed`))
-    drain(d)
-    if (state.seq === before) return
-  }
-}
-
-/** A step that failed without being tolerated, or was cancelled, in something that goes on. The innermost ones come first. */
-function findCulprit(scope: ScopeState): StepState | undefined {
-  for (const step of scope.steps) {
-    if (step.status === 'running' && isContainer(step)) {
-      for (const inner of openScopes(step)) {
-        const culprit = findCulprit(inner)
-        if (culprit) return culprit
-      }
-    }
-    if (step.status === 'cancelled' || (step.status === 'failed' && !step.tolerated)) return step
-  }
-  return undefined
 }
 
 /** A run that is ending, with no call out any more: whatever is left is cancelled, and what succeeded is undone, one step after the other. */

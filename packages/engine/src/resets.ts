@@ -26,12 +26,12 @@ function planRetry(state: RunState): Reset {
 function retryScope(scope: ScopeState, plan: Reset): void {
   for (const step of scope.steps) {
     if (step.status !== 'cancelled' && (step.status !== 'failed' || step.tolerated)) continue
-    const known = plan.reset.length
+    const known = plan.reset.length + plan.reopen.length
     const scopes = isContainer(step) ? innerScopes(step) : []
     // A failure that an item keeps to itself is tolerated.
     for (const inner of scopes) if (!inner.failing) retryScope(inner, plan)
     const isUnfinished = scopes.some((inner) => inner.open > 0 && !inner.failing)
-    if (plan.reset.length > known || isUnfinished) plan.reopen.push(step.path)
+    if (plan.reset.length + plan.reopen.length > known || isUnfinished) plan.reopen.push(step.path)
     else plan.reset.push(step.path)
   }
 }

@@ -1,0 +1,41 @@
+/** How a run starts, is held, and goes on. */
+import { clearTimer, type Deciding, emit, setRunTimer, setTimer, startScope } from './deciding.ts'
+import { isContainer, openScopes } from './instances.ts'
+import { hasEnded, type ScopeState } from './state.ts'
+import { timersOf } from './timers.ts'
+
+/** The run begins, unless it has. */
+export function startRun(d: Deciding): void {
+  if (d.state.status !== 'queued' || d.state.ending) return
+  emit(d, 'run.started', '', {})
+  startScope(d, d.state.root)
+}
+
+/** Nothing is to fire meanwhile: every timer goes, and comes back at resume. */
+export function pauseRun(d: Deciding, by: string): void {
+  const { state } = d
+  emit(d, 'run.paused', '', { by, from: state.status })
+  if (state.plan.timeoutMs !== undefined) clearTimer(d, '', 'run')
+  for (const step of state.steps.values()) for (const { timer } of timersOf(step)) clearTimer(d, step.path, timer)
+}
+
+/** Timers come back; what has become ready meanwhile starts. */
+export function resumeRun(d: Deciding, by: string): void {
+  const { state } = d
+  emit(d, 'run.resumed', '', { by, from: 'paused', to: state.pausedFrom ?? 'running' })
+  if (state.plan.timeoutMs !== undefined) setRunTimer(d, (state.reopenedAt ?? state.header.createdAt) + state.plan.timeoutMs)
+  for (const step of state.steps.values()) for (const { timer, dueAt } of timersOf(step)) setTimer(d, step, timer, dueAt)
+  if (d.state.status === 'queued') return startRun(d)
+  queueOpen(d, state.root)
+}
+
+/** Queues all that may have become ready while nothing was started. */
+export function queueOpen(d: Deciding, scope: ScopeState): void {
+  for (const step of scope.steps) {
+    if (step.status === 'pending') d.queue.push(step)
+    else if (!hasEnded(step) && isContainer(step)) {
+      for (const inner of openScopes(step)) queueOpen(d, inner)
+      d.closing.push(step)
+    }
+  }
+}
