@@ -2,6 +2,7 @@
  * Everything Baton knows about Postgres, which is the truth of all it does. Invariants: the events of a run have no gap; a run moves only
  * through commitBatch, behind its fence; what was accepted stands in a table before anybody is told; only the clock of Postgres counts.
  */
+export * from './accept-events.ts'
 export * from './api-keys.ts'
 export {
   type ApprovalFilter,
