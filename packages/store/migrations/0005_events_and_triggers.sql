@@ -7,7 +7,8 @@ create function event_lock_key(namespace text, type text) returns bigint languag
   select hashtextextended(namespace || '/' || type, 20261128)
 $$;
 
--- Accepted events, each a CloudEvent as it came. `seq` is the order of acceptance.
+-- Accepted events, each a CloudEvent as it came. `seq` is the order of acceptance. `untriggered`: it was accepted where no runs can be started
+-- (a run emitted it); an orchestrator looks for its triggers, and takes the mark away in the transaction that starts their runs.
 create table custom_events (
   seq bigint generated always as identity primary key,
   namespace text not null,
@@ -16,11 +17,13 @@ create table custom_events (
   type text not null,
   subject text,
   event json not null,
+  untriggered boolean not null default false,
   accepted_at timestamptz(3) not null default clock_timestamp(),
   unique (namespace, source, event_id)
 ) with (autovacuum_vacuum_scale_factor = 0.05);
 create index custom_events_of_type on custom_events (namespace, type, seq);
 create index custom_events_age on custom_events (accepted_at);
+create index custom_events_untriggered on custom_events (seq) where untriggered;
 
 -- Steps that wait for an event of this type; the runner writes and deletes them in its commit.
 create table event_waiters (

@@ -8,6 +8,7 @@
 import type { Json } from '@baton/contracts'
 import { type Db, type Sql, withTransaction } from './connect.ts'
 import { jsons, texts } from './encode-columns.ts'
+import type { EventTrigger } from './triggers.ts'
 
 /** A CloudEvent that was checked: its texts are storable, `event` is the whole of it. */
 export interface EventToAccept {
@@ -18,22 +19,12 @@ export interface EventToAccept {
   event: Json
 }
 
-/** An event trigger for one of the types that came, with what it was given at its PUT. */
-export interface EventTrigger {
-  namespace: string
-  name: string
-  workflow: string
-  eventType: string
-  settings: Json
-}
-
-/** An event that was new. `seq` is its place in the order of acceptance. */
-export interface FreshEvent extends EventToAccept {
-  seq: number
-}
-
-/** Starts, in the transaction `tx`, what the triggers want of new events. */
-export type StartTriggered<Started> = (tx: Db, fresh: FreshEvent[], triggers: EventTrigger[]) => Promise<Started[]>
+/** Starts, in the transaction `tx`, what the triggers want of new events (which carry whatever else the caller put on them). */
+export type StartTriggered<Started, E extends EventToAccept = EventToAccept> = (
+  tx: Db,
+  fresh: (E & { seq: number })[],
+  triggers: EventTrigger[],
+) => Promise<Started[]>
 
 /** `outcomes` is in the order of what came; `woken` are runs whose inbox has something new; `runs` is what the triggers started. */
 export interface AcceptedEvents<Started = never> {
@@ -44,29 +35,32 @@ export interface AcceptedEvents<Started = never> {
   runs: Started[]
 }
 
-/** Accepts events, durably when it answers. Wake the runs that it names (a fact `inbox`), and announce those that were started. */
-export function acceptEvents<Started = never>(
+/**
+ * Accepts events, durably when it answers. Wake the runs that it names (a fact `inbox`), and announce those that were started. Without `start`,
+ * events that have triggers are marked, and an orchestrator starts their runs (takeUntriggered).
+ */
+export function acceptEvents<Started = never, E extends EventToAccept = EventToAccept>(
   sql: Sql,
   namespace: string,
-  events: readonly EventToAccept[],
-  start?: StartTriggered<Started>,
+  events: readonly E[],
+  start?: StartTriggered<Started, E>,
 ): Promise<AcceptedEvents<Started>> {
   return withTransaction(sql, (tx) => acceptEventsIn(tx, namespace, events, start))
 }
 
 /** The same in a transaction of the caller, which must not hold the lock of any of the types before, save in the order of their keys. */
-export async function acceptEventsIn<Started = never>(
+export async function acceptEventsIn<Started = never, E extends EventToAccept = EventToAccept>(
   tx: Db,
   namespace: string,
-  events: readonly EventToAccept[],
-  start?: StartTriggered<Started>,
+  events: readonly E[],
+  start?: StartTriggered<Started, E>,
 ): Promise<AcceptedEvents<Started>> {
   if (events.length === 0) return { accepted: 0, duplicates: 0, outcomes: [], woken: [], runs: [] }
   await lockTypes(tx, namespace, events)
-  const { ord, seq, woken, triggers } = await keepAndTell(tx, namespace, events)
+  const { ord, seq, woken, triggers } = await keepAndTell(tx, namespace, events, start === undefined)
   const outcomes: AcceptedEvents['outcomes'] = events.map(() => 'duplicate')
   for (const index of ord) outcomes[index - 1] = 'accepted'
-  const fresh = ord.map((index, at): FreshEvent => ({ ...events[index - 1]!, seq: seq[at]! }))
+  const fresh = ord.map((index, at) => ({ ...events[index - 1]!, seq: seq[at]! }))
   const runs = start && triggers.length > 0 ? await start(tx, fresh, triggers) : []
   return { accepted: ord.length, duplicates: events.length - ord.length, outcomes, woken, runs }
 }
@@ -93,7 +87,7 @@ interface Kept {
  * Rows are written in the order of their key, so that two batches with the same events wait for each other and do not deadlock; numbers are
  * given in the order in which the events came.
  */
-async function keepAndTell(tx: Db, namespace: string, events: readonly EventToAccept[]): Promise<Kept> {
+async function keepAndTell(tx: Db, namespace: string, events: readonly EventToAccept[], mark: boolean): Promise<Kept> {
   const [kept] = await tx.unsafe<[Kept]>(
     STATEMENT,
     [
@@ -103,6 +97,7 @@ async function keepAndTell(tx: Db, namespace: string, events: readonly EventToAc
       texts(events.map((event) => event.type)),
       texts(events.map((event) => event.subject ?? null)),
       jsons(events.map((event) => event.event)),
+      String(mark),
     ],
     { prepare: true },
   )
@@ -116,9 +111,11 @@ const STATEMENT = `
     ) with ordinality as e (source, event_id, type, subject, event, ord)
   ),
   fresh as (
-    insert into custom_events (seq, namespace, source, event_id, type, subject, event)
+    insert into custom_events (seq, namespace, source, event_id, type, subject, event, untriggered)
     overriding system value
-    select seq, $1, source, event_id, type, subject, event from e order by source, event_id, ord
+    select seq, $1, source, event_id, type, subject, event,
+           $7::text::boolean and exists (select from triggers t where t.namespace = $1 and t.enabled and t.event_type = e.type)
+      from e order by source, event_id, ord
     on conflict (namespace, source, event_id) do nothing
     returning seq, type, event
   ),
@@ -140,6 +137,24 @@ const STATEMENT = `
          (select coalesce(json_agg(distinct run_id::text), '[]') from told) as woken,
          coalesce((select json_agg(json_build_object('namespace', namespace, 'name', name, 'workflow', workflow,
                                                      'eventType', event_type, 'settings', settings)) from wanted), '[]') as triggers`
+
+/** An event whose triggers have not been looked for. */
+export interface UntriggeredEvent {
+  seq: number
+  namespace: string
+  type: string
+  event: Json
+}
+
+/** Takes the mark from up to `limit` events that were accepted without their triggers; call it in the transaction that starts their runs. */
+export async function takeUntriggered(tx: Db, limit: number): Promise<UntriggeredEvent[]> {
+  return tx<UntriggeredEvent[]>`
+    with due as materialized (select seq from custom_events where untriggered order by seq limit ${limit} for update skip locked),
+    taken as (
+      update custom_events c set untriggered = false from due where c.seq = due.seq returning c.seq, c.namespace, c.type, c.event
+    )
+    select * from taken order by seq`
+}
 
 /** Removes up to `limit` events that were accepted longer ago than this. Returns how many. */
 export async function deleteOldEvents(db: Db, olderThanMs: number, limit: number): Promise<number> {

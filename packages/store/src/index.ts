@@ -37,6 +37,7 @@ export { type MigrateOptions, type MigrateResult, MigrationChanged, migrate } fr
 export { ensureEventPartitions } from './partitions.ts'
 export { MigrationInvalid, type MigrationKind } from './read-migrations.ts'
 export * from './runs.ts'
+export * from './schedules.ts'
 export {
   type AppliedMigration,
   readSchemaState,
@@ -51,6 +52,7 @@ export { createSecretBox, type SecretBox, type SecretRow, SecretUnreadable } fro
 export * from './snapshots.ts'
 export { isEligible, tally, type Voter } from './tally.ts'
 export * from './timers.ts'
+export * from './triggers.ts'
 export * from './vars.ts'
 export * from './wanted.ts'
 export * from './workflows.ts'
