@@ -68,6 +68,8 @@ export const InboxFact = z.discriminatedUnion('kind', [
       z.object({ status: z.literal('failed'), error: BatonError, retryable: z.boolean() }),
     ]),
   }),
+  /** An event of the type that the step waits for; the step judges it by its `where`. `seq`: the order of acceptance. */
+  z.object({ kind: z.literal('event'), path: z.string(), generation: z.int(), seq: z.int(), event: Json }),
 ])
 export type InboxFact = z.infer<typeof InboxFact>
 

@@ -45,8 +45,8 @@ export interface CreatedRuns {
 }
 
 /** Starts runs: their rows, their first event, their timeout and their idempotency keys, in one statement. */
-export function createRuns(sql: Sql, items: readonly NewRun[]): Promise<CreatedRuns> {
-  return createIn(sql, items)
+export function createRuns(db: Db, items: readonly NewRun[]): Promise<CreatedRuns> {
+  return createIn(db, items)
 }
 
 /** Starts all of them, or none when one has a key that belongs to another body; the answer then says which. */

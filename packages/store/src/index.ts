@@ -2,6 +2,7 @@
  * Everything Baton knows about Postgres, which is the truth of all it does. Invariants: the events of a run have no gap; a run moves only
  * through commitBatch, behind its fence; what was accepted stands in a table before anybody is told; only the clock of Postgres counts.
  */
+export * from './accept-events.ts'
 export * from './api-keys.ts'
 export {
   type ApprovalFilter,
@@ -36,6 +37,7 @@ export { type MigrateOptions, type MigrateResult, MigrationChanged, migrate } fr
 export { ensureEventPartitions } from './partitions.ts'
 export { MigrationInvalid, type MigrationKind } from './read-migrations.ts'
 export * from './runs.ts'
+export * from './schedules.ts'
 export {
   type AppliedMigration,
   readSchemaState,
@@ -50,6 +52,7 @@ export { createSecretBox, type SecretBox, type SecretRow, SecretUnreadable } fro
 export * from './snapshots.ts'
 export { isEligible, tally, type Voter } from './tally.ts'
 export * from './timers.ts'
+export * from './triggers.ts'
 export * from './vars.ts'
 export * from './wanted.ts'
 export * from './workflows.ts'
