@@ -140,6 +140,23 @@ export const ERRORS = {
   BTN_OUTPUT_TOO_LARGE: { status: 0, title: 'The output of a step is over the limit', help: 'Store it elsewhere and pass a reference.' },
   BTN_BLOB_MISSING: { status: 0, title: 'A large payload is no longer stored', help: 'Run the workflow again.' },
   BTN_LOOP_LIMIT: { status: 0, title: 'The loop would go on past max', help: 'Raise `max` or fix the condition.' },
+  BTN_CHILD_FAILED: { status: 0, title: 'The child run did not succeed', help: '`cause` has its error.' },
+  BTN_CHILD_UNKNOWN: {
+    status: 0,
+    title: 'The workflow of a child run, or its version or tag, does not exist or is archived',
+    help: 'Save it, then retry the run.',
+  },
+  BTN_CHILD_INPUT: { status: 0, title: 'The input of a child run does not match its schema', help: 'The message says where.' },
+  BTN_CHILD_DEPTH: {
+    status: 0,
+    title: 'Child runs are nested too deeply',
+    help: 'A workflow that starts itself needs an end; at most 8 levels.',
+  },
+  BTN_CONCURRENCY: {
+    status: 0,
+    title: 'There was no room for the run under its concurrency key',
+    help: '`onConflict: queue` lets it wait for its turn.',
+  },
   BTN_STEP_FAILED: { status: 0, title: 'A step failed', help: '`cause` has its error.' },
   BTN_USER_FAIL: { status: 0, title: 'The workflow failed itself', help: 'See the message of its `fail` step.' },
   BTN_COMPENSATION_FAILED: { status: 0, title: 'A compensation failed', help: '`cause` has the first error.' },

@@ -6,6 +6,7 @@ import { inTrace, spanIdOfRun, spanIdOfStep } from './trace.ts'
 
 export const EVENT_TYPES = [
   'run.created',
+  'run.admitted',
   'run.started',
   'run.waiting',
   'run.resumed',

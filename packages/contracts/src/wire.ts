@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { BatonError, Json } from './json.ts'
+import { TERMINAL_RUN_STATUSES } from './states.ts'
 
 /** Redis keys. Streams of one partition or lane share a hash tag, so that a cluster keeps them in one slot. */
 export const keys = {
@@ -56,6 +57,18 @@ export const InboxFact = z.discriminatedUnion('kind', [
     decidedBy: z.array(z.string()),
     decidedAt: z.number(),
   }),
+  /** The child run that a step waits for has ended; `run` is its bare id. */
+  z.object({
+    kind: z.literal('child-ended'),
+    path: z.string(),
+    generation: z.int(),
+    run: z.string(),
+    status: z.enum(TERMINAL_RUN_STATUSES),
+    output: Json,
+    error: BatonError.nullable(),
+  }),
+  /** It is the turn of a run with a concurrency key; or there is no room for it, and it does not wait (`onConflict: reject`). */
+  z.object({ kind: z.literal('slot'), outcome: z.enum(['admitted', 'refused']), key: z.string() }),
   /** A paid agent turn: never asked for twice. */
   z.object({
     kind: z.literal('turn'),
@@ -69,7 +82,14 @@ export const InboxFact = z.discriminatedUnion('kind', [
     ]),
   }),
   /** An event of the type that the step waits for; the step judges it by its `where`. `seq`: the order of acceptance. */
-  z.object({ kind: z.literal('event'), path: z.string(), generation: z.int(), seq: z.int(), event: Json }),
+  z.object({
+    kind: z.literal('event'),
+    path: z.string(),
+    generation: z.int(),
+    seq: z.int(),
+    event: Json,
+    more: z.boolean().optional().describe('the last of a page of earlier events: there may be further ones'),
+  }),
 ])
 export type InboxFact = z.infer<typeof InboxFact>
 

@@ -1,7 +1,7 @@
 /** Folding: the only code that changes the state of a run. */
 import type { BatonError, Ending, Json, RunStatus, SecretSlot, StepStatus, StoredEvent } from '@baton/contracts'
 import { compensationAt } from './compensations.ts'
-import { instanceAt, openCase, openItems, settleItem } from './instances.ts'
+import { instanceAt, openCase, openItems, placeOf, settleItem } from './instances.ts'
 import { applyReset, type Reset } from './resets.ts'
 import { hasEnded, isOutside, type RunState, type StepState, type WaitingFor } from './state.ts'
 
@@ -17,6 +17,9 @@ export function applyEvent(state: RunState, event: StoredEvent): void {
 function applyRunEvent(state: RunState, event: StoredEvent): void {
   const data = event.data
   switch (event.type) {
+    case 'run.admitted':
+      state.admitted = true
+      break
     case 'run.started':
       state.status = 'running'
       state.startedAt = event.at
@@ -39,6 +42,7 @@ function applyRunEvent(state: RunState, event: StoredEvent): void {
       state.error = null
       state.startedAt ??= event.at
       state.reopenedAt = event.at
+      delete state.admitted
       applyReset(state, data as unknown as Reset, event.at)
       break
     case 'run.ending':
@@ -157,6 +161,7 @@ function applyEnded(state: RunState, step: StepState, event: StoredEvent): void 
     step.scope.open -= 1
     for (const index of step.step.dependents) step.scope.steps[index]!.blocked -= 1
   }
+  if (data.accepted !== undefined) state.eventsTaken.set(placeOf(step), data.accepted as number)
   settleItem(step.scope)
 }
 

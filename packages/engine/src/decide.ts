@@ -5,34 +5,27 @@
 import type { BatonError, InboxFact } from '@baton/contracts'
 import { callIdOf, isTerminal } from '@baton/contracts'
 import { expireApproval, takeDecision } from './approve-step.ts'
+import { takeChildEnd } from './child-runs.ts'
 import { compensationOf, nextToUndo } from './compensations.ts'
 import { clearTimer, type Deciding, emit, errorOf } from './deciding.ts'
-import type { DecideContext, Decision, EngineFact } from './decision.ts'
+import { type DecideContext, type Decision, type EngineFact, emptyDecision } from './decision.ts'
 import { drain } from './drain.ts'
 import { finishRun } from './end-run.ts'
-import { cancelStep, cancelWaiting, endRun, endStep, failContainer, failStep } from './end-step.ts'
+import { cancelChild, cancelStep, cancelWaiting, endRun, endStep, failContainer, failStep } from './end-step.ts'
 import { ExpressionError } from './expression-error.ts'
 import { nextRound } from './finish-containers.ts'
 import { isContainer } from './instances.ts'
-import { pauseRun, resumeRun, startRun } from './pause-run.ts'
+import { pauseRun, resumeRun, startRun, takeSlot } from './pause-run.ts'
 import { endStuck, reopenRun } from './reopen-run.ts'
 import { sendWork } from './send-work.ts'
 import { startCompensation } from './start-step.ts'
 import { hasEnded, type RunState, type StepState } from './state.ts'
 import { timersOf } from './timers.ts'
+import { expireWait, takeEvent } from './wait-for-event.ts'
 
 /** Lets the facts move the run on, in order. Throws BlobsNeeded when an expression reads a payload that is not in the context. */
 export function decide(state: RunState, facts: readonly EngineFact[], ctx: DecideContext): Decision {
-  const decision: Decision = {
-    events: [],
-    calls: [],
-    turns: [],
-    timersSet: [],
-    timersCleared: [],
-    approvalsOpened: [],
-    approvalsClosed: [],
-    blobs: new Map(),
-  }
+  const decision = emptyDecision()
   const d: Deciding = {
     state,
     // What a process knows of Postgres' clock may be a little behind that of the one before it: the time of a run never goes back.
@@ -82,6 +75,12 @@ function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): v
       return takeTimer(d, fact)
     case 'approval-decided':
       return takeApproval(d, fact)
+    case 'event':
+      return takeEvent(d, fact)
+    case 'child-ended':
+      return takeChildEnd(d, fact)
+    case 'slot':
+      return takeSlot(d, fact)
     case 'abort':
       return abortRun(d, fact.error)
     case 'cancel':
@@ -136,14 +135,19 @@ function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): v
   if (timer === 'more') return void d.closing.push(step)
   if (timer === 'timeout' && isContainer(step))
     return failContainer(d, step, errorOf('BTN_TIMEOUT', `step ${path} took longer than its timeout`))
-  if (timer === 'timeout' && step.status === 'waiting')
-    return failStep(d, step, errorOf('BTN_TIMEOUT', `step ${path} took longer than its timeout`), false)
+  if (timer === 'timeout' && step.status === 'waiting') return timeOut(d, step)
   if (timer === 'retry' && step.status === 'retrying') return tryAgain(d, step)
   if (timer === 'approval' && step.status === 'waiting') return expireApproval(d, step)
   if (timer === 'wait' && step.status === 'waiting') {
     if (step.step.kind === 'loop') return resumeLoop(d, step)
     endStep(d, step, 'succeeded', { output: { waitedMs: Math.max(0, Math.round(d.ctx.now - (step.startedAt ?? d.ctx.now))) } })
   }
+}
+
+function timeOut(d: Deciding, step: StepState): void {
+  if (step.step.kind === 'waitFor') return expireWait(d, step)
+  if (step.waitingFor?.kind === 'run') cancelChild(d, step.waitingFor.run)
+  failStep(d, step, errorOf('BTN_TIMEOUT', `step ${step.path} took longer than its timeout`), false)
 }
 
 /** True when the row of this timer is by now that of a later attempt: a fact that comes this late must not take it away. */

@@ -7,7 +7,7 @@ import { applyEvent } from './apply-event.ts'
 import { BlobsNeeded, type DecideContext, type Decision, type TimerKind, type TimerSetting } from './decision.ts'
 import { isContainer } from './instances.ts'
 import type { Env } from './plan.ts'
-import { failureOf, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
+import { failureOf, isSatisfied, type RunState, type ScopeState, type StepState, type WaitingFor } from './state.ts'
 
 export interface Deciding {
   state: RunState
@@ -225,4 +225,26 @@ export function isUnblocked(step: StepState): boolean {
 /** Queues the steps of a scope that wait for nothing. */
 export function startScope(d: Deciding, scope: ScopeState): void {
   for (const step of scope.steps) if (isUnblocked(step)) d.queue.push(step)
+}
+
+/** Puts down that the step was scheduled, with `now` and the variables that its expressions read. */
+export function schedule(d: Deciding, step: StepState, data: Record<string, Json>): void {
+  const { vars, usesNow } = step.step
+  const recorded: Record<string, Json> = {}
+  if (usesNow) recorded.now = timeText(d.ctx.now)
+  if (vars.length > 0) recorded.vars = Object.fromEntries(vars.flatMap((name) => (name in d.ctx.vars ? [[name, d.ctx.vars[name]!]] : [])))
+  emit(d, 'step.scheduled', step.path, { generation: step.generation, attempt: step.attempt, ...data, ...recorded })
+}
+
+/** Puts down that the step waits, and sets the timer that bounds its wait, if one does. */
+export function waitFor(d: Deciding, step: StepState, waitingFor: WaitingFor & { until: string | null }): void {
+  const { until } = waitingFor
+  emit(d, 'step.waiting', step.path, {
+    generation: step.generation,
+    attempt: step.attempt,
+    startedAt: timeText(d.ctx.now),
+    waitingFor: waitingFor as unknown as Json,
+    ...(until === null ? {} : { dueAt: until }),
+  })
+  if (until !== null) setTimer(d, step, 'timeout', Date.parse(until))
 }

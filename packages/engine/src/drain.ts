@@ -2,6 +2,7 @@
 import { isTerminal } from '@baton/contracts'
 import { type Deciding, isLive } from './deciding.ts'
 import { finishContainer } from './finish-containers.ts'
+import { isHeld } from './slots.ts'
 import { startIfReady } from './start-step.ts'
 
 /** Lets all of it happen. */
@@ -14,7 +15,7 @@ export function drain(d: Deciding): void {
     }
     const step = d.queue[next++]
     if (!step) break
-    if (d.state.status === 'paused' || d.state.status === 'queued' || isTerminal(d.state.status)) continue
+    if (d.state.status === 'paused' || d.state.status === 'queued' || isTerminal(d.state.status) || isHeld(d.state)) continue
     if (isLive(d, step.scope)) startIfReady(d, step)
   }
   d.queue.length = 0

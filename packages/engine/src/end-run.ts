@@ -1,6 +1,7 @@
 /** The last event of a run. */
 import type { BatonError, Json } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
+import { childEndOf } from './child-runs.ts'
 import { clearTimer, type Deciding, emit, envOf, errorOf, packed } from './deciding.ts'
 import { ExpressionError } from './expression-error.ts'
 import { hasEnded, type StepState } from './state.ts'
@@ -22,6 +23,9 @@ export function finishRun(d: Deciding): void {
     else emit(d, 'run.succeeded', '', { output: result.output })
   }
   if (state.plan.timeoutMs !== undefined) clearTimer(d, '', 'run')
+  if (state.plan.concurrency) d.decision.slot = { act: 'leave' }
+  const told = childEndOf(state)
+  if (told) d.decision.told.push(told)
 }
 
 function compensationFailure(failed: StepState): BatonError {

@@ -19,6 +19,7 @@ export function endStep(d: Deciding, step: StepState, end: End, data: Record<str
 
 function putEnd(d: Deciding, step: StepState, end: End, data: Record<string, Json>): void {
   clearTimers(d, step)
+  if (step.waitingFor?.kind === 'event') stopWaiting(d, step)
   emit(d, `step.${end}` as EventType, step.path, { generation: step.generation, attempt: step.attempt, ...startOf(step), ...data })
   for (const index of step.step.dependents) d.queue.push(step.scope.steps[index]!)
 }
@@ -30,6 +31,13 @@ function startOf(step: StepState): Record<string, Json> {
 
 function clearTimers(d: Deciding, step: StepState): void {
   for (const { timer } of timersOf(step)) clearTimer(d, step.path, timer)
+}
+
+/** No event is to wake it any more. */
+function stopWaiting(d: Deciding, step: StepState): void {
+  const set = d.decision.waitersSet.findIndex(({ path }) => path === step.path)
+  if (set >= 0) d.decision.waitersSet.splice(set, 1)
+  d.decision.waitersCleared.push(step.path)
 }
 
 /** An attempt of a step failed: try again, or end it and let the failure spread as far as nothing tolerates it. */
@@ -145,7 +153,14 @@ export function cancelWaiting(d: Deciding, scope: ScopeState): void {
 /** Cancels one step; its approval is withdrawn, unless people have just decided it. */
 export function cancelStep(d: Deciding, step: StepState): void {
   if (step.waitingFor?.kind === 'approval') cancelApproval(d, step)
+  if (step.waitingFor?.kind === 'run') cancelChild(d, step.waitingFor.run)
   endStep(d, step, 'cancelled', {})
+}
+
+/** The child run that a step waited for is to end too. */
+export function cancelChild(d: Deciding, run: string): void {
+  const fact = { kind: 'cancel', by: idOf('run', d.state.header.runId) } as const
+  d.decision.told.push({ runId: run.slice(4), fact })
 }
 
 function cancelApproval(d: Deciding, step: StepState): void {

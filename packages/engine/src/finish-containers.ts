@@ -7,6 +7,7 @@ import { ExpressionError } from './expression-error.ts'
 import { evaluateCondition } from './expressions.ts'
 import { innerScopes, isQuiet, openInstance } from './instances.ts'
 import type { ForEachPlan, LoopPlan } from './plan.ts'
+import { isHeld } from './slots.ts'
 import { startIfReady } from './start-step.ts'
 import { failureOf, hasEnded, type ScopeState, type StepState } from './state.ts'
 import { renderTemplate, textOf } from './templates.ts'
@@ -80,9 +81,10 @@ function open(d: Deciding, container: StepState, index: number): void {
   startIfReady(d, first)
 }
 
-/** False while the run is paused, when it or the container is ending, and when the decision is full: the container then goes on with the next one. */
+/** False while the run is paused or waits for its slot, when it or the container is ending, and when the decision is full: the container then goes on with the next one. */
 function mayOpen(d: Deciding, container: StepState): boolean {
-  if (d.state.status === 'paused' || container.failing || !isLive(d, container.scope) || hasEnded(container)) return false
+  if (d.state.status === 'paused' || isHeld(d.state) || container.failing || !isLive(d, container.scope) || hasEnded(container))
+    return false
   if (d.decision.events.length < EVENTS_MAX) return true
   setTimer(d, container, 'more', d.ctx.now)
   return false

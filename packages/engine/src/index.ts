@@ -4,6 +4,7 @@
  */
 export * from './apply-event.ts'
 export * from './checksum.ts'
+export { childEndOf } from './child-runs.ts'
 export type { Finding, Limits } from './compilation.ts'
 export * from './compile.ts'
 export * from './compile-mapping.ts'

@@ -86,6 +86,14 @@ function knownInstance(container: StepState, index: number): ScopeState | undefi
   return undefined
 }
 
+/** The path of a step without the rounds that it stands in: the same in each of them. */
+export function placeOf(step: StepState): string {
+  const { scope } = step
+  if (!scope.owner) return step.step.id
+  const item = scope.owner.items ? `[${scope.index}]` : ''
+  return `${placeOf(scope.owner)}${item}.${step.step.id}`
+}
+
 /** True when something in the scope has begun and not ended. */
 export function isUnderWay(scope: ScopeState): boolean {
   return scope.steps.some((step) => step.status === 'running' || step.status === 'waiting' || step.status === 'retrying')

@@ -1,12 +1,16 @@
 /** How a run starts, is held, and goes on. */
-import { clearTimer, type Deciding, emit, setRunTimer, setTimer, startScope } from './deciding.ts'
+import type { InboxFact } from '@baton/contracts'
+import { clearTimer, type Deciding, emit, errorOf, setRunTimer, setTimer, startScope } from './deciding.ts'
+import { endRun } from './end-step.ts'
 import { isContainer, openScopes } from './instances.ts'
+import { askSlot, isHeld } from './slots.ts'
 import { hasEnded, type ScopeState } from './state.ts'
 import { timersOf } from './timers.ts'
 
 /** The run begins, unless it has. */
 export function startRun(d: Deciding): void {
   if (d.state.status !== 'queued' || d.state.ending) return
+  if (isHeld(d.state)) return askSlot(d)
   emit(d, 'run.started', '', {})
   startScope(d, d.state.root)
 }
@@ -38,4 +42,20 @@ export function queueOpen(d: Deciding, scope: ScopeState): void {
       d.closing.push(step)
     }
   }
+}
+
+/** It is the turn of the run, or it cannot have one. */
+export function takeSlot(d: Deciding, { outcome, key }: Extract<InboxFact, { kind: 'slot' }>): void {
+  const { state } = d
+  if (!isHeld(state) || state.ending) return
+  if (outcome === 'refused') {
+    return endRun(
+      d,
+      'failed',
+      errorOf('BTN_CONCURRENCY', `there is no room for another run with the concurrency key ${JSON.stringify(key)}`),
+    )
+  }
+  emit(d, 'run.admitted', '', { key })
+  if (state.status === 'queued') startRun(d)
+  else queueOpen(d, state.root)
 }

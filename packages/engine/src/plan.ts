@@ -209,4 +209,18 @@ export interface Plan {
   stepCount: number
   /** True when any expression mentions `vars`. */
   usesVars: boolean
+  /** What its `workflow` steps start, each once. */
+  children: readonly ChildRef[]
+}
+
+/** A workflow, and the version or tag of it that is meant. */
+export interface ChildRef {
+  name: string
+  version?: number
+  tag?: string
+}
+
+/** One text for each workflow, version and tag that is meant. */
+export function childKeyOf({ name, version, tag }: ChildRef): string {
+  return version !== undefined ? `${name}@${version}` : tag !== undefined ? `${name}#${tag}` : name
 }

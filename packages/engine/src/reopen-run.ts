@@ -6,6 +6,7 @@ import { endRun, spreadFailure } from './end-step.ts'
 import { isContainer, openScopes } from './instances.ts'
 import { queueOpen } from './pause-run.ts'
 import { reopeningOf } from './resets.ts'
+import { askSlot, isHeld } from './slots.ts'
 import type { ScopeState, StepState } from './state.ts'
 import { timersOf } from './timers.ts'
 
@@ -24,6 +25,7 @@ export function reopenRun(d: Deciding, fact: Extract<InboxFact, { kind: 'retry' 
     const container = state.steps.get(path)!
     for (const { timer, dueAt } of timersOf(container)) setTimer(d, container, timer, dueAt)
   }
+  if (isHeld(state)) askSlot(d)
   queueOpen(d, state.root)
 }
 
@@ -34,7 +36,7 @@ export function reopenRun(d: Deciding, fact: Extract<InboxFact, { kind: 'retry' 
 export function endStuck(d: Deciding): void {
   const { state } = d
   for (;;) {
-    if (state.ending || (state.status !== 'running' && state.status !== 'waiting') || !state.hasReplayed) return
+    if (state.ending || (state.status !== 'running' && state.status !== 'waiting') || !state.hasReplayed || isHeld(state)) return
     if (state.inFlight.size + state.waiting.size + state.retrying.size > 0 || state.root.open === 0) return
     const culprit = findCulprit(state.root)
     if (!culprit) return

@@ -88,6 +88,13 @@ export function applyReset(state: RunState, { reset, reopen, rounds }: Reset, at
   for (const [path, index] of Object.entries(rounds ?? {})) dropRoundsAfter(state, stepAt(state, path), index)
   for (const path of reopen) reopenContainer(stepAt(state, path), at)
   for (const path of reset) resetStep(state, stepAt(state, path))
+  const owners = new Set([...reopen, ...reset].map((path) => state.steps.get(path)!.scope.owner))
+  for (const owner of owners) if (owner?.items) owner.items.open = inOrder(owner.items.open)
+}
+
+/** Items are looked through in their order, whoever was opened again. */
+function inOrder(scopes: ReadonlySet<ScopeState>): Set<ScopeState> {
+  return new Set([...scopes].sort((a, b) => a.index! - b.index!))
 }
 
 function stepAt(state: RunState, path: string): StepState {

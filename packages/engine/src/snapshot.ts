@@ -53,6 +53,8 @@ export interface StateSnapshot {
   endedAt: number | null
   reopenedAt?: number
   hasReplayed?: boolean
+  admitted?: boolean
+  eventsTaken: [place: string, seq: number][]
   /** Names of what was opened inside containers, in that order; with the error, where an item has failed by itself. */
   opened: (string | [name: string, failing: BatonError])[]
   /** Steps that have begun, in any order. */
@@ -82,6 +84,8 @@ export function snapshotOf(state: RunState): StateSnapshot {
     ...(ending === undefined ? {} : { ending }),
     ...(state.reopenedAt === undefined ? {} : { reopenedAt: state.reopenedAt }),
     ...(state.hasReplayed ? { hasReplayed: true } : {}),
+    ...(state.admitted ? { admitted: true } : {}),
+    eventsTaken: [...state.eventsTaken],
     opened: [...opened].map((scope) => (scope.failing ? [instanceOf(scope), scope.failing] : instanceOf(scope))),
     steps,
     inFlight: paths(state.inFlight),
@@ -101,8 +105,9 @@ function keptOf(step: StepState): KeptStep {
 export function restoreState(plan: Plan, header: RunHeader, snapshot: StateSnapshot): RunState {
   if (snapshot.checksum !== header.checksum) throw new Error(`run ${header.runId}: the snapshot is that of another definition`)
   const state = createState(plan, header)
-  const { checksum: _, opened, steps, inFlight, waiting, retrying, ...summary } = snapshot
+  const { checksum: _, opened, steps, inFlight, waiting, retrying, eventsTaken, ...summary } = snapshot
   Object.assign(state, summary)
+  state.eventsTaken = new Map(eventsTaken)
   const kept = new Map(steps.map((step) => [step.path, step]))
   for (const step of state.root.steps) fill(step, kept)
   const scopes = [state.root]

@@ -2,8 +2,9 @@
 import type { Json, SecretSlot } from '@baton/contracts'
 import { parseDuration } from '@baton/contracts'
 import { openApproval } from './approve-step.ts'
+import { startChild } from './child-runs.ts'
 import { typeName } from './compilation.ts'
-import { type Deciding, emit, envOf, errorOf, packed, readiness, setTimer, startScope, timeText } from './deciding.ts'
+import { type Deciding, emit, envOf, errorOf, packed, readiness, schedule, setTimer, startScope, timeText } from './deciding.ts'
 import { endStep, failStep } from './end-step.ts'
 import { ExpressionError } from './expression-error.ts'
 import { evaluateCondition } from './expressions.ts'
@@ -11,6 +12,7 @@ import type { AgentPlan, Env, ForEachPlan, HttpPlan, SetPlan, SwitchPlan, WaitPl
 import { sendCall, sendTurn } from './send-work.ts'
 import type { StepState } from './state.ts'
 import { renderTemplate, renderWithSecrets, textOf } from './templates.ts'
+import { startEmit, startWaitFor } from './wait-for-event.ts'
 
 /** Starts the step when everything it depends on lets it. */
 export function startIfReady(d: Deciding, step: StepState): void {
@@ -62,6 +64,12 @@ function startKind(d: Deciding, step: StepState, env: Env): void {
       return void d.closing.push(step)
     case 'wait':
       return startWait(d, step, body, env)
+    case 'waitFor':
+      return startWaitFor(d, step, body, env)
+    case 'emit':
+      return startEmit(d, step, body, env)
+    case 'workflow':
+      return startChild(d, step, body, env)
     case 'fail': {
       const code = body.code ? textOf(renderTemplate(body.code, env)) : 'BTN_USER_FAIL'
       const message = body.message ? textOf(renderTemplate(body.message, env)) : `step ${step.path} failed the run`
@@ -71,15 +79,6 @@ function startKind(d: Deciding, step: StepState, env: Env): void {
     default:
       return failStep(d, step, errorOf('BTN_UNSUPPORTED', `${body.kind} steps do not run in this version`), false)
   }
-}
-
-/** Puts down that the step was scheduled, with `now` and the variables that its expressions read. */
-export function schedule(d: Deciding, step: StepState, data: Record<string, Json>): void {
-  const { vars, usesNow } = step.step
-  const recorded: Record<string, Json> = {}
-  if (usesNow) recorded.now = timeText(d.ctx.now)
-  if (vars.length > 0) recorded.vars = Object.fromEntries(vars.flatMap((name) => (name in d.ctx.vars ? [[name, d.ctx.vars[name]!]] : [])))
-  emit(d, 'step.scheduled', step.path, { generation: step.generation, attempt: step.attempt, ...data, ...recorded })
 }
 
 /** The data of a scheduled event for a rendered body; undefined when it is too large. */

@@ -4,6 +4,7 @@
  * dependencies that have not ended; `inFlight` holds the steps whose call or turn is out; `waiting` those that wait for people or time.
  */
 import type { BatonError, BlobRef, Ending, Json, RunStatus, SecretSlot, StepStatus } from '@baton/contracts'
+import { idOf } from '@baton/contracts'
 import type { RunHeader } from './decision.ts'
 import type { Plan, PlanStep, Scope } from './plan.ts'
 
@@ -60,6 +61,8 @@ export interface ItemsState {
 export type WaitingFor =
   | { kind: 'approval'; approval: string; assignees: string[]; deadline: string | null }
   | { kind: 'timer'; until: string }
+  | { kind: 'event'; event: string; until: string | null }
+  | { kind: 'run'; run: string; until: string | null }
 
 export interface ScopeState {
   /** Path of the container instance with a dot, or '' at the top. */
@@ -99,6 +102,10 @@ export interface RunState {
   inFlight: Set<StepState>
   waiting: Set<StepState>
   retrying: Set<StepState>
+  /** It holds the slot of its concurrency key. */
+  admitted?: boolean
+  /** The last event that a waiting step took, by its place: its path without rounds. The next round waits for a later one. */
+  eventsTaken: Map<string, number>
   /** Compensations, in the order in which they were begun. */
   compensations: StepState[]
   /** Steps that are still to be undone, the next one last; found when the first is looked for. */
@@ -122,6 +129,7 @@ export function createState(plan: Plan, header: RunHeader): RunState {
     inFlight: new Set(),
     waiting: new Set(),
     retrying: new Set(),
+    eventsTaken: new Map(),
     compensations: [],
   }
   state.root = openScope(state, plan.root, '')
@@ -135,9 +143,12 @@ export function createdDataOf(run: {
   labels?: Record<string, string>
   priority?: number
   startedBy: string
-}) {
-  const { workflow, version, labels = {}, priority = 5, startedBy } = run
-  return { workflow, version, labels, priority, startedBy }
+  parent?: { runId: string; path: string }
+}): Record<string, Json> {
+  const { workflow, version, labels = {}, priority = 5, startedBy, parent } = run
+  const data: Record<string, Json> = { workflow, version, labels, priority, startedBy }
+  if (parent) data.parent = { run: idOf('run', parent.runId), step: parent.path }
+  return data
 }
 
 /**

@@ -4,10 +4,6 @@
  */
 export const UNSUPPORTED = [
   'task',
-  'workflow',
-  'waitFor',
-  'emit',
-  'concurrency',
   'http.paginate',
   'http.callback',
   'http.auth.oauth2',

@@ -2,6 +2,7 @@
 import type { Graph, Step, StepStatus, Why } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
 import { isContainer, openScopes } from './instances.ts'
+import { isHeld } from './slots.ts'
 import { failureOf, hasEnded, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
 
 const timeOf = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())
@@ -58,7 +59,8 @@ export function whyOf(state: RunState, approvals: readonly ApprovalStanding[]): 
   const items: Why['items'] = []
   if (isTerminal(state.status)) return { items }
   const createdAt = new Date(state.header.createdAt).toISOString()
-  if (state.status === 'queued')
+  if (isHeld(state)) items.push(whole(state.status, createdAt, 'waits for a slot of its concurrency key', ['run:others with the same key']))
+  else if (state.status === 'queued')
     items.push(whole('queued', createdAt, 'waits for a workflow-runner to start it', ['service:workflow-runner']))
   if (state.status === 'paused')
     items.push(whole('paused', createdAt, 'is paused; nothing new starts until it is resumed', ['role:operator']))
@@ -90,6 +92,13 @@ function explained(state: RunState, step: StepState, approvals: readonly Approva
 function explain(state: RunState, step: StepState, approvals: readonly ApprovalStanding[]): { reason: string; movableBy: string[] } {
   const due = step.dueAt === undefined ? '' : ` at ${new Date(step.dueAt).toISOString()}`
   if (step.waitingFor?.kind === 'approval') return explainApproval(step, step.waitingFor.assignees, approvals, due)
+  if (step.waitingFor?.kind === 'event') {
+    const until = due ? `; it gives up${due}` : ''
+    return { reason: `waits for an event of type ${step.waitingFor.event}${until}`, movableBy: [`event:${step.waitingFor.event}`] }
+  }
+  if (step.waitingFor?.kind === 'run') {
+    return { reason: `waits for ${step.waitingFor.run}, which it started, to end`, movableBy: [`run:${step.waitingFor.run}`] }
+  }
   if (step.waitingFor?.kind === 'timer') return { reason: `waits for time to pass; goes on${due}`, movableBy: ['timer'] }
   if (step.status === 'retrying') {
     return { reason: `attempt ${step.attempt} failed with ${step.error?.code ?? 'an error'}; tries again${due}`, movableBy: ['timer'] }

@@ -20,6 +20,7 @@ export {
 export * from './blobs.ts'
 export * from './collect-blobs.ts'
 export { type BisectedOutcome, type CommitOutcome, commitBatch, commitBatchBisecting, type RunCommit } from './commit-batch.ts'
+export type { Beyond } from './commit-beyond.ts'
 export { type ConnectOptions, clock, connect, type Db, type Sql, withTransaction } from './connect.ts'
 export { type CreatedRun, type CreatedRuns, createRuns, createRunsTogether, type NewRun } from './create-runs.ts'
 export type { Listed, Page } from './cursors.ts'

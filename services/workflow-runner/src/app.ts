@@ -12,8 +12,8 @@ import {
   startTracing,
 } from '@baton/runtime'
 import { deleteSnapshots, putSnapshot, clock as readClock } from '@baton/store'
+import type { Advance } from './advance.ts'
 import { createAdvanceLoop } from './advance-loop.ts'
-import type { Advance } from './advance-runs.ts'
 import { createAdvanceStore } from './advance-store.ts'
 import { createServerClock, learnClock } from './clock.ts'
 import type { Settings } from './config.ts'

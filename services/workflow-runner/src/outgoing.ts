@@ -13,6 +13,9 @@ export interface Outgoing {
   ending: string[]
   /** Bare ids of runs that have ended. */
   ended: string[]
+  /** Bare ids of runs that have something new in their inbox, and of child runs that are to start. */
+  woken: readonly string[]
+  started: string[]
 }
 
 /** A run whose decision was committed. */
@@ -27,9 +30,9 @@ interface Committed {
 const LATE_MS = 500
 
 /** `at` is Postgres' time of the commit, which took `tookMs` until now. */
-export function outgoingOf(turns: readonly Committed[], at: number, tookMs: number): Outgoing {
+export function outgoingOf(turns: readonly Committed[], at: number, tookMs: number, woken: readonly string[] = []): Outgoing {
   const late = tookMs > LATE_MS ? { resent: true } : {}
-  const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ending: [], ended: [] }
+  const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ending: [], ended: [], woken, started: [] }
   for (const { runId, state, decision, fromSeq } of turns) {
     const { namespace, workflow, trace, requestId } = state.header
     const traced = trace ? { trace } : {}
@@ -41,6 +44,7 @@ export function outgoingOf(turns: readonly Committed[], at: number, tookMs: numb
       if (opening.notify === null) continue
       outgoing.notifications.push({ approvalId: opening.id, namespace, ...traced, ...(requestId ? { requestId } : {}) })
     }
+    for (const child of decision.children) outgoing.started.push(child.id)
     if (decision.events.some(({ type }) => type === 'run.ending')) outgoing.ending.push(runId)
     if (isTerminal(state.status) && state.seq > fromSeq) outgoing.ended.push(runId)
   }

@@ -4,7 +4,8 @@ import { applyEvent, createState, type Plan, type RunState } from '@baton/engine
 import { deleteLeftSnapshots, deleteSnapshots, loadRuns, putSnapshot, type Sql } from '@baton/store'
 import { testDatabase } from '@baton/testing'
 import t, { type Test } from 'tap'
-import { advanceRuns, type Delivery } from '../src/advance-runs.ts'
+import type { Delivery } from '../src/advance.ts'
+import { advanceRuns } from '../src/advance-runs.ts'
 import { createSnapshotTaker } from '../src/take-snapshots.ts'
 import { command, createRunner, eventsOf, type Runner, resultOf, saveWorkflow, startOf, startRuns } from './advance-harness.ts'
 

@@ -5,8 +5,8 @@ import { applyEvent, compile, createState, type RunState, stepsOf, summaryOf } f
 import { type Logger, type Redis, watchRedis } from '@baton/runtime'
 import type { LoadedRun } from '@baton/store'
 import type { RunnerPlace } from '@baton/testing/simulate'
+import type { Advance } from '../../src/advance.ts'
 import { createAdvanceLoop, type Item } from '../../src/advance-loop.ts'
-import type { Advance } from '../../src/advance-runs.ts'
 import { createServerClock } from '../../src/clock.ts'
 import { type DueTimer, pumpTimers, type TimerPump } from '../../src/fire-timers.ts'
 import { foldRun } from '../../src/load-run.ts'
@@ -123,6 +123,7 @@ function advanceOf(
         return outcome
       },
       vars: async () => ({}),
+      workflows: async () => new Map(),
     },
     send(outgoing) {
       checker.sends(outgoing.calls, place.name)
