@@ -36,8 +36,6 @@ function findTests(chosen: string[]): string[] {
 /** What the test files are given: a server for their databases, and the redis-server that they start themselves. */
 async function prepare(fileCount: number): Promise<{ env: NodeJS.ProcessEnv; stop(): Promise<void> }> {
   const env: NodeJS.ProcessEnv = { ...process.env, PATH: [join(ROOT, 'node_modules/.bin'), process.env['PATH']].join(delimiter) }
-  // Services are started by the hundred: what is stripped and compiled once need not be again.
-  env['NODE_COMPILE_CACHE'] ||= join(ROOT, '.local/compile-cache')
   mkdirSync(join(ROOT, '.local/redis'), { recursive: true })
   env['BATON_REDIS_SERVER'] ||= await bringRedisServer(join(ROOT, '.local/redis/programs'), say).catch((error) => {
     if (env['REDIS_URL']) return '' // tests can borrow databases of that one
@@ -45,14 +43,20 @@ async function prepare(fileCount: number): Promise<{ env: NodeJS.ProcessEnv; sto
   })
   const folder = guardedFolder(tmpdir())
   env['TMPDIR'] = folder.path
-  if (fileCount > FILES_WITHOUT_BUNDLES) {
-    env['BATON_TEST_BUNDLES'] = join(folder.path, 'services')
-    await promisify(execFile)(process.execPath, ['deploy/bundle.ts', `--to=${env['BATON_TEST_BUNDLES']}`], { cwd: ROOT })
-  }
+  // Services are started by the hundred: what is stripped and compiled once need not be again.
+  env['NODE_COMPILE_CACHE'] ||= join(ROOT, '.local/compile-cache')
+  if (fileCount > FILES_WITHOUT_BUNDLES) await bundleServices(folder.path, env)
   if (env['DATABASE_URL']) return { env, stop: folder.remove }
   const server = await startServer()
   env['DATABASE_URL'] = server.url
   return { env, stop: () => server.stop().then(folder.remove) }
+}
+
+/** The bundles lie elsewhere in each run, and so does what is compiled of them: kept, it would only pile up. */
+async function bundleServices(folder: string, env: NodeJS.ProcessEnv): Promise<void> {
+  env['BATON_TEST_BUNDLES'] = join(folder, 'services')
+  env['NODE_COMPILE_CACHE'] = join(folder, 'compile-cache')
+  await promisify(execFile)(process.execPath, ['deploy/bundle.ts', `--to=${env['BATON_TEST_BUNDLES']}`], { cwd: ROOT })
 }
 
 /** A container where a Docker engine answers (BATON_TEST_SERVERS=embedded does without), else the PostgreSQL of the embedded stack. */
