@@ -85,12 +85,14 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
       leaves: `${LEAVES}\ntest('one', () => new Promise(() => setInterval(() => {}, 1e6)))`,
     })
     await until(() => existsSync(join(folder, 'pid')), { timeoutMs: 20_000, what: 'the file to run' })
+    const pid = Number(readFileSync(join(folder, 'pid'), 'utf8'))
+    t.teardown(() => isGone(pid) || process.kill(pid, 'SIGKILL')) // a runner that was killed cannot end what its files left
     t.equal(left().length, 1)
     child.kill(signal)
     if (signal === 'SIGTERM') child.kill(signal) // as from a shell and from make at once
     const { code } = await ended
     t.equal(code, signal === 'SIGTERM' ? 1 : null)
     await until(() => left().length === 0, { what: 'the folder of the run to be gone' })
-    if (signal === 'SIGTERM') t.ok(isGone(Number(readFileSync(join(folder, 'pid'), 'utf8'))))
+    if (signal === 'SIGTERM') await until(() => isGone(pid), { what: 'the process to be gone' })
   })
 }
