@@ -1,6 +1,6 @@
 /**
- * Bundles services for images: `node deploy/bundle.ts [service …]`, all of them by default, the one of the working folder as its build script.
- * Makes services/<x>/dist/app/main.js (one ESM file with everything in it, and its source map), the same for src/migrate.ts where there is one,
+ * Bundles services for images: `node deploy/bundle.ts [--to=<folder>] [service …]`, all of them by default, the one of the working folder as its
+ * build script. Makes services/<x>/dist/app/main.js, or <folder>/<x>/app/main.js (one ESM file with everything in it, and its source map), the same for src/migrate.ts where there is one,
  * and services/<x>/dist/migrations, which the code finds beside itself as it does in the sources.
  */
 import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
@@ -30,10 +30,13 @@ const englishAlone: Plugin = {
   },
 }
 
+const CHOSEN = process.argv.slice(2).filter((word) => !word.startsWith('--'))
+const TO = process.argv.find((word) => word.startsWith('--to='))?.slice('--to='.length)
+
 function chosenServices(): string[] {
   const all = readdirSync(SERVICES).filter((name) => existsSync(join(SERVICES, name, 'src', 'main.ts')))
   const here = dirname(process.cwd()) === SERVICES ? [basename(process.cwd())] : all
-  const chosen = process.argv.length > 2 ? process.argv.slice(2) : here
+  const chosen = CHOSEN.length > 0 ? CHOSEN : here
   const unknown = chosen.find((name) => !all.includes(name))
   if (unknown) throw new Error(`there is no service ${unknown} with a src/main.ts; there are ${all.join(', ')}`)
   return chosen
@@ -41,7 +44,7 @@ function chosenServices(): string[] {
 
 async function bundle(service: string): Promise<void> {
   const folder = join(SERVICES, service)
-  const dist = join(folder, 'dist')
+  const dist = TO ? resolve(TO, service) : join(folder, 'dist')
   rmSync(dist, { recursive: true, force: true })
   const { errors } = await build({
     entryPoints: ['main.ts', 'migrate.ts'].map((file) => join(folder, 'src', file)).filter((file) => existsSync(file)),
@@ -84,6 +87,6 @@ function copySwaggerFiles(folder: string, dist: string): void {
 await Promise.all(
   chosenServices().map(async (service) => {
     await bundle(service)
-    console.log(`services/${service}/dist/app/main.js`)
+    console.log(TO ? join(TO, service, 'app/main.js') : `services/${service}/dist/app/main.js`)
   }),
 )

@@ -1,9 +1,8 @@
 /** The six services as processes of this test, on free ports, with a database and a Redis of its own; or the stack that BATON_URL names. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { endProcess, type Teardown, testDatabase, testRedis } from '@baton/testing'
+import { endProcess, serviceProgram, type Teardown, testDatabase, testRedis } from '@baton/testing'
 
 export interface Stack {
   url: string
@@ -21,7 +20,6 @@ export interface StackOptions {
 }
 
 const SERVICES = ['orchestrator', 'workflow-runner', 'http-worker', 'hitl-worker', 'agent-runner', 'fanout'] as const
-const ROOT = join(import.meta.dirname, '../..')
 const LOG_LINES_KEPT = 40
 const GRACE_MS = 26_000
 
@@ -61,8 +59,7 @@ async function startService(
   children: ChildProcess[],
   onLine: StackOptions['onLine'],
 ): Promise<string> {
-  const main = join(ROOT, 'services', service, 'src/main.ts')
-  const child = spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, serviceProgram(service), { env, stdio: ['ignore', 'pipe', 'pipe'] })
   children.push(child)
   return untilListening(child, service, onLine)
 }

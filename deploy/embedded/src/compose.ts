@@ -27,6 +27,7 @@ export async function composeUp(
       ? 'Starting Baton in containers; the first time builds its images …'
       : 'Starting Baton in containers, from the images that are there …',
   )
+  requireDocker() // before anything is written down: what never began is not make down's to end
   writeComposeSecrets(paths, settings)
   // Plain `docker compose …` at the root of the checkout then means this stack.
   if (!readDotEnv(paths.dotEnv)['COMPOSE_FILE']) writeDotEnv(paths.dotEnv, { COMPOSE_FILE })
@@ -39,6 +40,11 @@ export async function composeUp(
     throw new StackProblem(
       'The containers did not come up healthy (see above). make logs shows what they said; BATON_MODE=local make up does without containers.',
     )
+}
+
+function requireDocker(): void {
+  const { error } = spawnSync('docker', ['compose', 'version'], { stdio: 'ignore' })
+  if (error) throw explainDocker(error)
 }
 
 /** What compose.yaml takes from the environment; secrets are not among it. */
@@ -108,10 +114,14 @@ export function composeCommand(paths: StackPaths, args: string[]): { command: st
 /** Runs a command of compose in this terminal and gives its exit code; throws StackProblem when there is no docker. */
 export function compose(paths: StackPaths, args: string[], env: NodeJS.ProcessEnv = process.env): number {
   const { status, error } = spawnSync('docker', ['compose', ...args], { stdio: 'inherit', env: withFiles(paths, env), cwd: paths.root })
-  if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT')
-    throw new StackProblem('There is no docker on PATH: install it, or start the stack as processes with BATON_MODE=local make up.')
-  if (error) throw new StackProblem(`docker cannot be run: ${error.message}`, { cause: error })
+  if (error) throw explainDocker(error)
   return status ?? 1
+}
+
+function explainDocker(error: Error): StackProblem {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+    return new StackProblem('There is no docker on PATH: install it, or start the stack as processes with BATON_MODE=local make up.')
+  return new StackProblem(`docker cannot be run: ${error.message}`, { cause: error })
 }
 
 /** The files are named by COMPOSE_FILE, of the environment or of .env, so that overrides count for make too. */
