@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { BatonError, ErrorCode, Fact, HttpCall, HttpRequest, Json } from '@baton/contracts'
 import { validateAgainst } from '@baton/engine'
 import type { Outbound, OutboundAnswer } from '@baton/runtime'
-import type { AnswerRoom } from './answer-room.ts'
+import type { AnswerRoom, AnswerShare } from './answer-room.ts'
 import { explainFailure } from './explain-failure.ts'
 import { fillSecrets, SecretUnknown, secretNames } from './fill-secrets.ts'
 import { blobsStored } from './metrics.ts'
@@ -77,7 +77,8 @@ async function attempt(
   options: CallHttpOptions,
 ): Promise<Outcome> {
   const startedAt = performance.now()
-  const share = options.room.open()
+  // Most answers are small and take none.
+  let share: AnswerShare | undefined
   let rendered: RenderedRequest | undefined
   try {
     rendered = renderRequest(call, request, secretHeaders)
@@ -88,7 +89,10 @@ async function attempt(
       body: rendered.body,
       sensitiveHeaders: rendered.sensitiveHeaders,
       timeoutMs: call.timeoutMs,
-      room: share.grow,
+      room(bytes) {
+        share ??= options.room.open()
+        return share.grow(bytes)
+      },
       bytesMax: Math.min(request.bytesMax ?? limits.responseBytesMax, limits.responseBytesMax),
       redirect: request.redirect ?? 'follow',
     })
@@ -100,7 +104,7 @@ async function attempt(
     const text = `${requestLine(call, rendered, redactor)}${message}`
     return { status: 'failed', error: { code, message: redactor ? redactor.text(text) : text, ...more }, retryable }
   } finally {
-    share.close()
+    share?.close()
   }
 }
 
