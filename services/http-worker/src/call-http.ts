@@ -33,6 +33,7 @@ export interface CallHttpOptions {
 /** Below this, escapes and headers included, an output cannot come near the inline limit; its size is not measured. */
 const SURELY_SMALL = 4 * 1024
 const EXCERPT_CHARS = 300
+const NONE: readonly string[] = []
 
 /** An answer that a step does not take. */
 class Refused extends Error {
@@ -46,9 +47,13 @@ class Refused extends Error {
 }
 
 /** One attempt. Throws only what is our own: what `readSecrets` (save SecretUnknown) and `putBlob` throw. */
-export async function callHttp(call: HttpCall, options: CallHttpOptions): Promise<Outcome> {
+export function callHttp(call: HttpCall, options: CallHttpOptions): Promise<Outcome> {
   const slots = call.request.secrets
-  if (slots === undefined || slots.length === 0) return attempt(call, call.request, [], undefined, options)
+  if (slots === undefined || slots.length === 0) return attempt(call, call.request, NONE, undefined, options)
+  return callWithSecrets(call, slots, options)
+}
+
+async function callWithSecrets(call: HttpCall, slots: NonNullable<HttpRequest['secrets']>, options: CallHttpOptions): Promise<Outcome> {
   let values: ReadonlyMap<string, string>
   let filled: HttpRequest
   try {
