@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto'
 import type { BatonError, ErrorCode, Fact, HttpCall, HttpRequest, Json } from '@baton/contracts'
 import { validateAgainst } from '@baton/engine'
 import type { Outbound, OutboundAnswer } from '@baton/runtime'
-import type { AnswerRoom } from './answer-room.ts'
+import type { AnswerRoom, AnswerShare } from './answer-room.ts'
 import { explainFailure } from './explain-failure.ts'
 import { fillSecrets, SecretUnknown, secretNames } from './fill-secrets.ts'
 import { blobsStored } from './metrics.ts'
@@ -33,6 +33,7 @@ export interface CallHttpOptions {
 /** Below this, escapes and headers included, an output cannot come near the inline limit; its size is not measured. */
 const SURELY_SMALL = 4 * 1024
 const EXCERPT_CHARS = 300
+const NONE: readonly string[] = []
 
 /** An answer that a step does not take. */
 class Refused extends Error {
@@ -46,9 +47,13 @@ class Refused extends Error {
 }
 
 /** One attempt. Throws only what is our own: what `readSecrets` (save SecretUnknown) and `putBlob` throw. */
-export async function callHttp(call: HttpCall, options: CallHttpOptions): Promise<Outcome> {
+export function callHttp(call: HttpCall, options: CallHttpOptions): Promise<Outcome> {
   const slots = call.request.secrets
-  if (slots === undefined || slots.length === 0) return attempt(call, call.request, [], undefined, options)
+  if (slots === undefined || slots.length === 0) return attempt(call, call.request, NONE, undefined, options)
+  return callWithSecrets(call, slots, options)
+}
+
+async function callWithSecrets(call: HttpCall, slots: NonNullable<HttpRequest['secrets']>, options: CallHttpOptions): Promise<Outcome> {
   let values: ReadonlyMap<string, string>
   let filled: HttpRequest
   try {
@@ -77,7 +82,8 @@ async function attempt(
   options: CallHttpOptions,
 ): Promise<Outcome> {
   const startedAt = performance.now()
-  const share = options.room.open()
+  // Most answers are small and take none.
+  let share: AnswerShare | undefined
   let rendered: RenderedRequest | undefined
   try {
     rendered = renderRequest(call, request, secretHeaders)
@@ -88,7 +94,10 @@ async function attempt(
       body: rendered.body,
       sensitiveHeaders: rendered.sensitiveHeaders,
       timeoutMs: call.timeoutMs,
-      room: share.grow,
+      room(bytes) {
+        share ??= options.room.open()
+        return share.grow(bytes)
+      },
       bytesMax: Math.min(request.bytesMax ?? limits.responseBytesMax, limits.responseBytesMax),
       redirect: request.redirect ?? 'follow',
     })
@@ -100,7 +109,7 @@ async function attempt(
     const text = `${requestLine(call, rendered, redactor)}${message}`
     return { status: 'failed', error: { code, message: redactor ? redactor.text(text) : text, ...more }, retryable }
   } finally {
-    share.close()
+    share?.close()
   }
 }
 

@@ -31,18 +31,26 @@ const LATE_MS = 500
 
 /** `at` is Postgres' time of the commit, which took `tookMs` until now. */
 export function outgoingOf(turns: readonly Committed[], at: number, tookMs: number, woken: readonly string[] = []): Outgoing {
-  const late = tookMs > LATE_MS ? { resent: true } : {}
+  const isLate = tookMs > LATE_MS
   const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ending: [], ended: [], woken, started: [] }
   for (const { runId, state, decision, fromSeq } of turns) {
     const { namespace, workflow, trace, requestId } = state.header
-    const traced = trace ? { trace } : {}
-    for (const call of decision.calls) outgoing.calls.push({ ...call, at, ...late })
+    for (const decided of decision.calls) {
+      const call: HttpCall = { ...decided, at }
+      if (isLate) call.resent = true
+      outgoing.calls.push(call)
+    }
     for (const turn of decision.turns) outgoing.turns.push({ ...turn, at })
     if (fromSeq === 1 && decision.events.length > 0) outgoing.events.push(creationOf(state))
-    for (const event of decision.events) outgoing.events.push({ ...event, namespace, workflow, ...traced })
+    for (const decided of decision.events) {
+      const event: LiveEvent = { ...decided, namespace, workflow }
+      if (trace) event.trace = trace
+      outgoing.events.push(event)
+    }
     for (const opening of decision.approvalsOpened) {
       if (opening.notify === null) continue
-      outgoing.notifications.push({ approvalId: opening.id, namespace, ...traced, ...(requestId ? { requestId } : {}) })
+      const origin = { ...(trace ? { trace } : {}), ...(requestId ? { requestId } : {}) }
+      outgoing.notifications.push({ approvalId: opening.id, namespace, ...origin })
     }
     for (const child of decision.children) outgoing.started.push(child.id)
     if (decision.events.some(({ type }) => type === 'run.ending')) outgoing.ending.push(runId)
