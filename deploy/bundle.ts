@@ -3,9 +3,9 @@
  * Makes services/<x>/dist/app/main.js (one ESM file with everything in it, and its source map), the same for src/migrate.ts where there is one,
  * and services/<x>/dist/migrations, which the code finds beside itself as it does in the sources.
  */
-import { cpSync, existsSync, readdirSync, rmSync } from 'node:fs'
+import { cpSync, existsSync, globSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { basename, dirname, join, resolve } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import { build, type Plugin } from 'esbuild'
 
 const ROOT = resolve(import.meta.dirname, '..')
@@ -30,6 +30,28 @@ const englishAlone: Plugin = {
   },
 }
 
+/** BullMQ can also keep its queues in PostgreSQL, for which it brings a driver and half a megabyte of statements; ours are in Redis. */
+const queuesInRedis: Plugin = {
+  name: 'queues-in-redis',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]bullmq[\\/]dist[\\/]\w+[\\/]postgres[\\/]index\.js$/ }, () => ({ contents: '' }))
+  },
+}
+
+/**
+ * esbuild escapes letters beyond ASCII everywhere but in regular expressions and comments, and one of them in a file makes V8 keep all of its text
+ * with two bytes a letter: four more megabytes of a service.
+ */
+const plainExpressions: Plugin = {
+  name: 'plain-expressions',
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/](cel-js[\\/]lib|engine[\\/]src)[\\/][\w-]+\.[jt]s$/ }, ({ path }) => {
+      const text = readFileSync(path, 'utf8')
+      return { contents: text.replaceAll('\u00b5', '\\u00b5'), loader: path.endsWith('.ts') ? 'ts' : 'js' }
+    })
+  },
+}
+
 function chosenServices(): string[] {
   const all = readdirSync(SERVICES).filter((name) => existsSync(join(SERVICES, name, 'src', 'main.ts')))
   const here = dirname(process.cwd()) === SERVICES ? [basename(process.cwd())] : all
@@ -39,14 +61,15 @@ function chosenServices(): string[] {
   return chosen
 }
 
-async function bundle(service: string): Promise<void> {
-  const folder = join(SERVICES, service)
-  const dist = join(folder, 'dist')
-  rmSync(dist, { recursive: true, force: true })
+/**
+ * Bundles programs, by their paths, into the folder `outdir` of the checkout; what they share is there once. Throws when one cannot be bundled, or
+ * when a letter beyond ASCII got into it.
+ */
+export async function bundlePrograms(entryPoints: string[], outdir: string): Promise<void> {
   const { errors } = await build({
-    entryPoints: ['main.ts', 'migrate.ts'].map((file) => join(folder, 'src', file)).filter((file) => existsSync(file)),
-    outdir: join(dist, 'app'),
-    splitting: true, // what two programs share is there once
+    entryPoints,
+    outdir,
+    splitting: true,
     chunkNames: '[name]-[hash]',
     bundle: true,
     platform: 'node',
@@ -54,17 +77,32 @@ async function bundle(service: string): Promise<void> {
     target: 'node26',
     conditions: ['@baton/source'],
     banner: { js: BANNER },
+    inject: [join(import.meta.dirname, 'name-sources.ts')],
+    define: { BUNDLED_AT: JSON.stringify(relative(ROOT, outdir)) },
     external: EXTERNAL,
-    plugins: [englishAlone],
+    plugins: [englishAlone, queuesInRedis, plainExpressions],
     // What is not there is not read, parsed and kept: names stay, for stack traces and `keepNames`.
     minifyWhitespace: true,
     minifySyntax: true,
+    legalComments: 'external', // they name people, whose names are not always ASCII
     sourcemap: 'linked',
     sourcesContent: false,
     keepNames: true,
     logLevel: 'warning',
   })
-  if (errors.length > 0) throw new Error(`${service} cannot be bundled`)
+  if (errors.length > 0) throw new Error(`${entryPoints.join(', ')} cannot be bundled`)
+  for (const file of globSync('*.js', { cwd: outdir })) {
+    const found = /.{0,40}\P{ASCII}.{0,40}/u.exec(readFileSync(join(outdir, file), 'utf8'))?.[0]
+    if (found) throw new Error(`${join(outdir, file)} is not plain ASCII: …${found}… (add the source of it to plainExpressions)`)
+  }
+}
+
+async function bundle(service: string): Promise<void> {
+  const folder = join(SERVICES, service)
+  const dist = join(folder, 'dist')
+  rmSync(dist, { recursive: true, force: true })
+  const programs = ['main.ts', 'migrate.ts'].map((file) => join(folder, 'src', file)).filter((file) => existsSync(file))
+  await bundlePrograms(programs, join(dist, 'app'))
   cpSync(join(ROOT, 'packages', 'store', 'migrations'), join(dist, 'migrations'), { recursive: true })
   copySwaggerFiles(folder, dist)
 }
@@ -81,9 +119,11 @@ function copySwaggerFiles(folder: string, dist: string): void {
   for (const to of [dist, join(dist, 'app')]) cpSync(join(dirname(entry), 'static'), join(to, 'static'), { recursive: true })
 }
 
-await Promise.all(
-  chosenServices().map(async (service) => {
-    await bundle(service)
-    console.log(`services/${service}/dist/app/main.js`)
-  }),
-)
+if (import.meta.main) {
+  await Promise.all(
+    chosenServices().map(async (service) => {
+      await bundle(service)
+      console.log(`services/${service}/dist/app/main.js`)
+    }),
+  )
+}

@@ -65,7 +65,10 @@ t.test('without the URL of the server the backup takes DATABASE_URL, and refuses
 
 t.test('pg_dump is given of the URL what libpq knows, and the authority of TLS', (t) => {
   const { backup } = prepare(t)
-  const url = (parameters: string) => backup({ DATABASE_URL: `${SERVER}${parameters}` }).asked.split(' ').at(-4)
+  const url = (parameters: string) =>
+    backup({ DATABASE_URL: `${SERVER}${parameters}` })
+      .asked.split(' ')
+      .at(-4)
   t.equal(url('?pgbouncer=false'), 'postgres://baton@db:5432/baton')
   t.equal(url('?pgbouncer=false&sslmode=require'), 'postgres://baton@db:5432/baton?sslmode=require')
   t.equal(url('?sslmode=require&pgbouncer=false'), 'postgres://baton@db:5432/baton?sslmode=require')
