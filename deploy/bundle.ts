@@ -1,12 +1,14 @@
 /**
  * Bundles services for images: `node deploy/bundle.ts [service …]`, all of them by default, the one of the working folder as its build script.
  * Makes services/<x>/dist/app/main.js (one ESM file with everything in it, and its source map), the same for src/migrate.ts where there is one,
- * and services/<x>/dist/migrations, which the code finds beside itself as it does in the sources.
+ * and services/<x>/dist/migrations, which the code finds beside itself as it does in the sources. With `--kept=<folder>` bundles are kept there, and
+ * taken from there while their sources are the same.
  */
 import { cpSync, existsSync, globSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { build, type Plugin } from 'esbuild'
+import { keep, takeKept } from './kept-bundles.ts'
 
 const ROOT = resolve(import.meta.dirname, '..')
 const SERVICES = join(ROOT, 'services')
@@ -55,7 +57,8 @@ const plainExpressions: Plugin = {
 function chosenServices(): string[] {
   const all = readdirSync(SERVICES).filter((name) => existsSync(join(SERVICES, name, 'src', 'main.ts')))
   const here = dirname(process.cwd()) === SERVICES ? [basename(process.cwd())] : all
-  const chosen = process.argv.length > 2 ? process.argv.slice(2) : here
+  const named = process.argv.slice(2).filter((word) => !word.startsWith('--'))
+  const chosen = named.length > 0 ? named : here
   const unknown = chosen.find((name) => !all.includes(name))
   if (unknown) throw new Error(`there is no service ${unknown} with a src/main.ts; there are ${all.join(', ')}`)
   return chosen
@@ -63,10 +66,12 @@ function chosenServices(): string[] {
 
 /**
  * Bundles programs, by their paths, into the folder `outdir` of the checkout; what they share is there once. Throws when one cannot be bundled, or
- * when a letter beyond ASCII got into it.
+ * when a letter beyond ASCII got into it. Resolves with the paths in the checkout of all that went into them.
  */
-export async function bundlePrograms(entryPoints: string[], outdir: string): Promise<void> {
-  const { errors } = await build({
+export async function bundlePrograms(entryPoints: string[], outdir: string): Promise<string[]> {
+  const { errors, metafile } = await build({
+    absWorkingDir: ROOT,
+    metafile: true,
     entryPoints,
     outdir,
     splitting: true,
@@ -95,16 +100,22 @@ export async function bundlePrograms(entryPoints: string[], outdir: string): Pro
     const found = /.{0,40}\P{ASCII}.{0,40}/u.exec(readFileSync(join(outdir, file), 'utf8'))?.[0]
     if (found) throw new Error(`${join(outdir, file)} is not plain ASCII: …${found}… (add the source of it to plainExpressions)`)
   }
+  return Object.keys(metafile.inputs)
 }
 
-async function bundle(service: string): Promise<void> {
+/** Resolves with true when the bundle was made, and not taken from those that are kept. */
+async function bundle(service: string, kept: string | undefined): Promise<boolean> {
   const folder = join(SERVICES, service)
   const dist = join(folder, 'dist')
   rmSync(dist, { recursive: true, force: true })
   const programs = ['main.ts', 'migrate.ts'].map((file) => join(folder, 'src', file)).filter((file) => existsSync(file))
-  await bundlePrograms(programs, join(dist, 'app'))
+  const app = join(dist, 'app')
+  const taken = kept !== undefined && takeKept(kept, service, ROOT, app)
+  const inputs = taken ? [] : await bundlePrograms(programs, app)
+  if (kept !== undefined && !taken) keep(kept, service, ROOT, app, inputs)
   cpSync(join(ROOT, 'packages', 'store', 'migrations'), join(dist, 'migrations'), { recursive: true })
   copySwaggerFiles(folder, dist)
+  return !taken
 }
 
 /** The reference page serves files that its package keeps beside its code, and above it. */
@@ -120,10 +131,11 @@ function copySwaggerFiles(folder: string, dist: string): void {
 }
 
 if (import.meta.main) {
+  const kept = process.argv.find((word) => word.startsWith('--kept='))?.slice('--kept='.length)
   await Promise.all(
     chosenServices().map(async (service) => {
-      await bundle(service)
-      console.log(`services/${service}/dist/app/main.js`)
+      const made = await bundle(service, kept)
+      console.log(`services/${service}/dist/app/main.js${made ? '' : ' (as it was)'}`)
     }),
   )
 }

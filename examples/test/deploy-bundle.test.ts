@@ -1,12 +1,16 @@
 /** What bundle.ts makes: small text for V8, and stack traces that name the sources without the cost of Node's own source maps. */
 import { execFileSync } from 'node:child_process'
-import { globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
 import t, { type Test } from 'tap'
 import { ROOT, read } from './deploy-settings.ts'
 
 const { bundlePrograms } = (await import(`${ROOT}/deploy/bundle.ts`)) as {
-  bundlePrograms(entryPoints: string[], outdir: string): Promise<void>
+  bundlePrograms(entryPoints: string[], outdir: string): Promise<string[]>
+}
+const { keep, takeKept } = (await import(`${ROOT}/deploy/kept-bundles.ts`)) as {
+  keep(cache: string, service: string, root: string, app: string, inputs: string[]): void
+  takeKept(cache: string, service: string, root: string, app: string): boolean
 }
 
 const SHARED = `export const message = 'broken'
@@ -76,8 +80,32 @@ t.test('a bundle with a letter beyond ASCII, which would double the memory of it
   await t.rejects(bundle('letters.ts'), { message: /letters\.js is not plain ASCII: .*é/ })
 })
 
+t.test('a bundle is kept until one of its sources changes, or what decides how they are bundled', async (t) => {
+  const { at, app, write, bundle } = await prepare(t)
+  const [cache, again] = [join(ROOT, at, 'cache'), join(ROOT, at, 'again')]
+  const take = () => {
+    rmSync(again, { recursive: true, force: true })
+    return takeKept(cache, 'x', ROOT, again)
+  }
+  t.notOk(take(), 'nothing is kept yet')
+  const inputs = await bundle('main.ts')
+  t.ok(inputs.includes(`${at}/shared.ts`))
+  keep(cache, 'x', ROOT, app, inputs)
+  write('other.ts', 'changed')
+  t.ok(take(), 'what did not go into it does not count')
+  t.equal(readFileSync(join(again, 'main.js'), 'utf8'), readFileSync(join(app, 'main.js'), 'utf8'))
+  write('shared.ts', `${SHARED}\nexport const more = 1\n`)
+  t.notOk(take())
+  t.notOk(existsSync(again), 'and nothing is left of it')
+  write('shared.ts', SHARED)
+  t.ok(take(), 'as it was')
+  const file = join(cache, 'x/kept.json')
+  writeFileSync(file, readFileSync(file, 'utf8').replace(/\[\\"pnpm-lock.yaml\\",\\"\w{4}/, '$&0'))
+  t.notOk(take(), 'with another lock file')
+})
+
 t.test('images start the services without the source maps of Node', (t) => {
   t.notMatch(read('compose/Dockerfile'), '--enable-source-maps')
-  t.match(read('.dockerignore'), '!deploy/name-sources.ts')
+  for (const file of globSync('deploy/*.{ts,mjs}', { cwd: ROOT })) t.match(read('.dockerignore'), `!${file}\n`)
   t.end()
 })

@@ -34,13 +34,14 @@ export async function startExporters(t: Teardown, servers: { databaseUrl: string
   const password = decodeURIComponent(database.password)
   const [address, port] = [`redis://${redis.host}`, String(await findFreePort())]
   return {
-    'postgres-exporter': await start(t, 'postgres-exporter', {
+    'postgres-exporter': await start(t, directory, 'postgres-exporter', {
       DATA_SOURCE_URI: `${database.host}${database.pathname}?sslmode=disable`,
       DATA_SOURCE_USER: decodeURIComponent(database.username),
       DATA_SOURCE_PASS_FILE: secret('postgres_password', password || 'unused'),
     }),
     'redis-exporter': await start(
       t,
+      directory,
       'redis-exporter',
       {
         REDIS_ADDR: address,
@@ -52,7 +53,7 @@ export async function startExporters(t: Teardown, servers: { databaseUrl: string
   }
 }
 
-async function start(t: Teardown, exporter: Exporter, env: Record<string, string>, given?: string): Promise<string[]> {
+async function start(t: Teardown, directory: string, exporter: Exporter, env: Record<string, string>, given?: string): Promise<string[]> {
   const { services } = parseDocument(read('compose/compose.yaml'), { merge: true }).toJS() as {
     services: Record<string, { environment: Record<string, string> }>
   }
@@ -61,7 +62,7 @@ async function start(t: Teardown, exporter: Exporter, env: Record<string, string
   const port = given ?? String(await findFreePort())
   const args = given ? [] : [`--web.listen-address=127.0.0.1:${port}`]
   const child = spawn(programOf(exporter)!, args, { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'ignore', 'inherit'] })
-  const unguard = guardProcess(child.pid!)
+  const unguard = guardProcess(child.pid!, directory)
   t.teardown(async () => {
     await endProcess(child, 'SIGTERM')
     unguard()
