@@ -249,7 +249,8 @@ function stir({ world, queue, clocks, processes }: Place, dice: Dice, calmAt: nu
       world.checker.pgLatest()
       clocks.pg += dice.between(-3_000, 5_000)
     }
-    if (weather.chance('jump')) dice.pick([...processes]).clockMs += dice.between(-30_000, 30_000)
+    // All of them may be between a stop and a start.
+    if (weather.chance('jump') && processes.size > 0) dice.pick([...processes]).clockMs += dice.between(-30_000, 30_000)
     scheduler.after(1_000, second)
   }
   scheduler.after(0, second)
