@@ -10,6 +10,8 @@ export interface Stack {
   adminKey: string
   /** Where each service listens, of a stack that was started here. */
   urls: Partial<Record<(typeof SERVICES)[number], string>>
+  /** Of a stack that was started here. */
+  servers?: { databaseUrl: string; redisUrl: string }
 }
 
 export interface StackOptions {
@@ -50,7 +52,8 @@ export async function startStackOn(t: Teardown, redisUrl: string, { settings, on
   t.teardown(() => Promise.all(children.map((child) => stop(child))))
   const started = await Promise.all(SERVICES.map((service) => startService(service, env, children, onLine)))
   const urls = Object.fromEntries(SERVICES.map((service, index) => [service, started[index]!]))
-  return { url: urls.orchestrator!, liveUrl: urls.fanout!, adminKey: key, urls }
+  const servers = { databaseUrl: database.url, redisUrl }
+  return { url: urls.orchestrator!, liveUrl: urls.fanout!, adminKey: key, urls, servers }
 }
 
 async function startService(
