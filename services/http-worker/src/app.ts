@@ -29,6 +29,7 @@ import { SecretUnknown } from './fill-secrets.ts'
 import { hearEndings } from './hear-endings.ts'
 import { type KeepTryingOptions, keepTrying } from './keep-trying.ts'
 import { observeAnswers, observeHeld } from './metrics.ts'
+import { createTokenSource } from './oauth2-tokens.ts'
 import { createSecretsCache, type ReadSecrets } from './secrets-cache.ts'
 import { type CallTaker, takeCalls } from './take-calls.ts'
 import { traceCalls } from './trace-call.ts'
@@ -99,10 +100,12 @@ function callOptions(settings: Settings, sql: Sql, outbound: CallHttpOptions['ou
     })
   return {
     outbound,
+    tokens: createTokenSource(outbound),
     room,
     readSecrets: createSecretsCache(read, settings.HTTP_WORKER_SECRETS_CACHE_MS),
     putBlob: (namespace, id, json) => keepTrying(() => putBlobs(sql, namespace, new Map([[id, json]])), patience),
     limits: {
+      pagesMax: settings.HTTP_WORKER_PAGES_MAX,
       responseBytesMax: settings.HTTP_WORKER_RESPONSE_BYTES_MAX,
       inlineBytesMax: settings.BATON_INLINE_PAYLOAD_BYTES_MAX,
       outputBytesMax: settings.BATON_STEP_OUTPUT_BYTES_MAX,

@@ -30,6 +30,7 @@ export const Settings = z.object({
   HTTP_WORKER_ANSWER_BYTES_MAX: wholeNumber(1, 100_000_000_000)
     .default(Math.floor(getHeapStatistics().heap_size_limit / HEAP_SHARE))
     .describe('bytes of answers under way at once, all calls together; further ones wait'),
+  HTTP_WORKER_PAGES_MAX: wholeNumber(1, 100_000).default(1_000).describe('bound of paginate.max'),
   HTTP_WORKER_DATABASE_CONNECTIONS_MAX: wholeNumber(1, 1_000).default(4).describe('connections to Postgres'),
   BATON_INLINE_PAYLOAD_BYTES_MAX: wholeNumber(1, 1_000_000_000)
     .default(LIMITS.inlinePayloadBytesMax)

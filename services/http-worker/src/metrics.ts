@@ -13,6 +13,9 @@ export const callsHandedBack = counter('baton_http_calls_handed_back_total', 'Ca
 /** Outputs over 64 KiB. */
 export const blobsStored = counter('baton_http_blobs_stored_total', 'Outputs stored as blobs')
 
+/** Requests to the token URLs of steps with `auth.oauth2`. */
+export const tokensAsked = counter('baton_oauth2_tokens_total', 'Access tokens that were asked for', ['outcome'])
+
 /** What is in hand right now. */
 export function observeHeld(held: { running(): number; waiting(): number }): void {
   gauge('baton_http_calls_running', 'Calls under way', held.running)
