@@ -81,7 +81,7 @@ function keyOf(namespace: string, { tokenUrl, clientId, clientSecret, scope, aud
 
 async function within<T>(shared: Promise<T>, timeoutMs: number): Promise<T> {
   const late = Promise.withResolvers<never>()
-  const error: BatonError = { code: 'BTN_TIMEOUT' satisfies ErrorCode, message: 'no access token within the timeout of the step' }
+  const error: BatonError = { code: 'BTN_OAUTH2_TOKEN' satisfies ErrorCode, message: 'no access token within the timeout of the step' }
   const timer = setTimeout(() => late.reject(new TokenRefused(error, true)), Math.max(0, timeoutMs))
   return Promise.race([shared, late.promise]).finally(() => clearTimeout(timer))
 }

@@ -27,9 +27,9 @@ export function caller(
   secrets: Record<string, string> = {},
   limits: Partial<CallHttpOptions['limits']> = {},
   room: CallHttpOptions['room'] = createAnswerRoom(100_000_000),
-  now: () => number = () => performance.now(),
+  { allow = ['127.0.0.1'], now, pace }: { allow?: readonly string[]; now?: () => number; pace?: CallHttpOptions['pace'] } = {},
 ) {
-  const outbound = createOutbound({ allow: ['127.0.0.1'] })
+  const outbound = createOutbound({ allow })
   t.teardown(() => outbound.close())
   const blobs = new Map<string, string>()
   const options: CallHttpOptions = {
@@ -38,6 +38,7 @@ export function caller(
     room,
     readSecrets: async (_namespace, names) => new Map(names.filter((name) => name in secrets).map((name) => [name, secrets[name]!])),
     putBlob: async (_namespace, id, json) => void blobs.set(id, json),
+    ...(pace ? { pace } : {}),
     limits: { pagesMax: 1_000, responseBytesMax: 1_000_000, inlineBytesMax: 65_536, outputBytesMax: 1_000_000, ...limits },
   }
   return { blobs, make: (call: HttpCall) => callHttp(call, options) }
