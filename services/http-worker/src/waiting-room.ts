@@ -16,7 +16,7 @@ export interface Waiter {
 
 /** Those who wait for the same; the first is at 0. */
 export interface Line {
-  waiters: Waiter[]
+  readonly waiters: Waiter[]
 }
 
 export interface WaitingRoom {
@@ -42,24 +42,28 @@ export interface WaitingRoom {
 export function createWaitingRoom(max: { calls: number; bytes: number }, now: () => number = () => performance.now()): WaitingRoom {
   const lines = new Set<Line>()
   const since = new WeakMap<HeldCall, number>()
+  /** Those who found no place and keep their slots, in the order in which they came. */
+  const standing = new Map<Waiter, Line>()
   let calls = 0
   let bytes = 0
   let turn: (held: HeldCall) => void = () => {}
 
-  const enter = (line: Line, held: HeldCall | undefined, size: number, go: () => void) => {
+  const enter = (line: Line, held: HeldCall | undefined, go: () => void): Waiter => {
     if (held && !since.has(held)) since.set(held, now())
-    const place = size > 0 ? 1 : 0
-    calls += place
-    bytes += size
-    insert(line, {
-      held,
-      since: (held && since.get(held)) ?? now(),
-      go() {
-        calls -= place
-        bytes -= size
-        go()
-      },
-    })
+    const waiter: Waiter = { held, since: (held && since.get(held)) ?? now(), go }
+    insert(line, waiter)
+    return waiter
+  }
+
+  const leave = (size: number) => {
+    calls--
+    bytes -= size
+    const [next] = standing
+    if (next === undefined) return
+    // It asks again, and finds the place; in its line it stands where it stood.
+    const [waiter, line] = next
+    remove(line, waiter)
+    waiter.go()
   }
 
   return {
@@ -75,23 +79,32 @@ export function createWaitingRoom(max: { calls: number; bytes: number }, now: ()
     wait(line, held) {
       const size = sizeOf(held)
       if (calls < max.calls && bytes + size <= max.bytes) {
-        enter(line, held, size, () => turn(held))
+        calls++
+        bytes += size
+        enter(line, held, () => {
+          leave(size)
+          turn(held)
+        })
         return undefined
       }
       const { promise, resolve } = Promise.withResolvers<void>()
-      enter(line, held, 0, resolve)
+      const waiter = enter(line, held, () => {
+        standing.delete(waiter)
+        resolve()
+      })
+      standing.set(waiter, line)
       return promise
     },
     waitUnderWay(line) {
       const { promise, resolve } = Promise.withResolvers<void>()
-      enter(line, undefined, 0, resolve)
+      enter(line, undefined, resolve)
       return promise
     },
     takeOut(isMeant) {
       const found: ReturnType<WaitingRoom['takeOut']> = []
       for (const line of lines) {
         for (const waiter of line.waiters.filter(({ held }) => held !== undefined && isMeant(held))) {
-          line.waiters.splice(line.waiters.indexOf(waiter), 1)
+          remove(line, waiter)
           found.push({
             held: waiter.held!,
             putBack: () => insert(line, waiter),
@@ -103,12 +116,11 @@ export function createWaitingRoom(max: { calls: number; bytes: number }, now: ()
     },
     drain() {
       turn = () => {}
+      standing.clear()
       const left: HeldCall[] = []
       for (const line of lines) {
-        const begun = line.waiters.filter(({ held }) => held === undefined)
-        const gone = line.waiters.filter(({ held }) => held !== undefined)
-        line.waiters = begun
-        for (const waiter of gone) {
+        for (const waiter of line.waiters.filter(({ held }) => held !== undefined)) {
+          remove(line, waiter)
           left.push(waiter.held!)
           waiter.go()
         }
@@ -118,6 +130,11 @@ export function createWaitingRoom(max: { calls: number; bytes: number }, now: ()
     waiting: (line) => (line ? line.waiters.length : [...lines].reduce((sum, { waiters }) => sum + waiters.length, 0)),
     now,
   }
+}
+
+function remove({ waiters }: Line, waiter: Waiter): void {
+  const at = waiters.indexOf(waiter)
+  if (at >= 0) waiters.splice(at, 1)
 }
 
 /** Behind all who have waited as long. */
