@@ -1,6 +1,6 @@
 /** A gate as the service opens it, with the bounds that a test wants. */
 import { connectRedis, createLogger } from '@baton/runtime'
-import type { Teardown } from '@baton/testing'
+import { type Teardown, until } from '@baton/testing'
 import { createBreakers } from '../src/breakers.ts'
 import { createHostGate, type HostGate } from '../src/host-gate.ts'
 import { createRateBuckets } from '../src/rate-buckets.ts'
@@ -16,9 +16,11 @@ export interface GateOptions {
   bytes?: number
 }
 
-export function openGate(t: Teardown, redisUrl: string, options: GateOptions = {}): HostGate {
+/** Its connection stands when this resolves: until then a worker would keep limits by itself. */
+export async function openGate(t: Teardown, redisUrl: string, options: GateOptions = {}): Promise<HostGate> {
   const redis = connectRedis(redisUrl, { name: 'test-rate', whileAway: 'fail' })
   t.teardown(() => redis.disconnect())
+  await until(() => redis.status === 'ready')
   const log = createLogger({ name: 'test', level: process.env.LOG_LEVEL ?? 'silent' })
   const { failures = 3, waitMs = 60_000, overdueMax = 2, limits = '', calls = 1_000, bytes = 10_000_000 } = options
   const room = createWaitingRoom({ calls, bytes })

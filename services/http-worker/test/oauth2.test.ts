@@ -109,7 +109,7 @@ t.test('a token that the service refuses is fetched once again, for the same cal
 })
 
 t.test('why there is no token, and whether it may be tried again', async (t) => {
-  const { world, service, make, call } = await start(t)
+  const { world, tokens, service, make, call } = await start(t)
   const ask = async (answer: StubAnswer, client: Partial<Client> = {}) => {
     world.grant = () => answer
     return make(call(client))
@@ -129,7 +129,9 @@ t.test('why there is no token, and whether it may be tried again', async (t) => 
   t.match(await ask({ abort: true }), { retryable: true, error: { code: 'BTN_OAUTH2_TOKEN' } })
   t.match(await ask({ body: 'fine' }), { retryable: false, error: { code: 'BTN_OAUTH2_TOKEN', message: /without an access_token/ } })
   t.match(await ask({ body: { access_token: 'x', token_type: 'mac' } }), { retryable: false, error: { message: /not Bearer/ } })
+  const askedBefore = tokens.requests.length
   t.match(await ask({ status: 302, headers: { location: '/elsewhere' } }), { retryable: false, error: { code: 'BTN_OAUTH2_TOKEN' } })
+  t.equal(tokens.requests.length, askedBefore + 1, 'credentials follow no redirect')
   t.match(await ask({}, { tokenUrl: 'http://10.0.0.1/token' }), { retryable: false, error: { code: 'BTN_ADDRESS_REFUSED' } })
   t.equal(service.requests.length, 0, 'without a token nothing is called')
   t.match(await ask({ body: { access_token: 'y' } }), { status: 'succeeded' }, 'a refusal is not remembered')

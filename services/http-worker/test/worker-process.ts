@@ -22,7 +22,7 @@ const taker = takeCalls({
   isEnding: () => false,
   now: Date.now,
   ...(process.env.BREAKER_FAILURES
-    ? { gate: openGate({ teardown: () => {} }, redisUrl!, { failures: Number(process.env.BREAKER_FAILURES) }) }
+    ? { gate: await openGate({ teardown: () => {} }, redisUrl!, { failures: Number(process.env.BREAKER_FAILURES) }) }
     : {}),
   makeCall: (call: HttpCall) => make(call),
 })
