@@ -3,22 +3,21 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stubServer } from '@baton/testing'
 import { test } from 'tap'
-import { parse } from 'yaml'
 import { startShop } from '../src/shop.ts'
 import { SHOP_CLIENT } from '../src/shop-lists.ts'
 import { type Loose, must, openContract } from './contract-harness.ts'
 
-/** A definition, and the output that its comment promises. */
+/** A definition, and the output that its head promises. */
 function readExample(name: string): { text: string; output: Loose } {
   const text = readFileSync(join(import.meta.dirname, '../kinds', `${name}.yaml`), 'utf8')
-  const comment = /^# output:\n((?:# {3}.*\n)+)/m.exec(text)![1]!
-  return { text, output: parse(comment.replace(/^# {3}/gm, '')) }
+  return { text, output: JSON.parse(/^# output: (.*)$/m.exec(text)![1]!) }
 }
 
 test('the http kind in the whole stack', async (t) => {
   const contract = await openContract(t)
   const shop = await startShop()
   t.teardown(() => shop.close())
+  await contract.call('PUT', '/api/v1/vars/SHOP', { body: { value: shop.url } })
   const secret = await contract.call('PUT', '/api/v1/secrets/SHOP_CLIENT_SECRET', { body: { value: SHOP_CLIENT.secret } })
   t.ok(secret.status < 300, JSON.stringify(secret.body))
 
@@ -26,7 +25,7 @@ test('the http kind in the whole stack', async (t) => {
     await t.test(`examples/kinds/${name}.yaml`, async (t) => {
       const { text, output } = readExample(name)
       await contract.save(name, text)
-      const run = await contract.start(name, { input: { shop: shop.url } }, { wait: '30s' })
+      const run = await contract.start(name, {}, { wait: '30s' })
       t.strictSame([run.status, run.output], ['succeeded', output])
     })
   }

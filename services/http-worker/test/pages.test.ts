@@ -1,8 +1,10 @@
 /** A list that a service gives page by page is one output; what does not lead on as it says fails the attempt. */
 import type { Json, Paginate } from '@baton/contracts'
+import type { Outbound } from '@baton/runtime'
 import { type StubAnswer, stubServer, type Teardown } from '@baton/testing'
 import t from 'tap'
 import { createAnswerRoom } from '../src/answer-room.ts'
+import { callPages } from '../src/call-pages.ts'
 import { nextLink } from '../src/next-page.ts'
 import { caller, callOf, outputOf } from './calls.ts'
 
@@ -161,6 +163,32 @@ t.test('bytes and time are those of all pages together', async (t) => {
   const late = await make({ ...call({}), timeoutMs: 200 })
   t.match(late, { retryable: true, error: { code: 'BTN_TIMEOUT', message: /within 200 ms/ } })
   t.ok(Date.now() - startedAt < 1_000)
+})
+
+t.test('each page has the time and the bytes that are left', async (t) => {
+  const left: { timeoutMs: number; bytesMax: number }[] = []
+  const request: Outbound['request'] = async (url, { timeoutMs = 0, bytesMax = 0 } = {}) => {
+    left.push({ timeoutMs, bytesMax })
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    const headers: Record<string, string> = left.length < 3 ? { link: `</${left.length}>; rel="next"` } : {}
+    return { status: 200, headers, body: Buffer.from('[1]'), url }
+  }
+  const call = callOf({ url: 'http://a.example/' })
+  const pages = await callPages(call, call.request, paginate({ link: true }), {
+    outbound: { request },
+    share: createAnswerRoom(1_000).open(),
+    secretHeaders: [],
+    bytesMax: 100,
+    pagesMax: 10,
+    read: ({ body }) => JSON.parse(body.toString()) as Json,
+  })
+  t.match(pages, { items: [1, 1, 1], count: 3, bytes: 9 })
+  t.same(
+    left.map(({ bytesMax }) => bytesMax),
+    [100, 97, 94],
+  )
+  const [first, second, third] = left.map(({ timeoutMs }) => timeoutMs)
+  t.ok(first! <= 5_000 && second! <= first! - 19 && third! <= second! - 19, `${[first, second, third]}`)
 })
 
 t.test('many small pages take room in memory as one large answer does', async (t) => {
