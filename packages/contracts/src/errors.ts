@@ -102,6 +102,16 @@ export const ERRORS = {
     title: 'The answer is larger than maxBytes',
     help: 'Raise `maxBytes` of the step, at most the output limit.',
   },
+  BTN_HTTP_PAGES: {
+    status: 0,
+    title: 'The list has more pages than paginate.max',
+    help: 'Raise `paginate.max`, ask for larger pages, or take the first pages alone with `onMax: stop`.',
+  },
+  BTN_OAUTH2_TOKEN: {
+    status: 0,
+    title: 'No access token for the call',
+    help: 'The message has what the token URL answered; check clientId, clientSecret, scope and audience.',
+  },
   BTN_ADDRESS_REFUSED: {
     status: 0,
     title: 'The address is not one that workflows may call',

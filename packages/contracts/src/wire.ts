@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import { BatonError, Json } from './json.ts'
+import { Paginate } from './paginate.ts'
 import { TERMINAL_RUN_STATUSES } from './states.ts'
 
 /** Redis keys. Streams of one partition or lane share a hash tag, so that a cluster keeps them in one slot. */
@@ -18,6 +19,8 @@ export const keys = {
   inflight: (callId: string) => `inflight:${callId}`,
   /** How many workers were lost while they made a call; counted when it is made again. */
   crashes: (callId: string) => `crashes:${callId}`,
+  /** When the next call of a host with a rate limit may be made. */
+  rate: (host: string) => `rate:{${host}}`,
   /** Gone after FLUSHALL or a loss of Redis: every open run is then swept. */
   sentinel: 'baton:sentinel',
   /** On a cluster there is one for each lane, in its slot. */
@@ -130,6 +133,16 @@ export const HttpAuth = z.discriminatedUnion('type', [
   z.object({ type: z.literal('bearer'), token: z.string() }),
   z.object({ type: z.literal('basic'), username: z.string(), password: z.string() }),
   z.object({ type: z.literal('apiKey'), in: z.enum(['header', 'query']), name: z.string(), value: z.string() }),
+  /** Client credentials (RFC 6749 §4.4); the worker fetches the token. */
+  z.object({
+    type: z.literal('oauth2'),
+    tokenUrl: z.string(),
+    clientId: z.string(),
+    clientSecret: z.string(),
+    scope: z.string().optional(),
+    audience: z.string().optional(),
+    clientAuth: z.enum(['basic', 'body']),
+  }),
 ])
 export type HttpAuth = z.infer<typeof HttpAuth>
 
@@ -145,6 +158,7 @@ export const HttpRequest = z.object({
   response: z.enum(['auto', 'json', 'text', 'base64']).optional(),
   bytesMax: z.int().optional(),
   redirect: z.enum(['follow', 'manual', 'error']).optional(),
+  paginate: Paginate.optional(),
   secrets: z.array(SecretSlot).optional(),
 })
 export type HttpRequest = z.infer<typeof HttpRequest>

@@ -2,7 +2,7 @@
  * What a definition compiles to. Plans are immutable, compiled once per checksum and cached; they carry every kind of the contract, also
  * those that this version does not run yet.
  */
-import type { ApprovalOption, Json, StepKind } from '@baton/contracts'
+import type { ApprovalOption, Json, Paginate, StepKind } from '@baton/contracts'
 
 /** Values an expression may look at; asked for by name, so that only what it mentions is built. */
 export interface Env {
@@ -60,7 +60,7 @@ export interface HttpPlan {
   bytesMax?: number
   redirect?: 'follow' | 'manual' | 'error'
   callback: boolean
-  paginate?: Json
+  paginate?: Paginate
 }
 export interface ApprovalPlan {
   kind: 'approval'

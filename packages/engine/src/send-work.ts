@@ -24,6 +24,7 @@ export function sendCall(d: Deciding, step: StepState, resent = false): void {
   if (body.response !== 'auto') request.response = body.response
   if (body.bytesMax !== undefined) request.bytesMax = body.bytesMax
   if (body.redirect) request.redirect = body.redirect
+  if (body.paginate) request.paginate = body.paginate
   if (step.secrets) request.secrets = step.secrets
   const timeoutMs = step.step.timeoutMs ?? HTTP_TIMEOUT_MS
   const { runId, namespace, trace, requestId } = d.state.header

@@ -4,9 +4,7 @@
  */
 export const UNSUPPORTED = [
   'task',
-  'http.paginate',
   'http.callback',
-  'http.auth.oauth2',
   'agent.tools',
   'agent.approve',
   'agent.session',
