@@ -2,10 +2,11 @@
 import { type Json, newUuid } from '@baton/contracts'
 import { ExpressionError } from '@baton/engine'
 import { ProblemException, problem } from '@baton/runtime'
+import { createRuns, type Db, putBlobs, type Sql } from '@baton/store'
 import type { Resolve } from './draft-runs.ts'
 import type { GetPlan } from './plan-cache.ts'
 import { type InputLimits, readInput } from './read-input.ts'
-import type { RunToStart } from './start-runs.ts'
+import type { RunToStart, StartedRun } from './start-runs.ts'
 
 /** What starts the run, and what it is to be. */
 export interface RunOrigin {
@@ -68,4 +69,16 @@ export function createDraftTriggeredRun({ resolve, getPlan, limits }: DraftDeps)
 export function refusalOf(error: unknown): string | undefined {
   if (error instanceof ProblemException) return `${error.code}: ${error.message}`.slice(0, 1_000)
   return error instanceof ExpressionError ? `${error.code}: ${error.message}`.slice(0, 1_000) : undefined
+}
+
+/**
+ * Stores such runs in the transaction `tx`. Payloads go beside it, by the pool: one without a run is collected, and two transactions that write the
+ * same payloads need not wait for each other.
+ */
+export async function storeTriggered(sql: Sql, tx: Db, runs: readonly RunToStart[]): Promise<StartedRun[]> {
+  for (const [namespace, own] of Map.groupBy(runs, (run) => run.namespace)) {
+    await putBlobs(sql, namespace, new Map(own.flatMap(({ blob }) => (blob ? [[blob.id, blob.text] as const] : []))))
+  }
+  const { at, runs: created } = await createRuns(tx, runs)
+  return created.map((run) => ({ ...run, at }))
 }

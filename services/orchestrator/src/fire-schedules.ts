@@ -5,19 +5,9 @@
 import { type Json, type ScheduleBody, storable } from '@baton/contracts'
 import { compileMapping } from '@baton/engine'
 import { problem } from '@baton/runtime'
-import {
-  claimDue,
-  createRuns,
-  type Db,
-  type DueSchedule,
-  moveSchedules,
-  putBlobs,
-  type ScheduleMove,
-  type Sql,
-  withTransaction,
-} from '@baton/store'
+import { claimDue, type DueSchedule, moveSchedules, type ScheduleMove, type Sql, withTransaction } from '@baton/store'
 import { slotsOf } from './cron-slots.ts'
-import { type DraftTriggeredRun, refusalOf } from './draft-triggered-runs.ts'
+import { type DraftTriggeredRun, refusalOf, storeTriggered } from './draft-triggered-runs.ts'
 import type { Metrics } from './metrics.ts'
 import { planSlots } from './plan-slots.ts'
 import { timeOf } from './public-shapes.ts'
@@ -83,7 +73,7 @@ export async function fireDue(deps: FireDeps, since: number): Promise<number> {
     const due = await claimDue(tx, SCHEDULES_AT_ONCE, since)
     const all = await Promise.all(due.map((schedule) => fire(deps, schedule, since)))
     const wanted = all.flatMap((one) => one.runs.map(({ run }) => run))
-    const created = await store(sql, tx, wanted)
+    const created = await storeTriggered(sql, tx, wanted)
     const idOfRun = new Map(created.map(({ id }, index) => [wanted[index]!.id, id]))
     for (const { move } of all) if (move.last) move.last.run = idOfRun.get(move.last.run)!
     await moveSchedules(
@@ -102,14 +92,6 @@ export async function fireDue(deps: FireDeps, since: number): Promise<number> {
   return fired.length
 }
 
-async function store(sql: Sql, tx: Db, runs: RunToStart[]) {
-  if (runs.length === 0) return []
-  // Not in the transaction: a payload without a run is collected, and two replicas that write the same ones need not wait for each other.
-  for (const { namespace, blob } of runs) if (blob) await putBlobs(sql, namespace, new Map([[blob.id, blob.text]]))
-  const { at, runs: created } = await createRuns(tx, runs)
-  return created.map((run) => ({ ...run, at }))
-}
-
 async function fire(deps: FireDeps, schedule: DueSchedule, since: number): Promise<Fired> {
   const { namespace, name, nextAt, now } = schedule
   const settings = schedule.settings as unknown as ScheduleSettings
@@ -120,17 +102,32 @@ async function fire(deps: FireDeps, schedule: DueSchedule, since: number): Promi
   const plan = planSlots({ slots, catchUp: settings.catchUp, nextAt, now, since, ...limits })
   move.nextAt = plan.nextAt
   fired.dropped = plan.dropped
-  for (const slot of plan.fire) {
-    try {
-      const run = await draftSlot(deps.draft, schedule, settings, slot)
+  // At once, so that all of them look for their workflow together.
+  const drafts = await Promise.all(plan.fire.map((slot) => tryDraft(deps.draft, schedule, settings, slot)))
+  for (const [index, slot] of plan.fire.entries()) {
+    const { run, reason } = drafts[index]!
+    if (run) {
       fired.runs.push({ run, slot })
       move.last = { at: slot, run: run.id }
-    } catch (error) {
-      const reason = refusalOf(error)
-      if (reason === undefined) throw error
+    } else {
       fired.refused += 1
-      move.error = storable(reason) as string
+      move.error = storable(reason!) as string
     }
   }
   return fired
+}
+
+async function tryDraft(
+  draft: DraftTriggeredRun,
+  schedule: DueSchedule,
+  settings: ScheduleSettings,
+  slot: number,
+): Promise<{ run?: RunToStart; reason?: string }> {
+  try {
+    return { run: await draftSlot(draft, schedule, settings, slot) }
+  } catch (error) {
+    const reason = refusalOf(error)
+    if (reason === undefined) throw error
+    return { reason }
+  }
 }

@@ -1,9 +1,9 @@
 /** What event triggers start: their filters and mappings over new events, in the transaction that accepts those. */
 import { type Json, storable } from '@baton/contracts'
 import { compileFilter, compileMapping, type Filter, type Mapping } from '@baton/engine'
-import { createRuns, type Db, type EventTrigger, noteTriggerError, putBlobs, type Sql } from '@baton/store'
+import { type Db, type EventTrigger, noteTriggerError, type Sql } from '@baton/store'
 import { LRUCache } from 'lru-cache'
-import { type DraftTriggeredRun, refusalOf } from './draft-triggered-runs.ts'
+import { type DraftTriggeredRun, refusalOf, storeTriggered } from './draft-triggered-runs.ts'
 import type { Metrics } from './metrics.ts'
 import type { RunStarter, RunToStart, StartedRun } from './start-runs.ts'
 
@@ -69,25 +69,31 @@ export async function startTriggered(
   events: readonly TriggeringEvent[],
   triggers: readonly EventTrigger[],
 ): Promise<Triggered> {
-  const triggered: Triggered = { runs: [], started: [], refused: [], unmatched: 0 }
-  for (const trigger of triggers) {
-    for (const event of events) {
-      if (event.type !== trigger.eventType) continue
-      try {
-        const run = await draftTriggered(draft, trigger, event)
-        if (run) triggered.runs.push(run)
-        else triggered.unmatched += 1
-      } catch (error) {
-        const reason = refusalOf(error)
-        if (reason === undefined) throw error
-        triggered.refused.push({ trigger, reason })
-      }
-    }
+  const pairs = triggers.flatMap((trigger) => events.filter(({ type }) => type === trigger.eventType).map((event) => ({ trigger, event })))
+  // At once, so that all of them look for their workflows together.
+  const drafts = await Promise.all(pairs.map(({ trigger, event }) => tryDraft(draft, trigger, event)))
+  const runs = drafts.flatMap((one) => one.run ?? [])
+  return {
+    runs,
+    started: await storeTriggered(sql, tx, runs),
+    refused: drafts.flatMap(({ reason }, index) => (reason === undefined ? [] : [{ trigger: pairs[index]!.trigger, reason }])),
+    unmatched: drafts.filter(({ run, reason }) => run === undefined && reason === undefined).length,
   }
-  for (const { namespace, blob } of triggered.runs) if (blob) await putBlobs(sql, namespace, new Map([[blob.id, blob.text]]))
-  const { at, runs } = await createRuns(tx, triggered.runs)
-  triggered.started = runs.map((run) => ({ ...run, at }))
-  return triggered
+}
+
+async function tryDraft(
+  draft: DraftTriggeredRun,
+  trigger: EventTrigger,
+  event: TriggeringEvent,
+): Promise<{ run?: RunToStart; reason?: string }> {
+  try {
+    const run = await draftTriggered(draft, trigger, event)
+    return run ? { run } : {}
+  } catch (error) {
+    const reason = refusalOf(error)
+    if (reason === undefined) throw error
+    return { reason }
+  }
 }
 
 async function draftTriggered(draft: DraftTriggeredRun, trigger: EventTrigger, { event, trace, requestId }: TriggeringEvent) {
