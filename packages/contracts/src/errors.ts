@@ -10,6 +10,11 @@ export const ERRORS = {
     help: 'Send well-formed JSON (or YAML for definitions); line and column say where parsing stopped.',
   },
   BTN_UNAUTHORIZED: { status: 401, title: 'No or unknown credential', help: 'Send `Authorization: Bearer <api key>`.' },
+  BTN_SIGNATURE: {
+    status: 401,
+    title: 'The delivery is not signed as the webhook asks for, or its signature is too old',
+    help: 'Sign the raw body with the secret that the trigger names; the clock of the sender must be right.',
+  },
   BTN_FORBIDDEN: {
     status: 403,
     title: 'The credential is known but not allowed to do this',
@@ -33,6 +38,13 @@ export const ERRORS = {
   BTN_KEY_NOT_FOUND: { status: 404, title: 'No such API key', help: 'GET /api/v1/api-keys lists them.' },
   BTN_SECRET_NOT_FOUND: { status: 404, title: 'No such secret', help: 'PUT /api/v1/secrets/{name} makes it.' },
   BTN_VAR_NOT_FOUND: { status: 404, title: 'No such variable', help: 'PUT /api/v1/vars/{name} makes it.' },
+  BTN_SCHEDULE_NOT_FOUND: { status: 404, title: 'No such schedule', help: 'GET /api/v1/schedules lists them.' },
+  BTN_TRIGGER_NOT_FOUND: { status: 404, title: 'No such trigger', help: 'GET /api/v1/triggers lists them.' },
+  BTN_HOOK_NOT_FOUND: {
+    status: 404,
+    title: 'No webhook has this token',
+    help: 'POST /api/v1/triggers/{name}/rotate gives a webhook a new one.',
+  },
   BTN_METHOD_NOT_ALLOWED: {
     status: 405,
     title: 'The address does not take this method',
@@ -44,6 +56,7 @@ export const ERRORS = {
   BTN_WORKFLOW_ARCHIVED: { status: 409, title: 'The workflow is archived', help: 'PUT the definition again to revive it.' },
   BTN_APPROVAL_STATE: { status: 409, title: 'The approval no longer takes votes', help: 'The detail names its state.' },
   BTN_ALREADY_VOTED: { status: 409, title: 'You have voted already; votes are final', help: 'GET the approval to see the votes.' },
+  BTN_TRIGGER_DISABLED: { status: 409, title: 'The trigger is not enabled', help: 'PUT it with `enabled: true`.' },
   BTN_NAME_TAKEN: { status: 409, title: 'The name is in use', help: 'Choose another name or revoke the one in use.' },
   BTN_PRECONDITION_FAILED: { status: 412, title: 'If-Match does not hold', help: 'Read the resource again and send its current version.' },
   BTN_TOO_LARGE: { status: 413, title: 'Over a size limit', help: 'The detail names the limit and its setting.' },
@@ -66,6 +79,11 @@ export const ERRORS = {
     status: 422,
     title: 'The input does not match the schema of the workflow',
     help: 'Each entry of `errors` points into the input.',
+  },
+  BTN_MAPPING: {
+    status: 422,
+    title: 'The mapping of the trigger does not fit what came',
+    help: 'The detail names the expression; guard optional fields with has(a.b) or a.?b.orValue(x).',
   },
   BTN_IDEMPOTENCY_MISMATCH: {
     status: 422,

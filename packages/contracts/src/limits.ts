@@ -12,6 +12,11 @@ export const LIMITS = {
   stepOutputBytesMax: 10 * 1024 * 1024,
   inlinePayloadBytesMax: 64 * 1024,
   batchRunsMax: 1_000,
+  eventBytesMax: 256 * 1024,
+  eventsBatchMax: 1_000,
+  hookBytesMax: 1024 * 1024,
+  /** Slots that a schedule with `catchUp: all` fires late at most; older ones are dropped. */
+  catchUpSlotsMax: 1_000,
   listDefault: 50,
   listMax: 200,
   listEventsMax: 1_000,

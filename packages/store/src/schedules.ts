@@ -85,13 +85,13 @@ export async function readAgenda(db: Db): Promise<{ dueInMs: number | null; untr
 export type DueSchedule = ScheduleRow & { nextAt: number; now: number }
 
 /**
- * Up to `limit` schedules that are due, for this transaction alone. Slots between `leaveFrom` and `leaveTo` are left to those who watched while
- * they came.
+ * Up to `limit` schedules that are due, for this transaction alone. Slots from before `since`, when the caller began to watch, are left for two
+ * seconds to those who watched when they came: who claims them later knows that they were missed.
  */
-export async function claimDue(tx: Db, limit: number, leave: { from: number; to: number }): Promise<DueSchedule[]> {
+export async function claimDue(tx: Db, limit: number, since: number): Promise<DueSchedule[]> {
   return tx<DueSchedule[]>`
     select ${columns(tx)}, clock_timestamp() as now from schedules
-     where next_at <= clock_timestamp() and (next_at < ${new Date(leave.from)} or next_at >= ${new Date(leave.to)})
+     where next_at <= clock_timestamp() and (next_at >= ${new Date(since)} or next_at < clock_timestamp() - interval '2 seconds')
      order by next_at limit ${limit} for update skip locked`
 }
 

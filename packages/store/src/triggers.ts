@@ -60,9 +60,10 @@ export async function getTrigger(db: Db, namespace: string, name: string): Promi
   return row
 }
 
-/** The webhook that a token belongs to, whatever its namespace. */
-export async function findWebhook(db: Db, tokenHash: string): Promise<TriggerRow | undefined> {
-  const [row] = await db<TriggerRow[]>`select ${columns(db)} from triggers where token_hash = ${tokenHash}`
+/** The webhook that a token belongs to, whatever its namespace; `now` is when it was asked for, by the clock of Postgres. */
+export async function findWebhook(db: Db, tokenHash: string): Promise<(TriggerRow & { now: number }) | undefined> {
+  const [row] = await db<(TriggerRow & { now: number })[]>`
+    select ${columns(db)}, clock_timestamp() as now from triggers where token_hash = ${tokenHash}`
   return row
 }
 

@@ -8,6 +8,7 @@ import {
   type EventToAccept,
   loadInbox,
   type Sql,
+  takeUntriggered,
   withTransaction,
 } from '../src/index.ts'
 import { newRun, newUuid } from './fixtures/runs.ts'
@@ -131,6 +132,25 @@ test('event triggers start runs with their event, or neither is there', async (t
   t.match(await sql`select (select count(*)::int from runs) as runs, (select count(*)::int from custom_events) as events`, [
     { runs: 2, events: 2 },
   ])
+})
+
+test('events that are accepted without their triggers are marked, and taken once', async (t) => {
+  const { sql } = await testDatabase(t)
+  await putTrigger(sql, 'paid', 'order.paid')
+  await putTrigger(sql, 'off', 'order.off', false)
+  await acceptEvents(sql, 'default', [order('1'), order('2', { type: 'order.off' }), order('3', { type: 'order.lost' }), order('4')])
+  await acceptEvents(sql, 'default', [order('5')], async () => [])
+  const taken = await withTransaction(sql, async (tx) => {
+    const first = await takeUntriggered(tx, 1)
+    t.same(
+      await takeUntriggered(sql, 10).then((others) => others.map(({ event }) => event)),
+      [order('4').event],
+      'what one has, others leave',
+    )
+    return first
+  })
+  t.match(taken, [{ namespace: 'default', type: 'order.paid', event: order('1').event }])
+  t.same(await takeUntriggered(sql, 10), [])
 })
 
 test('events go when they were kept long enough, a page at a time', async (t) => {

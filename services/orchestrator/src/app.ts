@@ -24,17 +24,22 @@ import { createFindEnded } from './find-ended.ts'
 import { createKeyCache, type KeyCache } from './find-key.ts'
 import { createMetrics, type Metrics } from './metrics.ts'
 import { migrateDatabase } from './migrate-database.ts'
+import { openTriggers, type Triggers } from './open-triggers.ts'
 import { documentApi } from './openapi.ts'
 import { createPlanCache, type GetPlan } from './plan-cache.ts'
 import { readQueues, readRedisMemory, readStreams } from './read-levels.ts'
 import { apiKeyRevokeRoutes, apiKeyRoutes } from './routes/api-keys.ts'
 import { approvalRoutes, decisionRoutes } from './routes/approvals.ts'
+import { customEventRoutes } from './routes/custom-events.ts'
 import { definitionRoutes } from './routes/definitions.ts'
+import { hookRoutes } from './routes/hooks.ts'
 import { eventRoutes, stepRoutes, viewRoutes, whyRoutes } from './routes/run-history.ts'
 import { controlRoutes, runRoutes } from './routes/runs.ts'
+import { scheduleChangeRoutes, scheduleRoutes } from './routes/schedules.ts'
 import { secretChangeRoutes, secretRoutes } from './routes/secrets.ts'
 import { batchRoutes, startRoutes } from './routes/start-runs.ts'
 import { statusRoutes } from './routes/status.ts'
+import { triggerChangeRoutes, triggerRoutes } from './routes/triggers.ts'
 import { varChangeRoutes, varRoutes } from './routes/vars.ts'
 import { tagRoutes, versionRoutes, workflowRoutes } from './routes/workflows.ts'
 import { createRunStates, type FoldRun } from './run-states.ts'
@@ -46,7 +51,7 @@ const WAITERS_CHECK_MS = 1_000
 const SCHEMA_MS_MAX = 120_000
 
 /** What routes are given. */
-export interface Deps {
+export interface Deps extends Triggers {
   settings: Settings
   tracing: Tracing
   sql: Sql
@@ -85,6 +90,12 @@ const ROUTES: readonly ((app: FastifyInstance, deps: Deps) => void)[] = [
   secretChangeRoutes,
   varRoutes,
   varChangeRoutes,
+  customEventRoutes,
+  scheduleRoutes,
+  scheduleChangeRoutes,
+  triggerRoutes,
+  triggerChangeRoutes,
+  hookRoutes,
 ]
 
 /** Migrates, connects, and declares every route. The caller listens and closes. */
@@ -110,6 +121,7 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
     [keys.revoked]: (text) => deps.keyCache.forget(text),
   })
   letGoWhenClosing(app, deps.waiters)
+  app.addHook('preClose', () => deps.timeKeeper.stop())
   app.addHook('onClose', () => connections.close())
   await declareRoutes(app, deps)
   await connections.settle()
@@ -135,7 +147,9 @@ function createDeps(settings: Settings, { sql, redis, facts, queues }: Connectio
   const getPlan = createPlanCache({ sql, bytesMax: settings.BATON_PLAN_CACHE_BYTES_MAX })
   const foldLimits = { foldEventsMax: settings.BATON_FOLD_EVENTS_MAX, cacheEventsMax: settings.BATON_STATE_CACHE_EVENTS_MAX }
   const startLimits = { groupRunsMax: settings.BATON_START_GROUP_RUNS_MAX, groupsMax: settings.BATON_START_GROUPS_MAX }
+  const starter = createRunStarter({ sql, facts, metrics, ...startLimits })
   return {
+    ...openTriggers({ settings, sql, facts, metrics, starter, getPlan, log: logger }),
     settings,
     tracing,
     sql,
@@ -145,10 +159,10 @@ function createDeps(settings: Settings, { sql, redis, facts, queues }: Connectio
     metrics,
     waiters,
     getPlan,
+    starter,
     keyCache: createKeyCache({ sql, ttlMs: settings.BATON_KEY_CACHE_MS }),
     secretBox: createSecretBox(settings.BATON_MASTER_KEY),
     foldRun: createRunStates({ sql, getPlan, ...foldLimits }),
-    starter: createRunStarter({ sql, facts, metrics, ...startLimits }),
     showRun: createShowRun({ sql, waiters }),
   }
 }

@@ -34,6 +34,14 @@ export const Settings = z.object({
   BATON_BODY_BYTES_MAX: limit(MIB).describe('largest body of other requests'),
   BATON_BATCH_RUNS_MAX: limit(LIMITS.batchRunsMax).describe('runs that one batch may start'),
   BATON_BATCH_BYTES_MAX: limit(16 * MIB).describe('largest body of a batch'),
+  BATON_EVENT_BYTES_MAX: limit(LIMITS.eventBytesMax).describe('largest event from outside, as JSON'),
+  BATON_EVENTS_BATCH_MAX: limit(LIMITS.eventsBatchMax, 100_000).describe('events of one batch'),
+  BATON_EVENTS_BATCH_BYTES_MAX: limit(16 * MIB).describe('largest body of a request with events'),
+  BATON_HOOK_BYTES_MAX: limit(LIMITS.hookBytesMax).describe('largest body of a delivery to a webhook'),
+  BATON_SCHEDULE_LATE_MS_MAX: wholeNumber(1_000, 3_600_000)
+    .default(5_000)
+    .describe('a slot that nobody could fire for this long was missed: catchUp says what becomes of it'),
+  BATON_CATCH_UP_SLOTS_MAX: limit(LIMITS.catchUpSlotsMax, 100_000).describe('slots that catchUp: all makes up for at most, the newest'),
   BATON_WAITERS_MAX: limit(10_000).describe('requests that may wait for runs to end at once'),
   BATON_START_GROUP_RUNS_MAX: limit(500).describe('runs that are started in one statement'),
   BATON_START_GROUPS_MAX: limit(2, 100).describe('such statements under way at once'),

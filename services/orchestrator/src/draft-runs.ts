@@ -21,7 +21,7 @@ export interface Resolved {
   archived: boolean
 }
 
-export type Resolve = (caller: Caller, workflow: string, wanted: { version?: number; tag?: string }) => Promise<Resolved>
+export type Resolve = (caller: Pick<Caller, 'namespace'>, workflow: string, wanted: { version?: number; tag?: string }) => Promise<Resolved>
 
 /** Finds the version that a start means, one query for all that ask in the same moment; 404 when there is none. */
 export function createResolve(sql: Sql): Resolve {

@@ -30,6 +30,10 @@ export function createMetrics(read: Levels) {
       [1, 2, 5, 10, 20, 50, 100, 200, 500],
     ),
     waitersRefused: counter('baton_run_waiters_refused_total', 'Requests that could not wait because too many did'),
+    slots: counter('baton_schedule_slots_total', 'Slots of schedules by what became of them', ['outcome']),
+    slotsLate: histogram('baton_schedule_late_seconds', 'How long after its slot a run of a schedule was started'),
+    events: counter('baton_events_total', 'Events that were sent to be accepted, by outcome', ['outcome']),
+    triggerFirings: counter('baton_trigger_firings_total', 'What became of events and deliveries at triggers', ['type', 'outcome']),
     votes: counter('baton_approval_votes_total', 'Votes on approvals by outcome', ['outcome']),
   }
 }

@@ -49,7 +49,7 @@ function describeAnswers(schema: Record<string, unknown>, route: { method: strin
   if (answers === undefined) return rest
   const method = String([route.method].flat()[0])
   const isPublic = accessOf(method, url) === 'public'
-  const statuses = isPublic ? [] : [...ALWAYS_PROBLEMS, ...(problems as number[])].sort((a, b) => a - b)
+  const statuses = [...(isPublic ? [] : ALWAYS_PROBLEMS), ...(problems as number[])].sort((a, b) => a - b)
   const response: Record<string, unknown> = {}
   for (const [status, answer] of Object.entries(answers as Record<number, z.ZodType | null>)) {
     const description = SUCCESS[Number(status)] ?? 'Done'

@@ -47,6 +47,19 @@ export const ROUTE_ROLES: Readonly<Record<string, Access>> = {
   'POST /api/v1/runs/:id/pause': OPERATORS,
   'POST /api/v1/runs/:id/resume': OPERATORS,
 
+  'POST /api/v1/events': OPERATORS,
+  'GET /api/v1/schedules': READERS,
+  'GET /api/v1/schedules/:name': READERS,
+  'PUT /api/v1/schedules/:name': BUILDERS,
+  'DELETE /api/v1/schedules/:name': BUILDERS,
+  'GET /api/v1/triggers': READERS,
+  'GET /api/v1/triggers/:name': READERS,
+  'PUT /api/v1/triggers/:name': BUILDERS,
+  'DELETE /api/v1/triggers/:name': BUILDERS,
+  'POST /api/v1/triggers/:name/rotate': BUILDERS,
+  // The token in the address is the credential.
+  'POST /hooks/:token': 'public',
+
   // Whoever may read may be an assignee; eligibility is judged by the approval itself.
   'GET /api/v1/approvals': READERS,
   'GET /api/v1/approvals/:id': READERS,

@@ -29,6 +29,8 @@ export interface RunStarter {
   start(run: RunToStart): Promise<StartedRun>
   /** Starts all, or none when one has a key that belongs to another body. */
   startTogether(runs: RunToStart[]): Promise<StartedRun[]>
+  /** Tells the runner of runs that somebody else has stored, once that is committed. */
+  announce(runs: readonly RunToStart[], started: readonly StartedRun[]): void
 }
 
 export interface RunStarterOptions {
@@ -71,10 +73,11 @@ export function createRunStarter({ sql, facts, metrics, groupRunsMax, groupsMax 
       announceAll(runs, started)
       return started
     },
+    announce: announceAll,
   }
 
   /** Entries of a stream stay small: once a partition's share of a batch is large, the rest are mere wake-ups. */
-  function announceAll(runs: RunToStart[], started: StartedRun[]): void {
+  function announceAll(runs: readonly RunToStart[], started: readonly StartedRun[]): void {
     const bytes: number[] = new Array(PARTITION_COUNT).fill(0)
     for (const [index, run] of runs.entries()) {
       const partition = partitionOf(run.id)

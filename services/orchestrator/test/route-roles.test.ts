@@ -28,6 +28,8 @@ t.test('every role is held to the table, on every route', async (t) => {
   const victim = (await ask('POST', '/api/v1/api-keys', { body: { name: 'victim', role: 'viewer' } })).body.id as string
   await ask('PUT', '/api/v1/secrets/A', { body: { value: 'x' } })
   await ask('PUT', '/api/v1/vars/A', { body: { value: 1 } })
+  await ask('PUT', '/api/v1/schedules/mine', { body: { cron: '@yearly', workflow: 'tiny' } })
+  await ask('PUT', '/api/v1/triggers/mine', { body: { type: 'webhook', verify: 'none', workflow: 'tiny' } })
   for (const [name, access] of Object.entries(ROUTE_ROLES)) {
     const [method, pattern] = name.split(' ') as [string, string]
     if (access === 'public') continue
@@ -79,6 +81,7 @@ function addressOf(pattern: string, { run, victim }: { run: string; victim: stri
     .replace('/api/v1/api-keys/:id', `/api/v1/api-keys/${victim}`)
     .replace('/api/v1/approvals/:id', '/api/v1/approvals/apr_unknown')
     .replace(/(secrets|vars)\/:name/, '$1/A')
+    .replace(/(schedules|triggers)\/:name/, '$1/mine')
     .replace('workflows/:name', 'workflows/tiny')
     .replace('tags/:tag', 'tags/live')
     .replace('versions/:version', 'versions/1')

@@ -45,19 +45,25 @@ export interface Orchestrator {
 /** Builds the service; settings beside the needed ones by their names. It does not listen unless the test says so. */
 export async function startOrchestrator(t: Teardown, settings: Record<string, string> = {}): Promise<Orchestrator> {
   const [database, redis] = await Promise.all([testDatabase(t), testRedis(t)])
-  const { app } = await buildApp(
-    parseSettings(Settings, {
-      DATABASE_URL: database.url,
-      REDIS_URL: redis.url,
-      LOG_LEVEL: 'silent',
-      BATON_ADMIN_KEY: ADMIN_KEY,
-      BATON_MASTER_KEY: '0'.repeat(64),
-      ...settings,
-    }),
-  )
+  const { app } = await buildApp(settingsOf({ databaseUrl: database.url, redis }, settings))
   t.teardown(() => app.close())
   await app.ready()
   return { app, sql: database.sql, redis, databaseUrl: database.url, ...talkTo(app) }
+}
+
+/** The settings of a replica on these. */
+export function settingsOf(
+  { databaseUrl, redis }: Pick<Orchestrator, 'databaseUrl' | 'redis'>,
+  settings: Record<string, string> = {},
+): Settings {
+  return parseSettings(Settings, {
+    DATABASE_URL: databaseUrl,
+    REDIS_URL: redis.url,
+    LOG_LEVEL: 'silent',
+    BATON_ADMIN_KEY: ADMIN_KEY,
+    BATON_MASTER_KEY: '0'.repeat(64),
+    ...settings,
+  })
 }
 
 function talkTo(app: FastifyInstance) {

@@ -1,7 +1,9 @@
 /** Settings of the workflow-runner; README.md explains them. */
-import { LIMITS } from '@baton/contracts'
+import { LIMITS, parseDuration } from '@baton/contracts'
 import { commonSettings, databaseSettings, traceSettings, wholeNumber } from '@baton/runtime'
 import { z } from 'zod'
+
+const EVENTS_KEPT_MS_MIN = 60_000
 
 export const Settings = z.object({
   ...traceSettings,
@@ -21,6 +23,16 @@ export const Settings = z.object({
     .default(16 * 1024 * 1024)
     .describe('bytes of live events that a runner keeps in Redis'),
   RUNNER_BLOBS_KEPT_MS: wholeNumber(60_000, 1e12).default(86_400_000).describe('how long a payload that nothing refers to is kept'),
+  BATON_EVENTS_KEEP: z
+    .string()
+    .default('24h')
+    .transform((text, ctx) => {
+      const ms = parseDuration(text)
+      if (ms !== undefined && ms >= EVENTS_KEPT_MS_MIN) return ms
+      ctx.addIssue({ code: 'custom', message: 'must be a duration of at least a minute, such as 24h' })
+      return z.NEVER
+    })
+    .describe('how long an event from outside is kept, and known again by its source and id'),
   RUNNER_DATABASE_CONNECTIONS_MAX: wholeNumber(1, 1_000).default(4),
   BATON_INLINE_PAYLOAD_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.inlinePayloadBytesMax),
   BATON_STEP_OUTPUT_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.stepOutputBytesMax),

@@ -77,7 +77,7 @@ export function takeWork(options: {
   })
   const tending = tendStreams({ watch, holder, reader, reconciler, replicas: options.replicas, settings, metrics, log })
   const onCollected = (count: number) => metrics.blobsCollected.inc(count)
-  const endUpkeep = keepUp({ sql, log, blobsKeptMs: settings.RUNNER_BLOBS_KEPT_MS, onCollected })
+  const endUpkeep = keepUp({ sql, log, blobsKeptMs: settings.RUNNER_BLOBS_KEPT_MS, eventsKeptMs: settings.BATON_EVENTS_KEEP, onCollected })
   return {
     timers,
     ride: reader.ride,
