@@ -155,7 +155,8 @@ function expectCalls(world: WorkerWorld, runId: string, prefix: string, steps: S
   for (const [key, body] of Object.entries(steps) as [string, StepBody][]) {
     const path = prefix + (body.id ?? key)
     if (body.http || body.agent) world.checker.expectOutside(runId, path)
-    const inner = [...(body.switch?.cases ?? []), ...(body.switch?.default ? [body.switch.default] : [])]
+    if (body.compensate?.http || body.compensate?.agent) world.checker.expectOutside(runId, `${path}.compensate`)
+    const inner = [...(body.switch?.cases ?? []), body.switch?.default, body.forEach, body.loop].filter((scope) => scope !== undefined)
     for (const scope of inner) expectCalls(world, runId, `${path}.`, scope.steps)
   }
 }
