@@ -55,6 +55,8 @@ export interface Outcome {
   steps: number
   ms: number
   ends: string[]
+  /** What came about in the runs: types of events, and paths of steps without their ids. */
+  told: ReadonlySet<string>
   faults: ReadonlyMap<string, number>
 }
 
@@ -75,7 +77,17 @@ export async function simulate(simulation: Simulation): Promise<Outcome> {
   }
   const { violation, histories } = world.checker
   const ends = [...histories.values()].map(({ terminal }) => terminal ?? 'open')
-  return { violation, trace: world.lines, steps: world.scheduler.steps, ms: world.scheduler.now(), ends, faults: world.weather.faults }
+  const events = [...histories.values()].flatMap((history) => history.events)
+  const told = new Set(events.flatMap(({ type, path }) => [type, path.replaceAll(/s\d+/g, 's').replaceAll(/\[\d+\]/g, '[n]')]))
+  return {
+    violation,
+    trace: world.lines,
+    steps: world.scheduler.steps,
+    ms: world.scheduler.now(),
+    ends,
+    told,
+    faults: world.weather.faults,
+  }
 }
 
 function createWorld(simulation: Simulation) {
