@@ -20,7 +20,7 @@ import { endStuck, reopenRun } from './reopen-run.ts'
 import { sendWork } from './send-work.ts'
 import { startCompensation } from './start-step.ts'
 import { hasEnded, type RunState, type StepState } from './state.ts'
-import { timersOf } from './timers.ts'
+import { attemptOf, timersOf } from './timers.ts'
 import { expireWait, takeEvent } from './wait-for-event.ts'
 
 /** Lets the facts move the run on, in order. Throws BlobsNeeded when an expression reads a payload that is not in the context. */
@@ -128,7 +128,7 @@ function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): v
   clearTimer(d, path, timer)
   if (d.state.status === 'paused') return // fires at resume, which sets it again
   if (path === '') return endRun(d, 'timed_out', errorOf('BTN_RUN_TIMEOUT', 'the run took longer than its timeout'))
-  if (!step || hasEnded(step) || step.generation !== fact.generation || step.attempt !== fact.attempt) return
+  if (!step || hasEnded(step) || !isOf(fact, step)) return
   // It is due by Postgres' clock, whatever this process thinks that it says.
   const due = timersOf(step).find((own) => own.timer === timer)
   if (due) d.ctx = { ...d.ctx, now: Math.max(d.ctx.now, due.dueAt) }
@@ -152,8 +152,12 @@ function timeOut(d: Deciding, step: StepState): void {
 
 /** True when the row of this timer is by now that of a later attempt: a fact that comes this late must not take it away. */
 function isOvertaken(step: StepState, fact: Extract<EngineFact, { kind: 'timer' }>): boolean {
-  if (step.generation === fact.generation && step.attempt === fact.attempt) return false
+  if (isOf(fact, step)) return false
   return timersOf(step).some(({ timer }) => timer === fact.timer)
+}
+
+function isOf({ generation, attempt, timer }: Extract<EngineFact, { kind: 'timer' }>, step: StepState): boolean {
+  return step.generation === generation && attemptOf(step, timer) === attempt
 }
 
 /** The delay of a loop has passed. */

@@ -8,6 +8,7 @@ import { BlobsNeeded, type DecideContext, type Decision, type TimerKind, type Ti
 import { isContainer } from './instances.ts'
 import type { Env } from './plan.ts'
 import { failureOf, isSatisfied, type RunState, type ScopeState, type StepState, type WaitingFor } from './state.ts'
+import { attemptOf } from './timers.ts'
 
 export interface Deciding {
   state: RunState
@@ -38,8 +39,8 @@ export function emit(d: Deciding, type: EventType, path: string, data: Record<st
 
 /** Sets a timer of a step, by the clock of Postgres. */
 export function setTimer(d: Deciding, step: StepState, timer: TimerKind, dueAt: number): void {
-  const { path, generation, attempt } = step
-  d.timers.set(`${timer} ${path}`, { path, timer, generation, attempt, dueAt })
+  const { path, generation } = step
+  d.timers.set(`${timer} ${path}`, { path, timer, generation, attempt: attemptOf(step, timer), dueAt })
 }
 
 /** Sets the timeout of the run itself. */

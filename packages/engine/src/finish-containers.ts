@@ -9,7 +9,7 @@ import { innerScopes, isQuiet, openInstance } from './instances.ts'
 import type { ForEachPlan, LoopPlan } from './plan.ts'
 import { isHeld } from './slots.ts'
 import { startIfReady } from './start-step.ts'
-import { failureOf, hasEnded, type ScopeState, type StepState } from './state.ts'
+import { failureOf, hasEnded, isBroken, type ScopeState, type StepState } from './state.ts'
 import { renderTemplate, textOf } from './templates.ts'
 
 /** A decision that has put down so many events starts no further items and rounds: they are left to the next, by a timer that is due at once. */
@@ -22,11 +22,17 @@ export function finishContainer(d: Deciding, container: StepState): void {
   try {
     if (container.items) finishItems(d, container)
     else if (container.step.kind === 'loop') finishRound(d, container)
-    else if (container.inner?.open === 0) succeed(d, container, { case: container.chosen ?? null, outputs: outputsOf(container.inner) })
+    else if (container.inner?.open === 0 && !hasLeft(d, container))
+      succeed(d, container, { case: container.chosen ?? null, outputs: outputsOf(container.inner) })
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error
     failStep(d, container, errorOf(error.code, error.message), false)
   }
+}
+
+/** A step inside was replayed while another stayed failed or cancelled: the container cannot succeed, and ends when nothing moves any more. */
+function hasLeft(d: Deciding, container: StepState): boolean {
+  return d.state.hasReplayed === true && innerScopes(container).some((scope) => !scope.failing && scope.steps.some(isBroken))
 }
 
 /** Ends a container whose inside (or whose run) is ending, when it has nothing under way any more. */
@@ -64,7 +70,8 @@ function finishItems(d: Deciding, container: StepState): void {
     open(d, container, items.scopes.length)
   }
   if (hasEnded(container) || container.failing || !isLive(d, container.scope)) return
-  if (items.scopes.length === items.count && items.open.size === 0) succeed(d, container, { results: items.scopes.map(resultOf) })
+  const isDone = items.scopes.length === items.count && items.open.size === 0
+  if (isDone && !hasLeft(d, container)) succeed(d, container, { results: items.scopes.map(resultOf) })
 }
 
 /** What became of an item. */
@@ -92,7 +99,7 @@ function mayOpen(d: Deciding, container: StepState): boolean {
 
 /** After a round, and before the first: asks whether there is another one. */
 function finishRound(d: Deciding, loop: StepState): void {
-  if (loop.status === 'waiting' || (loop.inner && loop.inner.open > 0)) return
+  if (loop.status === 'waiting' || (loop.inner && loop.inner.open > 0) || hasLeft(d, loop)) return
   const { until } = loop.step.body as LoopPlan
   const round = loop.inner
   if (round && until && evaluateCondition(until, loopEnv(d, loop, round.index!))) return endLoop(d, loop)

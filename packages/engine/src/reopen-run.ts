@@ -3,11 +3,11 @@ import { type InboxFact, isTerminal, type Json } from '@baton/contracts'
 import { type Deciding, emit, errorOf, setRunTimer, setTimer } from './deciding.ts'
 import { drain } from './drain.ts'
 import { endRun, spreadFailure } from './end-step.ts'
-import { isContainer, openScopes } from './instances.ts'
+import { innerScopes, isContainer } from './instances.ts'
 import { queueOpen } from './pause-run.ts'
 import { reopeningOf } from './resets.ts'
 import { askSlot, isHeld } from './slots.ts'
-import type { ScopeState, StepState } from './state.ts'
+import { isBroken, type ScopeState, type StepState } from './state.ts'
 import { timersOf } from './timers.ts'
 
 /** As far as it is still possible when its turn comes. */
@@ -37,7 +37,7 @@ export function endStuck(d: Deciding): void {
   const { state } = d
   for (;;) {
     if (state.ending || (state.status !== 'running' && state.status !== 'waiting') || !state.hasReplayed || isHeld(state)) return
-    if (state.inFlight.size + state.waiting.size + state.retrying.size > 0 || state.root.open === 0) return
+    if (state.inFlight.size + state.waiting.size + state.retrying.size > 0) return
     const culprit = findCulprit(state.root)
     if (!culprit) return
     const before = state.seq
@@ -52,12 +52,12 @@ export function endStuck(d: Deciding): void {
 function findCulprit(scope: ScopeState): StepState | undefined {
   for (const step of scope.steps) {
     if (step.status === 'running' && isContainer(step)) {
-      for (const inner of openScopes(step)) {
-        const culprit = findCulprit(inner)
+      for (const inner of innerScopes(step)) {
+        const culprit = inner.failing ? undefined : findCulprit(inner)
         if (culprit) return culprit
       }
     }
-    if (step.status === 'cancelled' || (step.status === 'failed' && !step.tolerated)) return step
+    if (isBroken(step)) return step
   }
   return undefined
 }

@@ -203,6 +203,11 @@ export function isSatisfied(step: StepState): boolean {
   return step.status === 'succeeded' || step.status === 'skipped' || (step.status === 'failed' && step.tolerated)
 }
 
+/** True when the step has ended in a way that ends what is around it. */
+export function isBroken(step: StepState): boolean {
+  return hasEnded(step) && !isSatisfied(step)
+}
+
 /** Kinds whose work is out of the runner's hands while they run. */
 export function isOutside(step: StepState): boolean {
   const kind = step.step.kind

@@ -19,6 +19,14 @@ export function timersOf(step: StepState): StepTimer[] {
   return timers
 }
 
+/**
+ * Which attempt a timer of the step belongs to; for the delay of a loop, how many rounds are over: the timer of an earlier delay, when it comes
+ * late, does not cut short the one that is running.
+ */
+export function attemptOf(step: StepState, timer: TimerKind): number {
+  return timer === 'wait' && step.step.kind === 'loop' ? (step.inner?.index ?? 0) + 1 : step.attempt
+}
+
 function dueTimerOf(step: StepState, dueAt: number): TimerKind {
   if (step.status === 'retrying') return 'retry'
   if (step.waitingFor?.kind === 'approval') return 'approval'

@@ -1,6 +1,21 @@
 /** Drives `decide` by hand in tests: a clock that stands still, numbers that are not random, facts in short words. */
 import type { BatonError, Json } from '@baton/contracts'
-import { applyEvent, compile, createState, type Decision, decide, type EngineFact, type RunState } from '@baton/engine'
+import {
+  applyEvent,
+  compile,
+  createState,
+  type Decision,
+  decide,
+  type EngineFact,
+  type RunState,
+  restoreState,
+  snapshotOf,
+  stepsOf,
+  summaryOf,
+  type TimerKind,
+  type TimerSetting,
+} from '@baton/engine'
+import type { Test } from 'tap'
 
 export interface Harness {
   state: RunState
@@ -11,10 +26,14 @@ export interface Harness {
   take(...facts: EngineFact[]): Decision
   succeed(path: string, output?: Json): Decision
   fail(path: string, error?: Partial<BatonError>, retryable?: boolean): Decision
-  timer(path: string, timer: 'wait' | 'retry' | 'approval' | 'timeout' | 'run'): Decision
+  timer(path: string, timer: TimerKind): Decision
   decide(path: string, decision: string, rejects?: boolean): Decision
   /** The state that a reader would fold from the events alone. */
   refold(): RunState
+  /** Rows of timers, by `<timer> <path>`. */
+  timers: Map<string, TimerSetting>
+  /** Identities of all calls that were sent, as they are told to whoever is called: `<path>/<generation>`, of first attempts. */
+  keys: string[]
 }
 
 let runs = 0
@@ -50,6 +69,8 @@ export function start(
     log: [],
     last: undefined as never,
     now: 1_000,
+    timers: new Map(),
+    keys: [],
     take(...facts) {
       let ids = 0
       const newUuid = () => `01920000-0000-7000-9000-${String(++ids).padStart(12, '0')}`
@@ -64,6 +85,9 @@ export function start(
         forEachItemsMax: options.forEachItemsMax ?? 10_000,
       })
       events.push(...(h.last.events as (typeof created)[]))
+      for (const { path, timer } of h.last.timersCleared) h.timers.delete(`${timer} ${path}`)
+      for (const setting of h.last.timersSet) h.timers.set(`${setting.timer} ${setting.path}`, setting)
+      for (const { path, generation, attempt } of h.last.calls) if (attempt === 1) h.keys.push(`${path}/${generation}`)
       h.log.push(...h.last.events.map((event) => `${event.type} ${event.path}`.trim()))
       return h.last
     },
@@ -71,8 +95,8 @@ export function start(
     fail: (path, error = {}, retryable = false) =>
       h.take({ ...of(path), outcome: { status: 'failed', error: { code: 'BTN_HTTP_STATUS', message: 'no', ...error }, retryable } }),
     timer(path, timer) {
-      const step = state.steps.get(path)
-      return h.take({ kind: 'timer', path, timer, generation: step?.generation ?? 0, attempt: step?.attempt ?? 1 })
+      const { generation, attempt } = h.timers.get(`${timer} ${path}`) ?? { generation: 0, attempt: 1 }
+      return h.take({ kind: 'timer', path, timer, generation, attempt })
     },
     decide: (path, decision, rejects = false) =>
       h.take({
@@ -100,3 +124,19 @@ export function start(
   if (options.started !== false) h.take({ kind: 'start' })
   return h
 }
+
+const ORDERS = ['inFlight', 'waiting', 'retrying'] as const
+
+/** What a reader folds from the events is what the runner has in memory, and so is what a snapshot gives back. */
+export function sameWhenFolded(t: Test, h: Harness): void {
+  const { plan, header } = h.state
+  const restored = restoreState(plan, header, JSON.parse(JSON.stringify(snapshotOf(h.state))))
+  for (const [name, state] of [['folded', h.refold()] as const, ['from a snapshot', restored] as const]) {
+    t.strictSame(summaryOf(state), summaryOf(h.state), `${name}: summary`)
+    t.strictSame(stepsOf(state), stepsOf(h.state), `${name}: steps`)
+    for (const key of ORDERS) t.strictSame(paths(state[key]), paths(h.state[key]), `${name}: ${key}`)
+    t.strictSame(paths(state.compensations), paths(h.state.compensations), `${name}: compensations`)
+  }
+}
+
+const paths = (steps: Iterable<{ path: string }>) => [...steps].map(({ path }) => path)

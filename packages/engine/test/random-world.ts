@@ -215,7 +215,8 @@ function checkTimers({ state, timers }: World): void {
     if (step.dueAt === undefined) continue
     const isLate = step.waitingFor?.kind === 'timer' && Date.parse(step.waitingFor.until) > step.dueAt
     const timer = step.status === 'retrying' ? 'retry' : step.waitingFor?.kind === 'approval' ? 'approval' : isLate ? 'timeout' : 'wait'
-    expected.set(`${timer} ${step.path}`, [step.attempt, step.dueAt])
+    const attempt = step.step.kind === 'loop' ? step.inner!.index! + 1 : step.attempt
+    expected.set(`${timer} ${step.path}`, [attempt, step.dueAt])
   }
   const bounded = [...state.steps.values()].filter((step) => {
     return isContainer(step) && (step.status === 'running' || step.status === 'waiting') && step.step.timeoutMs !== undefined

@@ -1,5 +1,5 @@
 /** The part of the model that knows calls and turns: attempts, retries, and what the last answer makes of the step. */
-import type { Judged } from './model.ts'
+import type { Judged } from './model-scope.ts'
 import type { StepBody } from './random-workflow.ts'
 import type { StepHistory } from './run-history.ts'
 import { answerOf, type Outcome } from './shop.ts'
@@ -9,7 +9,7 @@ export function judgeCall(judged: Judged, step: StepHistory, body: StepBody, end
   const { runId } = judged.history
   const isBroken = body.http?.url.includes('nope')
   if (isBroken) return step.end && isFailure(step, 'BTN_EXPRESSION', body) ? undefined : `should fail and is ${step.status}`
-  const answer = (attempt: number) => answerOf({ runId, path: step.path, generation: 0, attempt })
+  const answer = (attempt: number) => answerOf({ runId, path: step.path, generation: step.generation, attempt })
   for (let attempt = 1; attempt < step.attempt; attempt++) {
     if (!isRetried(answer(attempt), attempt, body)) return `attempt ${attempt + 1} was made without need`
   }
