@@ -46,6 +46,11 @@ export const ERRORS = {
   BTN_ALREADY_VOTED: { status: 409, title: 'You have voted already; votes are final', help: 'GET the approval to see the votes.' },
   BTN_NAME_TAKEN: { status: 409, title: 'The name is in use', help: 'Choose another name or revoke the one in use.' },
   BTN_PRECONDITION_FAILED: { status: 412, title: 'If-Match does not hold', help: 'Read the resource again and send its current version.' },
+  BTN_PRECONDITION_REQUIRED: {
+    status: 428,
+    title: 'The request must say which version it is about',
+    help: 'Send If-Match with the version that you read.',
+  },
   BTN_TOO_LARGE: { status: 413, title: 'Over a size limit', help: 'The detail names the limit and its setting.' },
   BTN_MEDIA_TYPE: {
     status: 415,

@@ -14,7 +14,7 @@ import { cancelStep, cancelWaiting, endRun, endStep, failContainer, failStep } f
 import { ExpressionError } from './expression-error.ts'
 import { nextRound } from './finish-containers.ts'
 import { isContainer } from './instances.ts'
-import { pauseRun, resumeRun, startRun } from './pause-run.ts'
+import { goOnPatched, pauseRun, resumeRun, startRun } from './pause-run.ts'
 import { endStuck, reopenRun } from './reopen-run.ts'
 import { sendWork } from './send-work.ts'
 import { startCompensation } from './start-step.ts'
@@ -92,6 +92,8 @@ function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): v
     case 'resume':
       if (d.state.status === 'paused') resumeRun(d, fact.by)
       return
+    case 'patched':
+      return goOnPatched(d)
   }
 }
 

@@ -45,7 +45,7 @@ export interface CreatedRuns {
 }
 
 /** Starts runs: their rows, their first event, their timeout and their idempotency keys, in one statement. */
-export function createRuns(sql: Sql, items: readonly NewRun[]): Promise<CreatedRuns> {
+export function createRuns(sql: Db, items: readonly NewRun[]): Promise<CreatedRuns> {
   return createIn(sql, items)
 }
 

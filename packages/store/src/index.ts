@@ -16,6 +16,7 @@ export {
   markNotified,
   type VoteRow,
 } from './approvals.ts'
+export { type AuditFilter, type AuditRow, addAudit, listAudit, type NewAuditEntry } from './audit.ts'
 export * from './blobs.ts'
 export * from './collect-blobs.ts'
 export { type BisectedOutcome, type CommitOutcome, commitBatch, commitBatchBisecting, type RunCommit } from './commit-batch.ts'
@@ -28,12 +29,14 @@ export * from './errors.ts'
 export * from './events.ts'
 export { findPooler, type Pooler } from './find-pooler.ts'
 export * from './find-runs.ts'
+export { createFork, type NewFork } from './fork-runs.ts'
 export { deleteExpiredKeys, findFirstRuns } from './idempotency.ts'
 export * from './inbox.ts'
 export { type Backlog, countOpenRuns, type OpenRuns, type PendingApprovals, readBacklog, readPendingApprovals } from './levels.ts'
 export * from './load-runs.ts'
 export { type MigrateOptions, type MigrateResult, MigrationChanged, migrate } from './migrate.ts'
 export { ensureEventPartitions } from './partitions.ts'
+export { lockRun, patchRun, type RunPatch } from './patch-run.ts'
 export { MigrationInvalid, type MigrationKind } from './read-migrations.ts'
 export * from './runs.ts'
 export {

@@ -34,6 +34,7 @@ export const Settings = z.object({
   BATON_BODY_BYTES_MAX: limit(MIB).describe('largest body of other requests'),
   BATON_BATCH_RUNS_MAX: limit(LIMITS.batchRunsMax).describe('runs that one batch may start'),
   BATON_BATCH_BYTES_MAX: limit(16 * MIB).describe('largest body of a batch'),
+  BATON_BULK_RUNS_MAX: limit(500, 10_000).describe('runs that one retry or fork in bulk may move'),
   BATON_WAITERS_MAX: limit(10_000).describe('requests that may wait for runs to end at once'),
   BATON_START_GROUP_RUNS_MAX: limit(500).describe('runs that are started in one statement'),
   BATON_START_GROUPS_MAX: limit(2, 100).describe('such statements under way at once'),

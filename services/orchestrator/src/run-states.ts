@@ -44,7 +44,8 @@ export function createRunStates({ sql, getPlan, foldEventsMax, cacheEventsMax }:
   }
 }
 
-function headerOf(row: RunRow): RunHeader {
+/** What a run was born with, out of its row. */
+export function headerOf(row: RunRow): RunHeader {
   const { id, namespace, workflow, version, checksum, input, labels, priority, startedBy, createdAt, trace } = row
   return { runId: id, namespace, workflow, version, checksum, input, labels, priority, startedBy, createdAt, ...(trace ? { trace } : {}) }
 }
