@@ -1,10 +1,12 @@
 /** Drives `decide` by hand in tests: a clock that stands still, numbers that are not random, facts in short words. */
-import type { BatonError, Json } from '@baton/contracts'
+import type { BatonError, Json, StoredEvent } from '@baton/contracts'
 import { applyEvent, compile, createState, type Decision, decide, type EngineFact, type RunState } from '@baton/engine'
 
 export interface Harness {
   state: RunState
-  /** All events so far, as `type path`. */
+  /** All events so far. */
+  events: StoredEvent[]
+  /** All events since the start, as `type path`. */
   log: string[]
   last: Decision
   now: number
@@ -13,6 +15,8 @@ export interface Harness {
   fail(path: string, error?: Partial<BatonError>, retryable?: boolean): Decision
   timer(path: string, timer: 'wait' | 'retry' | 'approval' | 'timeout' | 'run'): Decision
   decide(path: string, decision: string, rejects?: boolean): Decision
+  /** The same, on a state that was made elsewhere, with a log that begins anew. */
+  goOn(state: RunState): Harness
   /** The state that a reader would fold from the events alone. */
   refold(): RunState
 }
@@ -42,11 +46,20 @@ export function start(
     createdAt: 1_000,
   }
   const created = { runId, seq: 1, type: 'run.created' as const, path: '', at: 1_000, data: {} }
-  const events = [created]
+  const events: StoredEvent[] = [created]
   const state = createState(plan, header)
   applyEvent(state, created)
+  const h = harnessOn(state, events, options)
+  if (options.started !== false) h.take({ kind: 'start' })
+  return h
+}
+
+type Options = { vars?: Record<string, Json>; forEachItemsMax?: number }
+
+function harnessOn(state: RunState, events: StoredEvent[], options: Options): Harness {
   const h: Harness = {
     state,
+    events,
     log: [],
     last: undefined as never,
     now: 1_000,
@@ -63,7 +76,7 @@ export function start(
         outputBytesMax: 1_000_000,
         forEachItemsMax: options.forEachItemsMax ?? 10_000,
       })
-      events.push(...(h.last.events as (typeof created)[]))
+      events.push(...h.last.events)
       h.log.push(...h.last.events.map((event) => `${event.type} ${event.path}`.trim()))
       return h.last
     },
@@ -87,8 +100,9 @@ export function start(
         decidedBy: ['user:ann'],
         decidedAt: h.now,
       }),
+    goOn: (other) => harnessOn(other, [], options),
     refold() {
-      const folded = createState(plan, header)
+      const folded = createState(state.plan, state.header)
       for (const event of events) applyEvent(folded, event)
       return folded
     },
@@ -97,6 +111,5 @@ export function start(
     const step = state.steps.get(path)!
     return { kind: 'result' as const, path, generation: step.generation, attempt: step.attempt, startedAt: h.now }
   }
-  if (options.started !== false) h.take({ kind: 'start' })
   return h
 }
