@@ -40,7 +40,7 @@ export const Settings = z.object({
   BATON_START_GROUPS_MAX: limit(2, 100).describe('such statements under way at once'),
   BATON_PLAN_CACHE_BYTES_MAX: limit(64 * MIB).describe('definitions that are kept compiled, by their size'),
   BATON_STATE_CACHE_EVENTS_MAX: limit(100_000).describe('folded runs that are kept for readers, by their events'),
-  BATON_FOLD_EVENTS_MAX: limit(100_000).describe('events of a run that /steps, /graph and /why fold'),
+  BATON_FOLD_EVENTS_MAX: limit(100_000).describe('events of a run that views and controls of it fold'),
   BATON_KEY_CACHE_MS: wholeNumber(0, 10_000).default(10_000).describe('how long a known API key is not looked up again'),
 })
 export type Settings = z.output<typeof Settings>
