@@ -112,6 +112,7 @@ t.test('a generation that is over is not copied', async (t) => {
   h.succeed('a', 'new')
   const forked = fork(h, 'b')
   t.match(forked.steps.get('a'), { generation: 1, attempt: 2, output: 'new', status: 'succeeded' })
+  t.same(forked.steps.get('a')!.input, h.state.steps.get('a')!.input, 'as its first attempt was rendered')
 })
 
 t.test('a fork does not undo what another run did', async (t) => {
@@ -130,6 +131,8 @@ t.test('a fork does not undo what another run did', async (t) => {
   g.take({ kind: 'start' })
   g.succeed('mine')
   g.fail('ship')
+  g.succeed('mine.compensate')
+  t.equal(again.status, 'failed')
   t.same(
     [...again.steps.keys()].filter((path) => path.endsWith('.compensate')),
     ['mine.compensate'],

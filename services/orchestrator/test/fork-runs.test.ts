@@ -67,20 +67,14 @@ t.test('what a fork cannot be from, and an input that does not fit, is told', as
 
 t.test('payloads that are stored beside the run are used by its fork too', async (t) => {
   const o = await startOrchestrator(t, { BATON_INLINE_BYTES_MAX: '100' })
-  await o.save(
-    {
-      steps: { a: { set: { long: '${{ input.text + input.text }}' } }, b: { set: { n: '${{ size(steps.a.output.long) }}' } } },
-      output: '${{ steps.b.output.n }}',
-    },
-    'w',
-  )
-  const text = 'x'.repeat(40_000)
-  const id = await startRun(o, 'w', { input: { text } })
+  await o.save({ steps: { a: { set: { long: 'x'.repeat(70_000) } }, b: { needs: 'a', set: { n: 1 } } } }, 'w')
+  const id = await startRun(o, 'w', { input: { text: 'x'.repeat(200) } })
   const forked = await o.post(`/api/v1/runs/${id}/fork`, { from: 'b' })
-  const uses = await o.sql`select distinct sha256 from blob_uses where run_id = ${bare(forked.body.id)}`
-  t.equal(uses.length, 2, 'the input and the output of a')
+  t.equal((await o.sql`select from blob_uses where run_id = ${bare(forked.body.id)}`).length, 2, 'the input and the output of a')
   const edited = await o.post(`/api/v1/runs/${id}/fork`, { from: 'b', input: { text: 'y'.repeat(200) } })
+  t.same(edited.body.input, { text: 'y'.repeat(200) }, 'shown whole')
   t.equal((await o.sql`select from blob_uses where run_id = ${bare(edited.body.id)}`).length, 2, 'its own input is stored and used')
+  t.equal((await o.sql`select from blobs`).length, 3)
 })
 
 t.test('a run that goes on can be forked; what was open runs in the fork', async (t) => {
