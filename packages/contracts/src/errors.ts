@@ -59,6 +59,11 @@ export const ERRORS = {
   BTN_TRIGGER_DISABLED: { status: 409, title: 'The trigger is not enabled', help: 'PUT it with `enabled: true`.' },
   BTN_NAME_TAKEN: { status: 409, title: 'The name is in use', help: 'Choose another name or revoke the one in use.' },
   BTN_PRECONDITION_FAILED: { status: 412, title: 'If-Match does not hold', help: 'Read the resource again and send its current version.' },
+  BTN_PRECONDITION_REQUIRED: {
+    status: 428,
+    title: 'The request must say which version it is about',
+    help: 'Send If-Match with the version that you read.',
+  },
   BTN_TOO_LARGE: { status: 413, title: 'Over a size limit', help: 'The detail names the limit and its setting.' },
   BTN_MEDIA_TYPE: {
     status: 415,

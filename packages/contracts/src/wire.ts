@@ -46,8 +46,10 @@ export const InboxFact = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('cancel'), by: z.string() }),
   z.object({ kind: z.literal('pause'), by: z.string() }),
   z.object({ kind: z.literal('resume'), by: z.string() }),
-  z.object({ kind: z.literal('retry'), by: z.string() }),
+  z.object({ kind: z.literal('retry'), by: z.string(), reason: z.string().optional() }),
   z.object({ kind: z.literal('replay'), by: z.string(), path: z.string(), reason: z.string() }),
+  /** The run goes on by another definition, which stands in its row already: what has become ready starts. */
+  z.object({ kind: z.literal('patched'), by: z.string() }),
   z.object({
     kind: z.literal('approval-decided'),
     path: z.string(),

@@ -153,7 +153,8 @@ function applyEnded(state: RunState, step: StepState, event: StoredEvent): void 
   step.error = (data.error as BatonError | undefined) ?? null
   step.tolerated = data.tolerated === true
   step.startedAt = timeOf(data.startedAt) ?? step.startedAt
-  step.endedAt = event.at
+  if (data.copied === true) step.copied = true
+  step.endedAt = timeOf(data.endedAt) ?? event.at
   step.endedSeq = event.seq
   delete step.waitingFor
   setDue(step, undefined)

@@ -44,7 +44,7 @@ function toUndo(state: RunState): StepState[] {
 
 function collect(scope: ScopeState, found: StepState[]): void {
   for (const step of scope.steps) {
-    if (step.step.compensate && step.status === 'succeeded') found.push(step)
+    if (step.step.compensate && step.status === 'succeeded' && !step.copied) found.push(step)
     for (const inner of innerScopes(step)) collect(inner, found)
   }
 }

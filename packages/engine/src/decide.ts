@@ -15,7 +15,7 @@ import { cancelChild, cancelStep, cancelWaiting, endRun, endStep, failContainer,
 import { ExpressionError } from './expression-error.ts'
 import { nextRound } from './finish-containers.ts'
 import { isContainer } from './instances.ts'
-import { pauseRun, resumeRun, startRun, takeSlot } from './pause-run.ts'
+import { goOnPatched, pauseRun, resumeRun, startRun, takeSlot } from './pause-run.ts'
 import { endStuck, reopenRun } from './reopen-run.ts'
 import { sendWork } from './send-work.ts'
 import { startCompensation } from './start-step.ts'
@@ -91,6 +91,8 @@ function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): v
     case 'resume':
       if (d.state.status === 'paused') resumeRun(d, fact.by)
       return
+    case 'patched':
+      return goOnPatched(d)
   }
 }
 

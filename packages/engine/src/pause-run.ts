@@ -33,6 +33,15 @@ export function resumeRun(d: Deciding, by: string): void {
   queueOpen(d, state.root)
 }
 
+/** The run has another plan by now: its timeout may be another one, and what has become ready starts. */
+export function goOnPatched(d: Deciding): void {
+  const { state } = d
+  if (state.ending || state.status === 'paused') return // at resume
+  if (state.plan.timeoutMs === undefined) clearTimer(d, '', 'run')
+  else setRunTimer(d, (state.reopenedAt ?? state.header.createdAt) + state.plan.timeoutMs)
+  if (state.status !== 'queued') queueOpen(d, state.root)
+}
+
 /** Queues all that may have become ready while nothing was started. */
 export function queueOpen(d: Deciding, scope: ScopeState): void {
   for (const step of scope.steps) {

@@ -16,7 +16,7 @@ export function reopenRun(d: Deciding, fact: Extract<InboxFact, { kind: 'retry' 
   const wasTerminal = isTerminal(state.status)
   const plan = reopeningOf(state, fact)
   if ('refused' in plan) return
-  const data = { ...plan.reset, by: fact.by, ...(fact.kind === 'replay' ? { replay: fact.path, reason: fact.reason } : {}) }
+  const data = { ...plan.reset, by: fact.by, ...whyOf(fact) }
   if (wasTerminal) {
     emit(d, 'run.reopened', '', { from: state.status, ...data } as unknown as Record<string, Json>)
     if (state.plan.timeoutMs !== undefined) setRunTimer(d, d.ctx.now + state.plan.timeoutMs)
@@ -27,6 +27,10 @@ export function reopenRun(d: Deciding, fact: Extract<InboxFact, { kind: 'retry' 
   }
   if (isHeld(state)) askSlot(d)
   queueOpen(d, state.root)
+}
+
+function whyOf(fact: Parameters<typeof reopenRun>[1]): Record<string, Json> {
+  return { ...(fact.kind === 'replay' ? { replay: fact.path } : {}), ...(fact.reason === undefined ? {} : { reason: fact.reason }) }
 }
 
 /**

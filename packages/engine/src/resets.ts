@@ -75,7 +75,7 @@ function planReplay(step: StepState): Reset | { step: string; reason: string } {
 }
 
 /** The step and all that depends on it in its scope. */
-function closure(step: StepState): StepState[] {
+export function closure(step: StepState): StepState[] {
   const found = new Set([step])
   for (const at of found) for (const index of at.step.dependents) found.add(at.scope.steps[index]!)
   return [...found]
@@ -129,6 +129,7 @@ function restart(step: StepState): void {
   step.output = null
   step.error = null
   step.tolerated = false
+  delete step.copied
   step.endedAt = null
   delete step.endedSeq
   delete step.failing

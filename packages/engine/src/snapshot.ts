@@ -10,7 +10,7 @@ import type { Plan } from './plan.ts'
 import { createState, hasEnded, type RunState, type ScopeState, type StepState } from './state.ts'
 
 /** The number of the shape below, and of what the engine makes of it. To be raised with every change: snapshots of another shape are ignored. */
-export const STATE_SHAPE = 2
+export const STATE_SHAPE = 3
 
 /** A snapshot each so many events. */
 export const SNAPSHOT_EVENTS = 1_000
@@ -27,6 +27,7 @@ const KEPT = [
   'output',
   'error',
   'tolerated',
+  'copied',
   'scheduledAt',
   'startedAt',
   'endedAt',

@@ -25,6 +25,8 @@ export interface StepState {
   vars?: Record<string, Json>
   output: Json | BlobRef
   error: BatonError | null
+  /** Taken over by a fork: another run did it, so this one does not undo it. */
+  copied?: boolean
   /** True when the failure is tolerated by `onError`. */
   tolerated: boolean
   scheduledAt: number | null

@@ -1,5 +1,5 @@
 /** Drives `decide` by hand in tests: a clock that stands still, numbers that are not random, facts in short words. */
-import type { BatonError, Json } from '@baton/contracts'
+import type { BatonError, Json, StoredEvent } from '@baton/contracts'
 import {
   applyEvent,
   compile,
@@ -19,7 +19,9 @@ import type { Test } from 'tap'
 
 export interface Harness {
   state: RunState
-  /** All events so far, as `type path`. */
+  /** All events so far. */
+  events: StoredEvent[]
+  /** All events since the start, as `type path`. */
   log: string[]
   last: Decision
   now: number
@@ -28,6 +30,8 @@ export interface Harness {
   fail(path: string, error?: Partial<BatonError>, retryable?: boolean): Decision
   timer(path: string, timer: TimerKind): Decision
   decide(path: string, decision: string, rejects?: boolean): Decision
+  /** The same, on a state that was made elsewhere, with a log that begins anew. */
+  goOn(state: RunState): Harness
   /** The state that a reader would fold from the events alone. */
   refold(): RunState
   /** Rows of timers, by `<timer> <path>`. */
@@ -61,11 +65,20 @@ export function start(
     createdAt: 1_000,
   }
   const created = { runId, seq: 1, type: 'run.created' as const, path: '', at: 1_000, data: {} }
-  const events = [created]
+  const events: StoredEvent[] = [created]
   const state = createState(plan, header)
   applyEvent(state, created)
+  const h = harnessOn(state, events, options)
+  if (options.started !== false) h.take({ kind: 'start' })
+  return h
+}
+
+type Options = { vars?: Record<string, Json>; forEachItemsMax?: number }
+
+function harnessOn(state: RunState, events: StoredEvent[], options: Options): Harness {
   const h: Harness = {
     state,
+    events,
     log: [],
     last: undefined as never,
     now: 1_000,
@@ -84,7 +97,7 @@ export function start(
         outputBytesMax: 1_000_000,
         forEachItemsMax: options.forEachItemsMax ?? 10_000,
       })
-      events.push(...(h.last.events as (typeof created)[]))
+      events.push(...h.last.events)
       for (const { path, timer } of h.last.timersCleared) h.timers.delete(`${timer} ${path}`)
       for (const setting of h.last.timersSet) h.timers.set(`${setting.timer} ${setting.path}`, setting)
       for (const { path, generation, attempt } of h.last.calls) if (attempt === 1) h.keys.push(`${path}/${generation}`)
@@ -111,8 +124,9 @@ export function start(
         decidedBy: ['user:ann'],
         decidedAt: h.now,
       }),
+    goOn: (other) => harnessOn(other, [], options),
     refold() {
-      const folded = createState(plan, header)
+      const folded = createState(state.plan, state.header)
       for (const event of events) applyEvent(folded, event)
       return folded
     },
@@ -121,7 +135,6 @@ export function start(
     const step = state.steps.get(path)!
     return { kind: 'result' as const, path, generation: step.generation, attempt: step.attempt, startedAt: h.now }
   }
-  if (options.started !== false) h.take({ kind: 'start' })
   return h
 }
 

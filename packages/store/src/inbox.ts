@@ -18,6 +18,14 @@ export async function addToInbox(db: Db, namespace: string, runId: string, fact:
   return row!.id
 }
 
+/** Which of these runs are about to be reopened: a retry or a replay of them is accepted and not applied yet. */
+export async function findReopening(db: Db, runIds: readonly string[]): Promise<Set<string>> {
+  if (runIds.length === 0) return new Set()
+  const rows = await db<{ runId: string }[]>`
+    select distinct run_id from inbox where run_id = any(${[...runIds]}::uuid[]) and fact ->> 'kind' in ('retry', 'replay')`
+  return new Set(rows.map((row) => row.runId))
+}
+
 const OUTCOMES: ReadonlySet<InboxFact['kind']> = new Set(['approval-decided', 'turn', 'event', 'child-ended'])
 
 /** All that waits for these runs. Outcomes (decisions, turns, events, ends of child runs) come before commands (cancel, pause): what was accepted first must not be lost to them. */
