@@ -35,7 +35,9 @@ test('every example of a kind runs as its head says', { timeout: 120_000 }, asyn
   const shop = await startShop()
   t.teardown(() => shop.close())
   await contract.call('PUT', '/api/v1/vars/SHOP', { body: { value: shop.url } })
-  const examples = readdirSync(FOLDER).filter((file) => file.endsWith('.yaml')).map(readExample)
+  const examples = readdirSync(FOLDER)
+    .filter((file) => file.endsWith('.yaml'))
+    .map(readExample)
   for (const { name, text } of examples) {
     const { status, body } = await contract.call('PUT', `/api/v1/workflows/${name}`, { body: text, type: 'application/yaml' })
     t.equal(status, 201, `${name} is taken: ${JSON.stringify(body.errors ?? '')}`)
