@@ -12,7 +12,7 @@ import { createState, hasEnded, type RunState, type ScopeState, type StepState }
 /** The number of the shape below, and of what the engine makes of it. To be raised with every change: snapshots of another shape are ignored. */
 export const STATE_SHAPE = 3
 
-/** A snapshot each so many events. */
+/** The first snapshot of a run is taken after so many events. */
 export const SNAPSHOT_EVENTS = 1_000
 
 /** Fields of a step that are kept as they are. */

@@ -5,7 +5,7 @@ import type { StepHistory } from './run-history.ts'
 import { answerOf, type Outcome } from './shop.ts'
 
 /** What is wrong with a step that calls, or undefined. */
-export function judgeCall(judged: Judged, step: StepHistory, body: StepBody, endingSeq: number): string | undefined {
+export function judgeCall(judged: Judged, step: StepHistory, body: StepBody): string | undefined {
   const { runId } = judged.history
   const isBroken = body.http?.url.includes('nope')
   if (isBroken) return step.end && isFailure(step, 'BTN_EXPRESSION', body) ? undefined : `should fail and is ${step.status}`
@@ -20,7 +20,7 @@ export function judgeCall(judged: Judged, step: StepHistory, body: StepBody, end
     const isRight = step.status === 'succeeded' && JSON.stringify(output) === JSON.stringify(last.output)
     return isRight ? undefined : `was answered ${JSON.stringify(last.output)} and is ${step.status} with ${JSON.stringify(output)}`
   }
-  if (isRetried(last, step.attempt, body) && step.end.seq < endingSeq) return `attempt ${step.attempt} was the last without need`
+  if (isRetried(last, step.attempt, body) && !step.whileEnding) return `attempt ${step.attempt} was the last without need`
   return isFailure(step, last.error.code, body) ? undefined : `was answered ${last.error.code} and is ${step.status}`
 }
 

@@ -49,7 +49,7 @@ function judgeOrder({ history }: Judged, before: StepHistory | undefined, step: 
 
 function judgeOne(judged: Judged, step: StepHistory, body: StepBody | undefined): string | undefined {
   if (!body) return 'is undone by nobody knows what'
-  if (body.http || body.agent) return judgeCall(judged, step, { ...body, retry: body.retry ?? RETRY }, Number.POSITIVE_INFINITY)
+  if (body.http || body.agent) return judgeCall(judged, step, { ...body, retry: body.retry ?? RETRY })
   if (body.fail) return isFailure(step, 'BTN_USER_FAIL', body) ? undefined : `should fail and is ${step.status}`
   if (step.status !== 'succeeded') return `is ${step.status}`
   const output = judged.unpack(step.end!.data.output) as { of: null }

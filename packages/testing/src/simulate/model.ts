@@ -87,7 +87,7 @@ function verdictOf(scope: Scope, id: string, body: StepBody, startSeq: number): 
 }
 
 function judgeBody(scope: Scope, step: StepHistory, body: StepBody): string | undefined {
-  if (body.http || body.agent) return judgeCall(scope.judged, step, body, scope.endingSeq)
+  if (body.http || body.agent) return judgeCall(scope.judged, step, body)
   if (!step.end) return undefined
   if (body.set) return judgeSet(scope, step, body)
   if (body.fail) return isFailure(step, 'BTN_USER_FAIL', body) ? undefined : `should fail and is ${step.status}`

@@ -18,6 +18,8 @@ export interface StepHistory {
   end: StoredEvent | undefined
   scheduled: StoredEvent | undefined
   approvals: string[]
+  /** It ended while the run, or something around it, was ending: no further attempt was due. */
+  whileEnding: boolean
 }
 
 export interface RunHistory {
@@ -140,7 +142,12 @@ function takeStepEvent(history: RunHistory, event: StoredEvent, pgNow: number): 
   history.ended.set(`${path}/${generation}`, name)
   step.endSeq = seq
   step.end = event
+  step.whileEnding = !isCompensation(path) && isEnding(history, path)
   return undefined
+}
+
+function isEnding({ endingSeq, failing }: RunHistory, path: string): boolean {
+  return endingSeq !== undefined || [...failing.keys()].some((around) => path.startsWith(`${around}.`) || path.startsWith(`${around}[`))
 }
 
 /** A loop that waits between two rounds goes on with the first step of the next. */
@@ -222,7 +229,7 @@ function takeApprovalEvent(history: RunHistory, { type, path, data }: StoredEven
 
 function createStep(path: string, generation: number): StepHistory {
   const none = { startSeq: undefined, endSeq: undefined, dueAt: undefined, end: undefined, scheduled: undefined }
-  return { path, status: 'scheduled', generation, attempt: 0, approvals: [], ...none }
+  return { path, status: 'scheduled', generation, attempt: 0, approvals: [], whileEnding: false, ...none }
 }
 
 /** Lets what depends on it go on. */
