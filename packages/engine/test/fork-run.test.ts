@@ -89,9 +89,9 @@ t.test('containers are copied with all inside them, in whatever order it happene
 })
 
 t.test('nothing of an approval is copied but its outcome', async (t) => {
-  const h = start({ steps: { ask: { approval: { title: 'Go?' } }, then: http({ needs: 'ask' }) } })
+  const h = start({ steps: { ask: { approval: { title: 'Go?' } }, after: http({ needs: 'ask' }) } })
   h.decide('ask', 'approve')
-  const copied = forkOf(h.state, h.events, 'then')
+  const copied = forkOf(h.state, h.events, 'after')
   t.match(copied, {
     events: [
       { type: 'step.scheduled', path: 'ask' },
@@ -99,7 +99,7 @@ t.test('nothing of an approval is copied but its outcome', async (t) => {
     ],
   })
   t.equal((copied as { events: unknown[] }).events.length, 2)
-  t.same(fork(h, 'then').steps.get('ask')!.output, h.state.steps.get('ask')!.output)
+  t.same(fork(h, 'after').steps.get('ask')!.output, h.state.steps.get('ask')!.output)
 })
 
 t.test('a generation that is over is not copied', async (t) => {

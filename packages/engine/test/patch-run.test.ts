@@ -101,7 +101,7 @@ t.test('a past that names what is no longer there does not fold', async (t) => {
 t.test('a run goes on by another plan', async (t) => {
   const before = { steps: { a: http(), b: http({ needs: 'a' }) }, timeout: '1h' }
   const h = start(before)
-  const after = { steps: { a: http(), b: http({ needs: 'a' }), now: http(), then: http({ needs: 'now' }) }, timeout: '2h' }
+  const after = { steps: { a: http(), b: http({ needs: 'a' }), now: http(), later: http({ needs: 'now' }) }, timeout: '2h' }
   const { plan } = compile(after as Json, { name: 'test' })
   const state = refoldUnder(plan!, h.state, h.events)!
   const g = h.goOn(state)
@@ -113,9 +113,7 @@ t.test('a run goes on by another plan', async (t) => {
 })
 
 t.test('a run whose last step was taken away ends', async (t) => {
-  const before = { steps: { a: { set: { x: 1 } }, ask: { approval: { title: 'Go?' } } } }
   const h = start({ steps: { a: { set: { x: 1 } }, later: http({ needs: 'gate' }), gate: { wait: { for: '1h' } } } })
-  void before
   const { plan } = compile({ steps: { a: { set: { x: 1 } }, gate: { wait: { for: '1h' } } } } as Json, { name: 'test' })
   const g = h.goOn(refoldUnder(plan!, h.state, h.events)!)
   g.take({ kind: 'patched', by: 'key_1' })

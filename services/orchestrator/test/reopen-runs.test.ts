@@ -3,7 +3,7 @@ import { advanceRun, takeUp } from './advance-run.ts'
 import { bare, type Orchestrator, startOrchestrator, TINY } from './start-orchestrator.ts'
 
 const FAILING = { steps: { fine: { set: { a: 1 } }, bad: { needs: 'fine', fail: { message: 'no' } } } }
-const WAITING = { steps: { ask: { approval: { title: 'Go?' } }, then: { needs: 'ask', set: { x: '${{ input.n }}' } } } }
+const WAITING = { steps: { ask: { approval: { title: 'Go?' } }, after: { needs: 'ask', set: { x: '${{ input.n }}' } } } }
 
 async function startRun({ post, sql }: Orchestrator, workflow: string, input: object = {}): Promise<string> {
   const { id } = (await post(`/api/v1/workflows/${workflow}/runs`, { input: input as never })).body
@@ -84,7 +84,7 @@ t.test('a replay wants a reason, a step, and one that is not open', async (t) =>
     status: 409,
     body: { code: 'BTN_RUN_STATE', detail: /ask is waiting/ },
   })
-  t.match(await o.post(`/api/v1/runs/${id}/steps/then/replay`, { reason: 'x' }), { status: 409, body: { detail: /then has not run/ } })
+  t.match(await o.post(`/api/v1/runs/${id}/steps/after/replay`, { reason: 'x' }), { status: 409, body: { detail: /after has not run/ } })
   await o.save(TINY, 'tiny')
   const ended = await startRun(o, 'tiny')
   t.match(await o.post(`/api/v1/runs/${ended}/steps/only/replay`, {}), { status: 422, body: { errors: [{ pointer: '/reason' }] } })
