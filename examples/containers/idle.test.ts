@@ -1,11 +1,8 @@
 /** The stack in containers as `make up` has left it, before it has done anything (BATON_CONTAINERS=idle says so): what it takes to be there. */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from '@baton/testing'
 import t from 'tap'
-import { writeNextVersion } from '../chaos/next-version.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const SERVICES = ['orchestrator', 'workflow-runner', 'http-worker', 'hitl-worker', 'agent-runner', 'fanout']
@@ -61,26 +58,3 @@ t.test(`six services at rest are charged less than ${IDLE_MIB_MAX} MiB together`
     `${sum(charged).toFixed(0)} MiB; resident ${sum(resident).toFixed(0)}, which counts Node's own pages six times`,
   )
 })
-
-t.test(
-  'after a change of a source dependencies come from the cache, and bundles alone are made again',
-  { skip, timeout: 200_000 },
-  async (t) => {
-    const checkout = mkdtempSync(join(tmpdir(), 'baton-changed-'))
-    t.teardown(() => rmSync(checkout, { recursive: true, force: true }))
-    writeNextVersion(checkout)
-    const image = process.env['NODE_IMAGE'] ?? 'node:26-alpine'
-    const args = ['build', '--progress=plain', '--network=host', `--build-arg=NODE_IMAGE=${image}`, '--build-arg=SERVICE=http-worker']
-    const from = performance.now()
-    const { status, stderr } = spawnSync('docker', [...args, '--file', join(checkout, 'compose/Dockerfile'), checkout], {
-      encoding: 'utf8',
-    })
-    t.equal(status, 0, `built in ${Math.round(performance.now() - from)} ms, ${stderr.slice(-500)}`)
-    const cached = (step: RegExp) => {
-      const number = new RegExp(`^#(\\d+) \\[${step.source}`, 'm').exec(stderr)?.[1]
-      return new RegExp(`^#${number} CACHED`, 'm').test(stderr)
-    }
-    t.ok(cached(/install \d+\/\d+\] RUN/), 'nothing is installed')
-    t.notOk(cached(/build \d+\/\d+\] RUN node deploy\/bundle/), 'the changed source is bundled')
-  },
-)
