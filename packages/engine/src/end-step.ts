@@ -118,7 +118,7 @@ function isToleratedAround(scope: ScopeState): boolean {
 }
 
 /** True for an item whose failure is a result like any other. */
-function keepsFailures(scope: ScopeState): boolean {
+export function keepsFailures(scope: ScopeState): boolean {
   const body = scope.owner?.step.body
   return body?.kind === 'forEach' && body.onItemError === 'continue'
 }

@@ -2,7 +2,7 @@
 import type { BatonError, Json } from '@baton/contracts'
 import { parseDuration } from '@baton/contracts'
 import { type Deciding, emit, envOf, errorOf, isLive, isUnblocked, lastOf, outputsOf, packed, setTimer, timeText } from './deciding.ts'
-import { endStep, failStep } from './end-step.ts'
+import { endStep, failStep, keepsFailures } from './end-step.ts'
 import { ExpressionError } from './expression-error.ts'
 import { evaluateCondition } from './expressions.ts'
 import { innerScopes, isQuiet, openInstance } from './instances.ts'
@@ -46,7 +46,9 @@ function closeContainer(d: Deciding, container: StepState): void {
 
 function culpritOf(container: StepState): StepState | undefined {
   for (const scope of innerScopes(container)) {
-    const culprit = scope.failing ? undefined : scope.steps.find((step) => step.status === 'failed' && !step.tolerated)
+    // What fails in an item that keeps its failures fails the item alone, also when all of it has to end.
+    const culprit =
+      scope.failing || keepsFailures(scope) ? undefined : scope.steps.find((step) => step.status === 'failed' && !step.tolerated)
     if (culprit) return culprit
   }
   return undefined

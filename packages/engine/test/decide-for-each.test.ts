@@ -134,6 +134,16 @@ t.test('onItemError fail: the first failed item fails the step; others end what 
   t.equal(untolerated.state.error?.step, 'each[1].a')
 })
 
+t.test('onItemError continue: an item that fails while the run is ending does not make a failure of its `forEach`', async (t) => {
+  const h = start(each({ onItemError: 'continue' }))
+  h.take({ kind: 'cancel', by: 'ann' })
+  h.fail('each[0].a')
+  h.succeed('each[1].a')
+  h.succeed('each[2].a')
+  t.strictSame([h.state.status, h.state.steps.get('each')?.status], ['cancelled', 'cancelled'])
+  sameWhenFolded(t, h)
+})
+
 t.test('the timeout of a `forEach` bounds all items: what waits is cancelled, what is in flight ends', async (t) => {
   const h = start(each({ steps: { a: http(), w: { wait: { for: '1h' } } } }, { timeout: '1m', onError: { output: 'late' } }))
   t.match(
