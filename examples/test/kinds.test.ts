@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { until } from '@baton/testing'
 import { test } from 'tap'
 import { startShop } from '../src/shop.ts'
+import { SHOP_CLIENT } from '../src/shop-lists.ts'
 import { type Loose, openContract } from './contract-harness.ts'
 
 const FOLDER = join(import.meta.dirname, '../kinds')
@@ -35,6 +36,7 @@ test('every example of a kind runs as its head says', { timeout: 120_000 }, asyn
   const shop = await startShop()
   t.teardown(() => shop.close())
   await contract.call('PUT', '/api/v1/vars/SHOP', { body: { value: shop.url } })
+  await contract.call('PUT', '/api/v1/secrets/SHOP_CLIENT_SECRET', { body: { value: SHOP_CLIENT.secret } })
   const examples = readdirSync(FOLDER)
     .filter((file) => file.endsWith('.yaml'))
     .map(readExample)
