@@ -39,6 +39,7 @@ function applyRunEvent(state: RunState, event: StoredEvent): void {
       state.error = null
       state.startedAt ??= event.at
       state.reopenedAt = event.at
+      state.reopenings = (state.reopenings ?? 0) + 1
       applyReset(state, data as unknown as Reset, event.at)
       break
     case 'run.ending':

@@ -10,7 +10,7 @@ import type { Plan } from './plan.ts'
 import { createState, hasEnded, type RunState, type ScopeState, type StepState } from './state.ts'
 
 /** The number of the shape below, and of what the engine makes of it. To be raised with every change: snapshots of another shape are ignored. */
-export const STATE_SHAPE = 2
+export const STATE_SHAPE = 3
 
 /** The first snapshot of a run is taken after so many events. */
 export const SNAPSHOT_EVENTS = 1_000
@@ -52,6 +52,7 @@ export interface StateSnapshot {
   startedAt: number | null
   endedAt: number | null
   reopenedAt?: number
+  reopenings?: number
   hasReplayed?: boolean
   /** Names of what was opened inside containers, in that order; with the error, where an item has failed by itself. */
   opened: (string | [name: string, failing: BatonError])[]
@@ -80,7 +81,7 @@ export function snapshotOf(state: RunState): StateSnapshot {
     ...{ seq, at, status, output, error, startedAt, endedAt },
     ...(pausedFrom === undefined ? {} : { pausedFrom }),
     ...(ending === undefined ? {} : { ending }),
-    ...(state.reopenedAt === undefined ? {} : { reopenedAt: state.reopenedAt }),
+    ...(state.reopenedAt === undefined ? {} : { reopenedAt: state.reopenedAt, reopenings: state.reopenings! }),
     ...(state.hasReplayed ? { hasReplayed: true } : {}),
     opened: [...opened].map((scope) => (scope.failing ? [instanceOf(scope), scope.failing] : instanceOf(scope))),
     steps,
