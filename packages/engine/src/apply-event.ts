@@ -43,6 +43,7 @@ function applyRunEvent(state: RunState, event: StoredEvent): void {
       state.startedAt ??= event.at
       state.reopenedAt = event.at
       delete state.admitted
+      state.reopenings = (state.reopenings ?? 0) + 1
       applyReset(state, data as unknown as Reset, event.at)
       break
     case 'run.ending':

@@ -127,6 +127,8 @@ function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): v
   const { path, timer } = fact
   const step = d.state.steps.get(path)
   if (step && isOvertaken(step, fact)) return
+  // The timeout of a run counts anew when it is reopened: one that comes late is not that of now.
+  if (path === '' && fact.generation !== (d.state.reopenings ?? 0)) return
   clearTimer(d, path, timer)
   if (d.state.status === 'paused') return // fires at resume, which sets it again
   if (path === '') return endRun(d, 'timed_out', errorOf('BTN_RUN_TIMEOUT', 'the run took longer than its timeout'))

@@ -45,7 +45,7 @@ export function setTimer(d: Deciding, step: StepState, timer: TimerKind, dueAt: 
 
 /** Sets the timeout of the run itself. */
 export function setRunTimer(d: Deciding, dueAt: number): void {
-  d.timers.set('run ', { path: '', timer: 'run', generation: 0, attempt: 1, dueAt })
+  d.timers.set('run ', { path: '', timer: 'run', generation: d.state.reopenings ?? 0, attempt: 1, dueAt })
 }
 
 /** Clears a timer, whether it is set or not. */

@@ -53,6 +53,7 @@ export interface StateSnapshot {
   startedAt: number | null
   endedAt: number | null
   reopenedAt?: number
+  reopenings?: number
   hasReplayed?: boolean
   admitted?: boolean
   eventsTaken: [place: string, seq: number][]
@@ -83,7 +84,7 @@ export function snapshotOf(state: RunState): StateSnapshot {
     ...{ seq, at, status, output, error, startedAt, endedAt },
     ...(pausedFrom === undefined ? {} : { pausedFrom }),
     ...(ending === undefined ? {} : { ending }),
-    ...(state.reopenedAt === undefined ? {} : { reopenedAt: state.reopenedAt }),
+    ...(state.reopenedAt === undefined ? {} : { reopenedAt: state.reopenedAt, reopenings: state.reopenings! }),
     ...(state.hasReplayed ? { hasReplayed: true } : {}),
     ...(state.admitted ? { admitted: true } : {}),
     eventsTaken: [...state.eventsTaken],

@@ -97,6 +97,8 @@ export interface RunState {
   endedAt: number | null
   /** When it was last reopened by a retry or a replay: its timeout counts from there. */
   reopenedAt?: number
+  /** How often that was: tells the timer of its timeout from earlier ones. */
+  reopenings?: number
   /** A step was done again beside others that may have failed or were cancelled. */
   hasReplayed?: boolean
   root: ScopeState

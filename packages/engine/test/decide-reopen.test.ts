@@ -65,6 +65,18 @@ t.test('retry is refused unless the run failed, was cancelled or timed out; a re
   }
 })
 
+t.test('the timeout of before, when it comes late, does not end a run that was reopened', async (t) => {
+  const h = start({ timeout: '1m', steps: { w: { wait: { for: '1h' } } } })
+  const timeout = { kind: 'timer', path: '', timer: 'run', generation: 0, attempt: 1 } as const
+  h.take(timeout)
+  h.now = 500_000
+  retry(h)
+  t.strictSame([h.take(timeout).events, h.last.timersCleared, h.state.status], [[], [], 'waiting'])
+  sound(t, h)
+  h.timer('', 'run')
+  t.equal(h.state.status, 'timed_out')
+})
+
 t.test('both are refused once a compensation began', async (t) => {
   const h = start({ steps: { a: http({ compensate: { set: {} } }), b: http({ needs: ['a'] }) } })
   h.succeed('a')

@@ -113,7 +113,11 @@ function judgeWhole(step: StepHistory, inner: readonly Scope[], output: (told: J
 
 const stepsOf = ({ judged, steps, prefix }: Scope) => [...steps.keys()].map((id) => judged.history.steps.get(prefix + id))
 const isWhole = (scope: Scope) => stepsOf(scope).every((step) => step?.end && isSatisfied(step))
-const failureIn = (scope: Scope) => stepsOf(scope).find((step) => step?.status === 'failed' && !isSatisfied(step))
+/** The step in it that failed first, unless that is tolerated. */
+function failureIn(scope: Scope): StepHistory | undefined {
+  const failures = stepsOf(scope).filter((step) => step?.status === 'failed' && !isSatisfied(step))
+  return failures.sort((a, b) => a!.endSeq! - b!.endSeq!)[0]
+}
 
 function outputsOf({ judged, steps, prefix }: Scope): Record<string, Json> {
   return Object.fromEntries([...steps.keys()].map((id) => [id, judged.unpack(judged.history.steps.get(prefix + id)?.end?.data.output)]))
