@@ -14,7 +14,7 @@ EMBEDDED := $(NODE) deploy/embedded/src
 # not among the tests of `make test`: they take minutes, and want the machine for themselves
 CHAOS := CHAOS_SEED=$(SEED) CHAOS_SECONDS=$(SECONDS) CHAOS_RUNS=$(RUNS) CHAOS_TURNS=$(TURNS) TAP_TIMEOUT=1200 TAP_JOBS=1
 
-.PHONY: help install up down restart dev prod build scale test chaos simulate check bench bench-peers bench-live bench-growth bench-scale soak demo logs \
+.PHONY: help install up down restart dev prod build scale test chaos simulate check bench bench-peers bench-live bench-growth bench-scale bench-items soak demo logs \
 	health doctor migrate backup restore psql redis-cli clean $(addprefix start-,$(SERVICES))
 
 help: ## List the targets
@@ -80,6 +80,9 @@ bench-growth: $(STAMP) ## A million finished runs beside an empty database (ARGS
 
 bench-scale: $(STAMP) ## Two runners and two http-workers beside one of each (ARGS="--rounds 5 --write")
 	@$(NODE) bench/src/scale.ts $(ARGS)
+
+bench-items: $(STAMP) ## A forEach of 10 000 items beside lists of 100 (ARGS="--rounds 3 --write")
+	@$(NODE) bench/src/items.ts $(ARGS)
 
 soak: $(STAMP) ## Half of saturation for SECONDS=600, then IDLE=180; exits 1 when a bound is broken
 	@$(NODE) bench/src/soak.ts --seconds $(or $(SECONDS),600) --idle $(or $(IDLE),180) $(ARGS)

@@ -9,13 +9,14 @@ import { filledRuns, fillRuns, keepTemplates } from './fill-runs.ts'
 import { type Growth, growthReport } from './growth-report.ts'
 import { measureReadings } from './measure-lists.ts'
 import { type GrowthOptions, parseGrowthOptions } from './options.ts'
-import { type OwnStack, startOwnStack } from './own-stack.ts'
+import type { OwnStack } from './own-stack.ts'
 import { writeFigures } from './report.ts'
-import { onInterrupt, runCommand } from './run-command.ts'
+import { runCommand } from './run-command.ts'
 import { startMix } from './start-mix.ts'
-import { startTarget, type Target } from './start-target.ts'
+import type { Target } from './start-target.ts'
 import type { Figures } from './statistics.ts'
 import { openStores } from './stores.ts'
+import { withStacks } from './with-stacks.ts'
 import { measureSaturation } from './workloads.ts'
 
 const FOLDER = join(stackPaths().local, 'bench')
@@ -27,31 +28,19 @@ const WARM_UP_RUNS = 2_500
 const TABLES = ['runs', 'run_labels', 'run_events']
 
 async function grow(options: GrowthOptions): Promise<number> {
-  const target = await startTarget()
-  const stacks: OwnStack[] = []
-  const stop = async () => {
-    for (const stack of stacks.splice(0)) await stack.stop()
-    await target.stop()
-  }
-  const watched = onInterrupt(stop)
-  try {
+  return withStacks(async (target, start) => {
     // What a command that was interrupted or asked to --fill has left is gone on with.
-    const full = await startOwnStack(join(FOLDER, 'full'), target.url, { keepsData: true })
-    stacks.push(full)
+    const full = await start(join(FOLDER, 'full'), { keepsData: true })
     await fill(full, target, options.runs)
     if (options.fill) return 0
-    const empty = await startOwnStack(join(FOLDER, 'stack'), target.url)
-    stacks.push(empty)
+    const empty = await start(join(FOLDER, 'stack'))
     const growth = await measure(empty, full, target, options)
     const report = growthReport(growth, options, new Date())
     console.log(report)
     if (options.write) writeFigures('growth', report)
-    if (!options.keep) await stacks.shift()!.stop({ removesData: true })
+    if (!options.keep) await full.stop({ removesData: true })
     return 0
-  } finally {
-    watched()
-    await stop()
-  }
+  })
 }
 
 async function fill(full: OwnStack, target: Target, runs: number): Promise<void> {

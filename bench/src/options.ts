@@ -67,6 +67,16 @@ export interface ScaleOptions {
   write: boolean
 }
 
+/** One `forEach` of many items beside many of few. */
+export interface ItemsOptions {
+  /** Items of the large list. */
+  items: number
+  /** Items of a small one. */
+  few: number
+  rounds: number
+  write: boolean
+}
+
 /** Arguments that cannot be used; the message is for whoever typed them. */
 export class BadArguments extends Error {}
 
@@ -183,6 +193,25 @@ export function parseScaleOptions(args: string[]): ScaleOptions {
     replicas: numberOf('--replicas', values.replicas, { min: 2, max: 64, whole: true }, problems),
     rounds: numberOf('--rounds', values.rounds, { min: 1, max: 100, whole: true }, problems),
     runs: numberOf('--runs', values.runs, { min: 1, max: 1e6, whole: true }, problems),
+    write: values.write === true,
+  }
+  if (problems.length > 0) throw new BadArguments(problems.join('; '))
+  return options
+}
+
+/** Reads the arguments of `make bench-items`; throws BadArguments. */
+export function parseItemsOptions(args: string[]): ItemsOptions {
+  const values = parse(args, {
+    items: { type: 'string', default: '10000' },
+    few: { type: 'string', default: '100' },
+    rounds: { type: 'string', default: '3' },
+    write: FLAG,
+  })
+  const problems: string[] = []
+  const options: ItemsOptions = {
+    items: numberOf('--items', values.items, { min: 2, max: 10_000, whole: true }, problems),
+    few: numberOf('--few', values.few, { min: 2, max: 10_000, whole: true }, problems),
+    rounds: numberOf('--rounds', values.rounds, { min: 1, max: 100, whole: true }, problems),
     write: values.write === true,
   }
   if (problems.length > 0) throw new BadArguments(problems.join('; '))

@@ -9,8 +9,8 @@ const PAGE = join(import.meta.dirname, '../README.md')
 const PLOT = join(import.meta.dirname, '../figures.svg')
 const BYTES_PER_GIB = 2 ** 30
 
-/** The places for figures: of the running stack, of Baton beside its peers, of live events, of the soak, of a full database, of several replicas. */
-export type Place = 'stack' | 'peers' | 'live' | 'soak' | 'growth' | 'scale'
+/** The places for figures: of the running stack, of Baton beside its peers, of live events, of the soak, of a full database, of several replicas, of long lists. */
+export type Place = 'stack' | 'peers' | 'live' | 'soak' | 'growth' | 'scale' | 'items'
 
 /** The running stack's figures: a table of the workloads, and their CPU time by process. */
 export function stackReport(results: readonly { name: string; figures: Figures }[], today: Date): string {

@@ -6,12 +6,13 @@ import { join } from 'node:path'
 import { stackPaths } from '@baton/embedded'
 import { newTag } from './engine.ts'
 import { parseScaleOptions, type ScaleOptions } from './options.ts'
-import { type OwnStack, startOwnStack } from './own-stack.ts'
+import type { OwnStack } from './own-stack.ts'
 import { writeFigures } from './report.ts'
-import { onInterrupt, runCommand } from './run-command.ts'
+import { runCommand } from './run-command.ts'
 import { countWrongRuns, type ScaleRound, scaleReport } from './scale-report.ts'
-import { startTarget, type Target } from './start-target.ts'
+import type { Target } from './start-target.ts'
 import type { Figures } from './statistics.ts'
+import { withStacks } from './with-stacks.ts'
 import { measureSaturation } from './workloads.ts'
 
 const FOLDER = join(stackPaths().local, 'bench')
@@ -19,28 +20,16 @@ const FOLDER = join(stackPaths().local, 'bench')
 const WARM_UP_RUNS = 2_000
 
 async function scale(options: ScaleOptions): Promise<number> {
-  const target = await startTarget()
-  const stacks: OwnStack[] = []
-  const stop = async () => {
-    for (const stack of stacks.splice(0)) await stack.stop()
-    await target.stop()
-  }
-  const watched = onInterrupt(stop)
-  try {
+  return withStacks(async (target, start) => {
     const { replicas } = options
-    stacks.push(await startOwnStack(join(FOLDER, 'stack'), target.url))
-    stacks.push(
-      await startOwnStack(join(FOLDER, 'scaled'), target.url, { replicas: { 'workflow-runner': replicas, 'http-worker': replicas } }),
-    )
-    const rounds = await measure(stacks[0]!, stacks[1]!, target, options)
+    const one = await start(join(FOLDER, 'stack'))
+    const several = await start(join(FOLDER, 'scaled'), { replicas: { 'workflow-runner': replicas, 'http-worker': replicas } })
+    const rounds = await measure(one, several, target, options)
     const report = scaleReport(rounds, options, new Date())
     console.log(report)
     if (options.write) writeFigures('scale', report)
     return rounds.every(({ one, several }) => one.wrongRuns === 0 && several.wrongRuns === 0) ? 0 : 1
-  } finally {
-    watched()
-    await stop()
-  }
+  })
 }
 
 async function measure(one: OwnStack, several: OwnStack, target: Target, options: ScaleOptions): Promise<ScaleRound[]> {

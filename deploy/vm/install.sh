@@ -52,6 +52,7 @@ secret AGENT_PROVIDERS printf '{}'
 secret POSTGRES_PASSWORD printf %s "$(random)"
 secret REDIS_PASSWORD printf %s "$(random)"
 secret DATABASE_URL printf 'postgres://baton:%s@127.0.0.1:5432/baton' "$(cat "$secrets/POSTGRES_PASSWORD")"
+secret DATABASE_DIRECT_URL true # empty: there is no pooler
 secret REDIS_URL printf 'redis://:%s@127.0.0.1:6379/0' "$(cat "$secrets/REDIS_PASSWORD")"
 [ -e "$dest/etc/baton/baton.env" ] || printf '# Settings of all services, NAME=value; <name>.env beside it for one of them. No secrets here.\n' >"$dest/etc/baton/baton.env"
 

@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
+import { grantToken, listOrders, showAccount } from './shop-lists.ts'
 
 /** One request that reached the shop. Times are milliseconds since 1970. */
 export interface ShopCall {
@@ -34,6 +35,7 @@ interface Refund {
 interface Answer {
   status: number
   body: unknown
+  headers?: Record<string, string>
   replayed?: boolean
 }
 
@@ -113,6 +115,9 @@ async function answerShop(request: IncomingMessage, url: URL, key: string | null
     const orderId = decodeURIComponent(id)
     return { status: 200, body: { id: orderId, total: totalOf(orderId), currency: 'EUR' } }
   }
+  if (id === undefined && request.method === 'GET' && resource === 'orders') return listOrders(url, totalOf)
+  if (id === undefined && request.method === 'GET' && resource === 'account') return showAccount(request.headers.authorization)
+  if (id === undefined && request.method === 'POST' && resource === 'token') return grantToken(request.headers.authorization)
   if (resource === 'stock' && id && rest.length === 0 && request.method === 'GET') {
     return { status: 200, body: { item: decodeURIComponent(id), available: totalOf(decodeURIComponent(id)) % 10 } }
   }
@@ -158,6 +163,6 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
 
 function send(response: ServerResponse, answer: Answer): void {
   const text = answer.body === undefined ? '' : JSON.stringify(answer.body)
-  response.writeHead(answer.status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
+  response.writeHead(answer.status, { ...answer.headers, 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
   response.end(text)
 }

@@ -83,6 +83,23 @@ t.test('Postgres and Redis are inside, without a port', async (t) => {
   for (const name of ['postgres', 'redis']) t.match(compose.services[name], { networks: ['inside'], ports: undefined })
 })
 
+t.test('exporters are in the profile of Prometheus, are scraped, and are told passwords by files alone', async (t) => {
+  const prometheus = parseDocument(read('compose/monitoring/prometheus.yml')).toJS() as { scrape_configs: { job_name: string }[] }
+  for (const name of ['postgres-exporter', 'redis-exporter']) {
+    const container = compose.services[name]!
+    t.match(container, { profiles: ['monitoring'], read_only: true, cap_drop: ['ALL'], ports: undefined })
+    const files = Object.values(container.environment).filter((value) => value?.startsWith('/run/secrets/'))
+    t.strictSame(
+      files,
+      container.secrets.map((secret) => `/run/secrets/${secret}`),
+    )
+    t.ok(
+      prometheus.scrape_configs.some((scrape) => scrape.job_name === name),
+      name,
+    )
+  }
+})
+
 t.test('every secret that is mounted is declared', async (t) => {
   const used = new Set(Object.values(compose.services).flatMap(({ secrets = [] }) => secrets))
   t.strictSame([...used].sort(), Object.keys(compose.secrets).sort())

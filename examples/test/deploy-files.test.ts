@@ -175,7 +175,16 @@ t.test('single machine: each unit gives its service what it reads, as credential
   }
   t.equal(ports.size, names.length, 'a port each')
   t.same(counts, Object.fromEntries(SERVICES.map((service) => [service, SIZES[service]!.replicas])))
-  t.same(await problemsOf('migrate', environmentOf(readUnits(['deploy/vm/baton.service']))), [])
+  const migrate = readUnits(['deploy/vm/baton.service'])
+  t.same(await problemsOf('migrate', environmentOf(migrate)), [])
+  for (const unit of [migrate, readUnits(['deploy/vm/baton-backup.service'])]) {
+    const given = environmentOf(unit)
+    for (const name of ['DATABASE_URL', 'DATABASE_DIRECT_URL']) {
+      t.equal(given[`${name}_FILE`], `%d/${name}`, 'migrations and dumps go past a pooler')
+      t.ok(unit.get('Service.LoadCredential')!.includes(`${name}:/etc/baton/secrets/${name}`))
+    }
+    t.match(unit.get('Service.EnvironmentFile'), ['-/etc/baton/baton.env'], 'which says whether there is a pooler')
+  }
 })
 
 const systemd = spawnSync('systemd-analyze', ['--version'])
@@ -249,7 +258,7 @@ t.test('single machine: the installer puts a release beside the last one and nev
   t.match(install('1'), { status: 0 })
   const secret = (name: string) => readFileSync(join(dest, 'etc/baton/secrets', name), 'utf8')
   const before = [
-    ...SECRETS.filter((name) => !['OPENAI_API_KEY', 'OTEL_EXPORTER_OTLP_HEADERS', 'DATABASE_DIRECT_URL'].includes(name)),
+    ...SECRETS.filter((name) => !['OPENAI_API_KEY', 'OTEL_EXPORTER_OTLP_HEADERS'].includes(name)),
     'POSTGRES_PASSWORD',
     'REDIS_PASSWORD',
   ].map((name) => [name, secret(name)])
@@ -268,32 +277,5 @@ t.test('single machine: the installer puts a release beside the last one and nev
     before.map(([name]) => [name, secret(name!)]),
     before,
   )
-  t.end()
-})
-
-t.test('single machine: the backup keeps whole dumps, and only the newest', (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'baton-backup-'))
-  t.teardown(() => rmSync(folder, { recursive: true }))
-  const [programs, backups] = [join(folder, 'bin'), join(folder, 'backups')]
-  mkdirSync(programs)
-  mkdirSync(backups)
-  // pg_dump of the machine may be older than the server of the tests: what it is asked for is enough
-  const fake = (name: string, body: string) => writeFileSync(join(programs, name), `#!/bin/sh\n${body}\n`, { mode: 0o755 })
-  fake('pg_dump', 'for a; do case $a in --file=*) printf "%s %s" "$*" "$PGPASSWORD" > "${a#--file=}";; esac; done; exit "${FAIL:-0}"')
-  fake('pg_restore', 'test -s "$2"')
-  for (const day of ['01', '02', '03']) writeFileSync(join(backups, `baton-202601${day}T000000Z.dump`), day)
-  writeFileSync(join(backups, 'notes.txt'), 'mine')
-  const env = {
-    PATH: `${programs}:${process.env['PATH']}`,
-    BACKUP_FOLDER: backups,
-    BACKUPS_KEPT: '2',
-    DATABASE_URL: 'postgres://baton:secret@db/baton',
-  }
-  const path = execFileSync('sh', [join(ROOT, 'deploy/vm/backup.sh')], { env, encoding: 'utf8' }).trim()
-  t.match(readFileSync(path, 'utf8'), /^--format=custom .* postgres:\/\/baton@db\/baton secret$/, 'the password is no argument')
-  t.same(globSync('*', { cwd: backups }).sort(), ['baton-20260103T000000Z.dump', basename(path), 'notes.txt'].sort())
-  const failed = spawnSync('sh', [join(ROOT, 'deploy/vm/backup.sh')], { env: { ...env, FAIL: '1' } })
-  t.not(failed.status, 0)
-  t.equal(globSync('{.,}*', { cwd: backups }).length, 3, 'one that failed leaves nothing, and takes nothing away')
   t.end()
 })

@@ -5,7 +5,8 @@ import { createClient, type Json } from '@baton/client'
 import { stubServer, until } from '@baton/testing'
 import { type Test, test } from 'tap'
 import { startShop } from '../src/shop.ts'
-import { documentedMetrics } from './read-metrics.ts'
+import { documentedMetrics, SERIES_OF_EXPORTERS } from './read-metrics.ts'
+import { hasExporters, startExporters } from './run-exporters.ts'
 import { findReplicas, hasPrometheus, type Prometheus, startPrometheus } from './run-prometheus.ts'
 import { type Stack, startStack } from './start-stack.ts'
 
@@ -59,8 +60,10 @@ async function startWork(t: Test, stack: Stack) {
   }
 }
 
-/** Panels that show nothing yet: no sample, or none that is a number. */
-async function emptyPanels(prometheus: Prometheus): Promise<string[]> {
+const ofExporters = (expr: string) => Object.keys(SERIES_OF_EXPORTERS).some((name) => expr.includes(name))
+
+/** Panels that show nothing yet: no sample, or none that is a number. Without exporters what they tell is not looked for. */
+async function emptyPanels(prometheus: Prometheus, withExporters: boolean): Promise<string[]> {
   const empty: string[] = []
   for (const file of readdirSync(DASHBOARDS)) {
     const { title, panels } = JSON.parse(readFileSync(join(DASHBOARDS, file), 'utf8')) as {
@@ -68,7 +71,7 @@ async function emptyPanels(prometheus: Prometheus): Promise<string[]> {
       panels: { title: string; targets: { expr: string }[] }[]
     }
     for (const panel of panels) {
-      for (const { expr } of panel.targets) {
+      for (const { expr } of panel.targets.filter(({ expr }) => withExporters || !ofExporters(expr))) {
         const samples = await prometheus.query(expr.replaceAll('$__rate_interval', RATE_INTERVAL))
         if (!samples.some(({ value }) => Number.isFinite(value))) empty.push(`${title} / ${panel.title}: ${expr}`)
       }
@@ -82,12 +85,13 @@ const skip = hasPrometheus() ? false : 'prometheus is not installed here (apt-ge
 test('Prometheus reaches every service, and every panel has data after some work', { skip, timeout: 180_000 }, async (t) => {
   const stack = await startStack(t)
   const replicas = await findReplicas(stack)
-  const prometheus = await startPrometheus(t, replicas)
+  const exporters = stack.servers && hasExporters() ? await startExporters(t, stack.servers) : undefined
+  const prometheus = await startPrometheus(t, { ...replicas, ...exporters })
   const work = await startWork(t, stack)
   let empty: string[] = []
   const round = async () => {
     await work()
-    empty = await emptyPanels(prometheus)
+    empty = await emptyPanels(prometheus, exporters !== undefined)
     return empty.length === 0
   }
   await until(round, { timeoutMs: 90_000, what: 'every panel to have data' }).catch(() => {})
@@ -96,7 +100,7 @@ test('Prometheus reaches every service, and every panel has data after some work
   const { activeTargets } = await prometheus.get<{ activeTargets: { labels: { job: string }; health: string; lastError: string }[] }>(
     '/api/v1/targets',
   )
-  t.same(activeTargets.map(({ labels }) => labels.job).sort(), [...Object.keys(replicas), 'prometheus'].sort())
+  t.same(activeTargets.map(({ labels }) => labels.job).sort(), [...Object.keys({ ...replicas, ...exporters }), 'prometheus'].sort())
   for (const { labels, health, lastError } of activeTargets) t.equal(health, 'up', `${labels.job} ${lastError}`)
   const { groups } = await prometheus.get<{ groups: { rules: { name: string; health: string; state: string; lastError?: string }[] }[] }>(
     '/api/v1/rules',
@@ -109,6 +113,18 @@ test('Prometheus reaches every service, and every panel has data after some work
     [],
     'a stack at work alarms nobody',
   )
+  const missing = 'the exporters are not installed here (apt-get install prometheus-postgres-exporter prometheus-redis-exporter)'
+  await t.test('the exporters tell what alerts and panels ask for', { skip: exporters ? false : missing }, async (t) => {
+    for (const [name, labels] of Object.entries(SERIES_OF_EXPORTERS)) {
+      const [sample] = await prometheus.query(name)
+      t.same(
+        labels.filter((label) => !(label in (sample?.labels ?? {}))),
+        [],
+        name,
+      )
+    }
+    for (const name of ['pg_up', 'redis_up']) t.equal((await prometheus.query(name))[0]?.value, 1, name)
+  })
   await t.test('what the services tell is what docs/metrics.md says', (t) => compareWithPage(t, replicas))
 })
 

@@ -26,11 +26,28 @@ export function documentedMetrics(): Map<string, DocumentedMetric> {
 const LABELS_OF_PROMETHEUS = ['job', 'instance']
 /** Series that Prometheus itself writes. */
 const SERIES_OF_PROMETHEUS: Record<string, string[]> = { up: [], ALERTS: ['alertname', 'alertstate', 'severity'] }
+/** What is asked for of the exporters of Postgres and Redis: their own names, which their documentation lists, and the labels that are used here. */
+export const SERIES_OF_EXPORTERS: Record<string, string[]> = {
+  pg_up: [],
+  pg_stat_database_numbackends: ['datname'],
+  pg_stat_database_deadlocks: ['datname'],
+  pg_stat_database_blks_hit: ['datname'],
+  pg_stat_database_blks_read: ['datname'],
+  pg_stat_activity_max_tx_duration: ['datname', 'state'],
+  pg_settings_max_connections: [],
+  redis_up: [],
+  redis_connected_clients: [],
+  redis_commands_processed_total: [],
+  redis_evicted_keys_total: [],
+  redis_rejected_connections_total: [],
+  redis_aof_last_write_status: [],
+  redis_aof_last_bgrewrite_status: [],
+}
 const WORDS = new Set(['and', 'or', 'unless', 'offset', 'bool'])
 
 /** Labels of each series name that may be asked for: histograms have three names. */
 export function seriesOf(metrics: ReadonlyMap<string, DocumentedMetric>): Map<string, string[]> {
-  const series = new Map(Object.entries(SERIES_OF_PROMETHEUS))
+  const series = new Map(Object.entries({ ...SERIES_OF_PROMETHEUS, ...SERIES_OF_EXPORTERS }))
   for (const [name, { type, labels }] of metrics) {
     if (type !== 'histogram') series.set(name, labels)
     else for (const suffix of ['bucket', 'count', 'sum']) series.set(`${name}_${suffix}`, suffix === 'bucket' ? [...labels, 'le'] : labels)

@@ -1,5 +1,6 @@
 import { test } from 'tap'
 import { startShop, totalOf } from '../src/shop.ts'
+import { SHOP_CLIENT } from '../src/shop-lists.ts'
 
 async function postRefund(url: string, body: unknown, key?: string) {
   const headers = { 'content-type': 'application/json', ...(key === undefined ? {} : { 'idempotency-key': key }) }
@@ -55,4 +56,30 @@ test('a call may be told to fail the first times it is tried', async (t) => {
   t.teardown(() => shop.close())
   const order = async (key: string) => (await fetch(`${shop.url}/orders/7?failures=2`, { headers: { 'idempotency-key': key } })).status
   t.strictSame([await order('a'), await order('b'), await order('a'), await order('a'), await order('b')], [503, 503, 503, 200, 503])
+})
+
+test('orders are listed in pages, told by the Link header and in the body', async (t) => {
+  const shop = await startShop()
+  t.teardown(() => shop.close())
+  const page = async (path: string) => {
+    const response = await fetch(shop.url + path)
+    return { link: response.headers.get('link'), ...((await response.json()) as { orders: { id: string }[]; next: string | null }) }
+  }
+  t.match(await page('/orders'), {
+    link: '</orders?page=2>; rel="next"',
+    next: '/orders?page=2',
+    orders: [{ id: 'A-10', total: 10 }, { id: 'A-20' }],
+  })
+  t.match(await page('/orders?page=3'), { link: null, next: null, orders: [{ id: 'A-50' }] })
+})
+
+test('the account is for whoever has a token', async (t) => {
+  const shop = await startShop()
+  t.teardown(() => shop.close())
+  const ask = (path: string, authorization: string, method = 'GET') => fetch(shop.url + path, { method, headers: { authorization } })
+  t.equal((await ask('/account', 'Bearer x')).status, 401)
+  t.equal((await ask('/token', 'Basic x', 'POST')).status, 401)
+  const client = Buffer.from(`${SHOP_CLIENT.id}:${SHOP_CLIENT.secret}`).toString('base64')
+  const { access_token: token } = (await (await ask('/token', `Basic ${client}`, 'POST')).json()) as { access_token: string }
+  t.match(await (await ask('/account', `Bearer ${token}`)).json(), { owner: 'demo', balance: 1_250 })
 })

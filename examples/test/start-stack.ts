@@ -1,9 +1,8 @@
 /** The six services as processes of this test, on free ports, with a database and a Redis of its own; or the stack that BATON_URL names. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { endProcess, type Teardown, testDatabase, testRedis } from '@baton/testing'
+import { endProcess, serviceProgram, type Teardown, testDatabase, testRedis } from '@baton/testing'
 
 export interface Stack {
   url: string
@@ -11,6 +10,8 @@ export interface Stack {
   adminKey: string
   /** Where each service listens, of a stack that was started here. */
   urls: Partial<Record<(typeof SERVICES)[number], string>>
+  /** Of a stack that was started here. */
+  servers?: { databaseUrl: string; redisUrl: string }
 }
 
 export interface StackOptions {
@@ -21,7 +22,6 @@ export interface StackOptions {
 }
 
 const SERVICES = ['orchestrator', 'workflow-runner', 'http-worker', 'hitl-worker', 'agent-runner', 'fanout'] as const
-const ROOT = join(import.meta.dirname, '../..')
 const LOG_LINES_KEPT = 40
 const GRACE_MS = 26_000
 
@@ -52,7 +52,8 @@ export async function startStackOn(t: Teardown, redisUrl: string, { settings, on
   t.teardown(() => Promise.all(children.map((child) => stop(child))))
   const started = await Promise.all(SERVICES.map((service) => startService(service, env, children, onLine)))
   const urls = Object.fromEntries(SERVICES.map((service, index) => [service, started[index]!]))
-  return { url: urls.orchestrator!, liveUrl: urls.fanout!, adminKey: key, urls }
+  const servers = { databaseUrl: database.url, redisUrl }
+  return { url: urls.orchestrator!, liveUrl: urls.fanout!, adminKey: key, urls, servers }
 }
 
 async function startService(
@@ -61,8 +62,7 @@ async function startService(
   children: ChildProcess[],
   onLine: StackOptions['onLine'],
 ): Promise<string> {
-  const main = join(ROOT, 'services', service, 'src/main.ts')
-  const child = spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, serviceProgram(service), { env, stdio: ['ignore', 'pipe', 'pipe'] })
   children.push(child)
   return untilListening(child, service, onLine)
 }

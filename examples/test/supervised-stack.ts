@@ -2,8 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { join } from 'node:path'
-import { findFreePort, type Teardown, type TestRedis, testDatabase, testRedis, until } from '@baton/testing'
+import { findFreePort, serviceProgram, type Teardown, type TestRedis, testDatabase, testRedis, until } from '@baton/testing'
 
 export const SERVICES = ['orchestrator', 'workflow-runner', 'http-worker', 'hitl-worker', 'agent-runner', 'fanout'] as const
 export type Service = (typeof SERVICES)[number]
@@ -19,8 +18,6 @@ export interface SupervisedStack {
   /** One more of it, on a free port; it is not started again when it dies. */
   add(service: Service): ChildProcess
 }
-
-const ROOT = join(import.meta.dirname, '../..')
 
 /** Starts the stack and waits until each service is ready. */
 export async function superviseStack(t: Teardown, settings: Record<string, string> = {}): Promise<SupervisedStack> {
@@ -43,8 +40,7 @@ export async function superviseStack(t: Teardown, settings: Record<string, strin
   }
 
   function spawnService(service: Service, port: string): ChildProcess {
-    const main = join(ROOT, 'services', service, 'src/main.ts')
-    return spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], {
+    return spawn(process.execPath, serviceProgram(service), {
       env: { ...env, PORT: port },
       stdio: ['ignore', process.env.SHOW_LOGS ? 'inherit' : 'ignore', 'inherit'],
     })

@@ -125,5 +125,23 @@ export const healthy: Dashboard = {
       unit: 's',
       queries: [{ expr: quantile(0.99, 'baton_http_request_seconds', 'job', `{${OF_USERS}}`), legend: '{{job}}' }],
     },
+    {
+      title: 'Connections of Postgres and Redis',
+      tells: 'Open ones, and how many each allows. From the exporters of the profile `monitoring`; without them this panel is empty.',
+      shows: 'lines',
+      unit: 'short',
+      queries: [
+        { expr: 'sum(pg_stat_database_numbackends)', legend: 'Postgres' },
+        { expr: level('pg_settings_max_connections'), legend: 'Postgres allows' },
+        { expr: level('redis_connected_clients'), legend: 'Redis' },
+      ],
+    },
+    {
+      title: 'Work of Redis',
+      tells: 'Commands a second, from its exporter. Idle services ask some tens of times a second.',
+      shows: 'lines',
+      unit: 'ops',
+      queries: [{ expr: `sum(${rate('redis_commands_processed_total')})`, legend: 'commands' }],
+    },
   ],
 }

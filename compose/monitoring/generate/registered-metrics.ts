@@ -23,9 +23,10 @@ const SERVICES: Record<string, () => Promise<unknown>> = {
     createMetrics({ cachedRuns: nothing, cachedBytes: nothing, heldPartitions: nothing })
   },
   'http-worker': async () => {
-    const { observeAnswers, observeHeld } = await import('../../../services/http-worker/src/metrics.ts')
+    const { observeAnswers, observeHeld, observeHosts } = await import('../../../services/http-worker/src/metrics.ts')
     observeHeld({ running: nothing, waiting: nothing })
     observeAnswers({ taken: nothing, waiting: nothing })
+    observeHosts(undefined, nothing)
   },
   'hitl-worker': async () => {
     const { createNotifyMetrics } = await import('../../../services/hitl-worker/src/metrics.ts')

@@ -129,5 +129,24 @@ export const slow: Dashboard = {
       unit: 'percentunit',
       queries: [{ expr: rateBy('job', 'nodejs_gc_duration_seconds_sum'), legend: '{{job}}' }],
     },
+    {
+      title: 'Postgres finds in its memory',
+      tells: 'Share of the pages that need not be read from disk, from its exporter. Below 99 % for long: give it more shared_buffers.',
+      shows: 'lines',
+      unit: 'percentunit',
+      queries: [
+        {
+          expr: `sum(${rate('pg_stat_database_blks_hit')}) / (sum(${rate('pg_stat_database_blks_hit')}) + sum(${rate('pg_stat_database_blks_read')}) > 0)`,
+          legend: 'in memory',
+        },
+      ],
+    },
+    {
+      title: 'Longest transaction of Postgres',
+      tells: 'While one is open nothing is tidied that it could still see, and tables grow. Minutes are too long. From its exporter.',
+      shows: 'lines',
+      unit: 's',
+      queries: [{ expr: level('pg_stat_activity_max_tx_duration', 'datname'), legend: '{{datname}}' }],
+    },
   ],
 }

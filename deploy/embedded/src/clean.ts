@@ -1,11 +1,9 @@
 /** make clean: stops the stack and removes its data, after asking. CONFIRM=yes does not ask. */
 import { rmSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
-import { composeDown } from './compose.ts'
 import { stackPaths } from './stack-paths.ts'
 import { runCommand, StackProblem } from './stack-problem.ts'
-import { readState } from './stack-state.ts'
-import { stopStack } from './stop-stack.ts'
+import { stopEverything } from './stop-stack.ts'
 import { removePlaced } from './unprivileged-account.ts'
 
 const paths = stackPaths()
@@ -27,8 +25,7 @@ await runCommand(async () => {
     console.log('Nothing was removed.')
     return 1
   }
-  if (readState(paths)?.mode === 'docker' || process.env['BATON_MODE'] === 'docker') composeDown(paths, { volumes: true })
-  await stopStack(paths)
+  await stopEverything(paths, { volumes: true })
   removePlaced(paths.postgres)
   rmSync(paths.local, { recursive: true, force: true })
   console.log('Removed. The settings and keys in .env stay.')

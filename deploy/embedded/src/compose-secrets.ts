@@ -1,6 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { makeSecret } from './dot-env.ts'
+import { namesSeveral } from './several-redis.ts'
 import type { StackPaths } from './stack-paths.ts'
 import { explainFileError } from './stack-problem.ts'
 import type { StackSettings } from './stack-settings.ts'
@@ -19,8 +20,9 @@ export function writeComposeSecrets(paths: StackPaths, settings: StackSettings):
     database_url: ownPostgres ? `postgres://baton:${password(databaseUrl)}@postgres:5432/baton` : databaseUrl,
     database_direct_url: values['DATABASE_DIRECT_URL'] ?? '',
     redis_url: ownRedis ? `redis://:${password(redisUrl)}@redis:6379/0` : redisUrl,
-    postgres_password: ownPostgres ? password(databaseUrl) : 'unused',
+    postgres_password: password(databaseUrl) || 'unused', // of a server that is given only its exporter makes use
     redis_password: ownRedis ? password(redisUrl) : 'unused',
+    redis_exporter_passwords: JSON.stringify(ownRedis ? { 'redis://redis:6379': password(redisUrl) } : passwordsOf(redisUrl)),
     openai_api_key: values['OPENAI_API_KEY'] ?? '',
     agent_providers: values['AGENT_PROVIDERS'] ?? '',
     otlp_headers: values['OTEL_EXPORTER_OTLP_HEADERS'] ?? '',
@@ -33,6 +35,13 @@ export function writeComposeSecrets(paths: StackPaths, settings: StackSettings):
   } catch (error) {
     throw explainFileError(error, folder)
   }
+}
+
+/** Of a Redis that is given: by its address, as its exporter takes them; of several servers none. */
+function passwordsOf(redisUrl: string): Record<string, string> {
+  if (namesSeveral(redisUrl)) return {}
+  const { protocol, host, password } = new URL(redisUrl)
+  return { [`${protocol}//${host}`]: decodeURIComponent(password) }
 }
 
 /** A file that is mounted is changed in place: a new one in its place would not be seen by what runs. */

@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process'
 import { delimiter, resolve } from 'node:path'
 import { writeComposeSecrets } from './compose-secrets.ts'
 import { readDotEnv, writeDotEnv } from './dot-env.ts'
+import { areImagesCurrent, digestSources, rememberImages } from './image-sources.ts'
 import { SERVICE_NAMES, SERVICES, type ServiceName } from './services.ts'
 import type { StackPaths } from './stack-paths.ts'
 import { StackProblem } from './stack-problem.ts'
@@ -14,7 +15,10 @@ const WAIT_SECONDS = 300
 /** From the root of the checkout. */
 const COMPOSE_FILE = 'compose/compose.yaml'
 
-/** Builds (unless told not to) and starts the containers and waits until they are healthy; servers that were given by URL are not started. */
+/**
+ * Builds images whose sources have changed (unless told not to), starts the containers and waits until they are healthy; servers that were given by
+ * URL are not started.
+ */
 export async function composeUp(
   paths: StackPaths,
   settings: StackSettings,
@@ -22,23 +26,37 @@ export async function composeUp(
   say: (sentence: string) => void,
   { build = true }: { build?: boolean } = {},
 ): Promise<void> {
+  const env = composeEnvironment(paths, settings)
+  const builds = build && !(isOwnFile(paths, env) && areImagesCurrent(paths, env))
   say(
-    build
-      ? 'Starting Baton in containers; the first time builds its images …'
+    builds
+      ? 'Starting Baton in containers, after its images are built (the first time takes minutes) …'
       : 'Starting Baton in containers, from the images that are there …',
   )
+  requireDocker() // before anything is written down: what never began is not make down's to end
+  const sources = builds ? digestSources(paths, env) : ''
   writeComposeSecrets(paths, settings)
   // Plain `docker compose …` at the root of the checkout then means this stack.
   if (!readDotEnv(paths.dotEnv)['COMPOSE_FILE']) writeDotEnv(paths.dotEnv, { COMPOSE_FILE })
-  const env = composeEnvironment(paths, settings)
   const given = [...(settings.ownPostgres ? [] : ['--scale', 'postgres=0']), ...(settings.ownRedis ? [] : ['--scale', 'redis=0'])]
   const waiting = ['--wait', '--wait-timeout', String(WAIT_SECONDS)]
-  const args = ['up', '--detach', ...(build ? ['--build'] : []), ...waiting, '--remove-orphans', ...given, ...services]
+  const args = ['up', '--detach', ...(builds ? ['--build'] : []), ...waiting, '--remove-orphans', ...given, ...services]
   writeJson(paths.state, { mode: 'docker', fingerprint: '', host: '127.0.0.1', portOffset: settings.portOffset, programs: [] })
   if (compose(paths, args, env) !== 0)
     throw new StackProblem(
       'The containers did not come up healthy (see above). make logs shows what they said; BATON_MODE=local make up does without containers.',
     )
+  if (builds && services.length === 0 && isOwnFile(paths, env)) rememberImages(paths, env, sources)
+}
+
+/** Overlays may build other images, or none. */
+function isOwnFile(paths: StackPaths, env: NodeJS.ProcessEnv): boolean {
+  return [undefined, '', COMPOSE_FILE].includes(env['COMPOSE_FILE'] || readDotEnv(paths.dotEnv)['COMPOSE_FILE'])
+}
+
+function requireDocker(): void {
+  const { error } = spawnSync('docker', ['compose', 'version'], { stdio: 'ignore' })
+  if (error) throw explainDocker(error)
 }
 
 /** What compose.yaml takes from the environment; secrets are not among it. */
@@ -108,10 +126,14 @@ export function composeCommand(paths: StackPaths, args: string[]): { command: st
 /** Runs a command of compose in this terminal and gives its exit code; throws StackProblem when there is no docker. */
 export function compose(paths: StackPaths, args: string[], env: NodeJS.ProcessEnv = process.env): number {
   const { status, error } = spawnSync('docker', ['compose', ...args], { stdio: 'inherit', env: withFiles(paths, env), cwd: paths.root })
-  if ((error as NodeJS.ErrnoException | undefined)?.code === 'ENOENT')
-    throw new StackProblem('There is no docker on PATH: install it, or start the stack as processes with BATON_MODE=local make up.')
-  if (error) throw new StackProblem(`docker cannot be run: ${error.message}`, { cause: error })
+  if (error) throw explainDocker(error)
   return status ?? 1
+}
+
+function explainDocker(error: Error): StackProblem {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+    return new StackProblem('There is no docker on PATH: install it, or start the stack as processes with BATON_MODE=local make up.')
+  return new StackProblem(`docker cannot be run: ${error.message}`, { cause: error })
 }
 
 /** The files are named by COMPOSE_FILE, of the environment or of .env, so that overrides count for make too. */

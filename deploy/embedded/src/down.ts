@@ -1,10 +1,8 @@
 /** make down: stops the stack and leaves no process. */
 import { mkdirSync } from 'node:fs'
-import { composeDown } from './compose.ts'
 import { stackPaths } from './stack-paths.ts'
 import { explainFileError, runCommand } from './stack-problem.ts'
-import { readState } from './stack-state.ts'
-import { stopStack } from './stop-stack.ts'
+import { stopEverything } from './stop-stack.ts'
 import { takeLock } from './take-lock.ts'
 
 const paths = stackPaths()
@@ -19,9 +17,7 @@ await runCommand(async () => {
     console.log(`Another command on this stack is under way (pid ${pid}); waiting for it …`),
   )
   process.once('exit', unlock)
-  const containers = readState(paths)?.mode === 'docker' || process.env['BATON_MODE'] === 'docker'
-  if (containers) composeDown(paths, { volumes: false })
-  const ended = await stopStack(paths)
-  console.log(containers || ended > 0 ? 'Baton has stopped; its data stay.' : 'Nothing was running.')
+  const { stopped } = await stopEverything(paths, { volumes: false })
+  console.log(stopped ? 'Baton has stopped; its data stay.' : 'Nothing was running.')
   return 0
 })

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** A process told apart from a later one that got the same pid. */
@@ -69,6 +69,16 @@ export function recordProcess(pidsFolder: string, name: string, identity: Proces
 /** Forgets what was recorded under the name. */
 export function forgetProcess(pidsFolder: string, name: string): void {
   rmSync(join(pidsFolder, name), { force: true })
+}
+
+/** False when nothing is recorded under the name, or its folder is gone; true where that cannot be told. */
+export function isRecorded(pidsFolder: string, name: string): boolean {
+  try {
+    statSync(join(pidsFolder, name))
+    return true
+  } catch (error) {
+    return !['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')
+  }
 }
 
 /** What is recorded under the name and still runs. */

@@ -22,6 +22,8 @@ export function stackPaths(root: string = process.env['BATON_STACK_ROOT'] ?? res
     wanted: resolve(local, 'wanted.json'),
     /** The URLs that were made for this stack, to tell them from ones that a user put into .env. */
     embeddedUrls: resolve(local, 'embedded-urls.json'),
+    /** Which images were built last, and from what. */
+    images: resolve(local, 'images.json'),
     lock: resolve(local, 'lock'),
   }
 }

@@ -37,7 +37,8 @@ export function readWanted(paths: StackPaths): Wanted {
   return readJson<Wanted>(paths.wanted) ?? { services: [], watch: false }
 }
 
-function readJson<T>(file: string): T | undefined {
+/** What stands in a file; undefined when it cannot be read. */
+export function readJson<T>(file: string): T | undefined {
   try {
     return JSON.parse(readFileSync(file, 'utf8')) as T
   } catch {

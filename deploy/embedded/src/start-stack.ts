@@ -2,7 +2,15 @@ import { spawn } from 'node:child_process'
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkDisk, checkGivenServers, checkPorts } from './check-ground.ts'
-import { identify, isAlive, type ProcessIdentity, recordedProcess, recordedProcesses, signalProcess } from './process-identity.ts'
+import {
+  identify,
+  isAlive,
+  type ProcessIdentity,
+  recordedProcess,
+  recordedProcesses,
+  recordProcess,
+  signalProcess,
+} from './process-identity.ts'
 import { bringRedisServer } from './redis-binary.ts'
 import { SUPERVISOR } from './run-supervisor.ts'
 import type { ServiceName } from './services.ts'
@@ -88,6 +96,7 @@ async function spawnSupervisor(paths: StackPaths, settings: StackSettings, finge
   await new Promise((resolve, reject) => child.once('spawn', resolve).once('error', reject))
   const identity = identify(child.pid ?? 0)
   if (!identity) throw new StackProblem(`The supervisor ended at once; see ${join(paths.logs, 'supervisor.log')}`)
+  recordProcess(paths.pids, SUPERVISOR, identity) // here, not only by itself later: who stops the stack meanwhile must find it
   child.unref()
   return identity
 }

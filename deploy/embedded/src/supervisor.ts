@@ -8,7 +8,10 @@ const paths = stackPaths()
 const fingerprint = process.env['BATON_STACK_FINGERPRINT'] ?? ''
 for (const name of ['BATON_STACK_ROOT', 'BATON_STACK_FINGERPRINT']) delete process.env[name]
 
-const supervisor = runSupervisor(paths, loadStackSettings(paths), fingerprint, log)
+const supervisor = runSupervisor(paths, loadStackSettings(paths), fingerprint, {
+  log,
+  onForgotten: () => fail(`${paths.pids} is gone: whoever removed or moved it cannot stop this stack any more`),
+})
 let failed = false
 
 async function end(): Promise<void> {

@@ -57,8 +57,11 @@ export async function commandsOn(t: Teardown, root: string, more: Record<string,
     const [code] = (await once(child, 'close')) as [number | null]
     return { code, said }
   }
-  t.teardown(() => run('down', { BATON_MODE: 'local' }))
-  return { paths: stackPaths(root), run, portOffset }
+  t.teardown(async () => {
+    const { code, said } = await run('down', { BATON_MODE: 'local' })
+    if (code !== 0) throw new Error(`the stack of the test could not be stopped: ${said}`)
+  })
+  return { paths: stackPaths(root), run, portOffset, env }
 }
 
 async function freeOffset(): Promise<number> {

@@ -1,8 +1,8 @@
 import { spawnSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
-import { resolve } from 'node:path'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
 import { test } from 'tap'
-import { recordedProcess, recordedProcesses } from '../src/process-identity.ts'
+import { isAlive, recordedProcess, recordedProcesses } from '../src/process-identity.ts'
 import { readState } from '../src/stack-state.ts'
 import { standInCheckout } from './stand-in-checkout.ts'
 
@@ -10,7 +10,7 @@ const CHECKOUT = resolve(import.meta.dirname, '../../..')
 const has = (program: string) => spawnSync(program, ['--version'], { stdio: 'ignore' }).status === 0
 
 test('restart, scale, psql and redis-cli on a running stack of processes', { timeout: 100_000 }, async (t) => {
-  const { paths, run } = await standInCheckout(t)
+  const { root, paths, run } = await standInCheckout(t)
   for (const [command, settings] of [
     ['restart', {}],
     ['scale', { S: 'http-worker', N: '2' }],
@@ -57,6 +57,19 @@ test('restart, scale, psql and redis-cli on a running stack of processes', { tim
   t.match(await run('redis-cli', { PATH: '/nowhere' }), { code: 1, said: /redis-cli is not on PATH: install/ })
   t.match(await run('build', { PATH: '/nowhere' }), { code: 1, said: /No container engine.*BATON_MODE=local make up/ })
   t.match(await run('up', { PATH: '/nowhere', BATON_MODE: 'docker' }, ['--images']), { code: 1, said: /no docker on PATH/ })
+  t.equal(readState(paths)?.mode, 'local', 'what runs is not forgotten over containers that never began')
+
+  // an engine that fails: the state names containers from then on, and the processes are ended all the same
+  writeFileSync(join(root, 'docker'), '#!/bin/sh\nexit 1\n', { mode: 0o755 })
+  const failing = { PATH: `${root}:${process.env['PATH']}` }
+  t.match(await run('up', { ...failing, BATON_MODE: 'docker' }, ['--images']), { code: 1, said: /did not come up healthy/ })
+  const everything = recordedProcesses(paths.pids)
+  t.ok(everything.has('supervisor'))
+  t.match(await run('down', failing), { code: 1, said: /containers could not be stopped/ })
+  for (const [name, identity] of everything) t.equal(isAlive(identity), false, `${name} is gone`)
+  writeFileSync(join(root, 'docker'), '#!/bin/sh\n')
+  t.match(await run('down', failing), { code: 0, said: /has stopped/ }, 'what is left of the containers was not forgotten')
+  t.match(await run('down', failing), { code: 0, said: /Nothing was running/ })
 })
 
 test('each target of make is told by make help, and the same word works with npm', (t) => {

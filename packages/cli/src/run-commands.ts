@@ -4,6 +4,7 @@ import type { Command } from 'commander'
 import { collect } from './collect.ts'
 import { PartlyFailed, UsageError } from './exit-codes.ts'
 import { readJson } from './read-json.ts'
+import { addReopenCommands } from './reopen-commands.ts'
 import type { Open } from './run-cli.ts'
 import { ago, brief, formatTable, paintStatus } from './table.ts'
 import type { CommandContext } from './terminal.ts'
@@ -64,6 +65,7 @@ export function addRunCommands(program: Command, open: Open): void {
     .description('end runs: nothing new starts')
     .argument('<runs...>')
     .action(async (ids: string[], _flags: unknown, command: Command) => cancel(await open(command), ids))
+  addReopenCommands(runs, open, wholeNumber)
 }
 
 async function start(context: CommandContext, workflow: string, flags: StartFlags): Promise<void> {

@@ -183,3 +183,32 @@ t.test('the program runs from its bin', async (t) => {
   t.equal(status, 0)
   t.match(stdout, /^\d+\.\d+\.\d+\n$/)
 })
+
+t.test('runs are retried, replayed and forked, one by one or by a filter', async (t) => {
+  const items = [
+    { run: 'run_1', ok: { ...RUN, id: 'run_2' } },
+    { run: 'run_3', problem: { status: 409, code: 'BTN_RUN_STATE', detail: 'no' } },
+  ]
+  const { server, output, baton } = await bench(t, ({ path }) => ({
+    status: 202,
+    body: /runs\/(retry|fork)$/.test(path) ? { items } : { ...RUN, forkedFrom: 'run_1' },
+  }))
+  t.equal(await baton(['runs', 'retry', 'run_1', 'run_2', '--reason', 'x']), 0)
+  t.equal(await baton(['runs', 'replay', 'run_1', 'charge', '--reason', 'x', '--config', '{"url":"y"}']), 0)
+  t.equal(await baton(['runs', 'fork', 'run_1', '--from', 'charge', '--input', '{"n":1}']), 0)
+  t.match(output.out, 'run_1 is a fork of run_1')
+  t.equal(await baton(['runs', 'fork', '--workflow', 'refund', '--status', 'failed', '--from', 'charge', '--limit', '5']), 1)
+  t.match(output.out, /run_1 {2}run_2\nrun_3 {2}no \(BTN_RUN_STATE\)/)
+  t.match(
+    server.requests.map(({ path, body }) => [path, body]),
+    [
+      ['/api/v1/runs/run_1/retry', { reason: 'x' }],
+      ['/api/v1/runs/run_2/retry', { reason: 'x' }],
+      ['/api/v1/runs/run_1/steps/charge/replay', { reason: 'x', config: { url: 'y' } }],
+      ['/api/v1/runs/run_1/fork', { from: 'charge', input: { n: 1 } }],
+      ['/api/v1/runs/fork', { filter: { workflow: 'refund', status: ['failed'] }, from: 'charge', limit: 5 }],
+    ],
+  )
+  t.equal(await baton(['runs', 'retry']), 2, 'nobody means all runs by naming none')
+  t.equal(server.requests.length, 5)
+})

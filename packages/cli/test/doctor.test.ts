@@ -3,11 +3,10 @@ import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { ENTRY_FIELD, keys } from '@baton/contracts'
 import { startPostgres } from '@baton/embedded'
 import { connect, migrate } from '@baton/store'
-import { endProcess, findFreePort, testRedis, until } from '@baton/testing'
+import { endProcess, findFreePort, serviceProgram, testRedis, until } from '@baton/testing'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
 import type { Finding } from '../src/doctor/finding.ts'
@@ -78,8 +77,7 @@ function beat(t: Test, redis: Redis, service: string, aheadMs = 0): void {
 
 async function startOrchestrator(t: Test, env: Record<string, string>): Promise<string> {
   const port = await findFreePort()
-  const main = fileURLToPath(new URL('../../../services/orchestrator/src/main.ts', import.meta.url))
-  const child: ChildProcess = spawn(process.execPath, ['--conditions=@baton/source', main], {
+  const child: ChildProcess = spawn(process.execPath, serviceProgram('orchestrator'), {
     env: { PATH: process.env.PATH, HOST: '127.0.0.1', PORT: String(port), LOG_LEVEL: 'warn', ...SAFE, ...env },
     stdio: ['ignore', 'inherit', 'inherit'],
   })

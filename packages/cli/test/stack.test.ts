@@ -2,9 +2,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { fileURLToPath } from 'node:url'
 import { createClient } from '@baton/client'
-import { endProcess, findFreePort, testDatabase, testRedis, until } from '@baton/testing'
+import { endProcess, findFreePort, serviceProgram, testDatabase, testRedis, until } from '@baton/testing'
 import t, { type Test } from 'tap'
 import { runCli } from '../src/run-cli.ts'
 
@@ -18,8 +17,7 @@ async function startStack(t: Test) {
   const start = async (service: string): Promise<string> => {
     const port = await findFreePort()
     const env = { ...shared, PORT: String(port), BATON_ADMIN_KEY: KEY, BATON_MASTER_KEY: MASTER_KEY }
-    const main = fileURLToPath(new URL(`../../../services/${service}/src/main.ts`, import.meta.url))
-    const child: ChildProcess = spawn(process.execPath, ['--conditions=@baton/source', main], {
+    const child: ChildProcess = spawn(process.execPath, serviceProgram(service), {
       env,
       stdio: ['ignore', 'inherit', 'inherit'],
     })

@@ -10,7 +10,7 @@ export interface CallOptions {
 
 /** One request. `query` values that are undefined are left out, lists are repeated. */
 export interface HttpRequest {
-  method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   path: string
   query?: Record<string, string | number | boolean | readonly string[] | undefined>
   /** Sent as JSON, or as it is when `contentType` is given. */

@@ -6,9 +6,11 @@ export type {
   ApiKey,
   ApiKeyCreated,
   Approval,
+  BulkAnswer,
   CloudEvent,
   DecisionBody,
   Json,
+  PatchOperation,
   ProblemError,
   Run,
   Step,
@@ -23,6 +25,6 @@ export type { ApprovalQuery } from './approvals.ts'
 export { type BatonClient, type ClientOptions, createClient } from './client.ts'
 export type { CallOptions } from './http.ts'
 export { BatonProblem, BatonUnreachable, BatonWaitTimeout } from './problem.ts'
-export type { RunQuery, StartItem, StartOptions } from './runs.ts'
+export type { BulkOptions, RunQuery, StartItem, StartOptions } from './runs.ts'
 export type { WatchOptions } from './watch-options.ts'
 export type { DefinitionSource } from './workflows.ts'

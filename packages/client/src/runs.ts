@@ -1,5 +1,21 @@
 /** Runs: starting them, looking at them, moving them. */
-import type { Approval, CloudEvent, DecisionBody, Graph, Json, Run, RunDefinition, RunStatus, StartRun, Step, Why } from '@baton/contracts'
+import type {
+  Approval,
+  BulkAnswer,
+  CloudEvent,
+  DecisionBody,
+  ForkBody,
+  Graph,
+  Json,
+  PatchOperation,
+  ReplayBody,
+  Run,
+  RunDefinition,
+  RunStatus,
+  StartRun,
+  Step,
+  Why,
+} from '@baton/contracts'
 import type { CallOptions, HttpRequest, Send } from './http.ts'
 import { readPages } from './pages.ts'
 import { BatonWaitTimeout } from './problem.ts'
@@ -25,6 +41,12 @@ export interface RunQuery {
   label?: string | readonly string[]
   since?: string
   until?: string
+}
+
+/** A call in bulk: the newest `limit` runs (default 100) that match; without a status those that failed, were cancelled or timed out. */
+export interface BulkOptions extends CallOptions {
+  filter: RunQuery
+  limit?: number
 }
 
 const ENDED: readonly string[] = ['succeeded', 'failed', 'cancelled', 'timed_out']
@@ -79,6 +101,41 @@ export function runCalls(send: Send) {
     resume(id: string, options: CallOptions = {}): Promise<Run> {
       return move(id, 'resume', options)
     },
+    /** Lets what failed or was cancelled begin again. */
+    retry(id: string, options: CallOptions & { reason?: string } = {}): Promise<Run> {
+      const { reason } = options
+      return send({
+        method: 'POST',
+        path: `${pathOf(id)}/retry`,
+        body: { ...(reason === undefined ? {} : { reason }) },
+        ...signalOf(options),
+      })
+    },
+    /** Lets a step, and all that depends on it, begin again; `config` changes the body of its kind for this run alone. */
+    replay(id: string, path: string, body: ReplayBody, options: CallOptions = {}): Promise<Run> {
+      return send({ method: 'POST', path: `${pathOf(id)}/steps/${encodeURIComponent(path)}/replay`, body, ...signalOf(options) })
+    },
+    /** A new run that begins with what does not depend on the step. */
+    fork(id: string, body: ForkBody, options: CallOptions = {}): Promise<Run> {
+      return send({ method: 'POST', path: `${pathOf(id)}/fork`, body, ...signalOf(options) })
+    },
+    /** Retries many runs, each by itself. */
+    async retryMany({ signal, ...body }: BulkOptions & { reason?: string }): Promise<BulkAnswer['items']> {
+      return (await send<BulkAnswer>({ method: 'POST', path: '/api/v1/runs/retry', body: bulkOf(body), ...signalOf({ signal }) })).items
+    },
+    /** Forks many runs, each by itself. Every call makes new forks. */
+    async forkMany({ signal, ...body }: BulkOptions & ForkBody): Promise<BulkAnswer['items']> {
+      return (await send<BulkAnswer>({ method: 'POST', path: '/api/v1/runs/fork', body: bulkOf(body), ...signalOf({ signal }) })).items
+    },
+    /** Changes what the run has not begun yet; `expected` is the definitionVersion that was read. Gives the new one. */
+    async patchDefinition(
+      id: string,
+      operations: readonly PatchOperation[],
+      options: CallOptions & { expected: number },
+    ): Promise<{ definitionVersion: number }> {
+      const headers = { 'if-match': `"${options.expected}"` }
+      return send({ method: 'PATCH', path: `${pathOf(id)}/definition`, headers, body: operations, ...signalOf(options) })
+    },
     /** Steps of the run, oldest first. */
     steps(id: string, options: CallOptions = {}): AsyncGenerator<Step, void, undefined> {
       return readPages(send, `${pathOf(id)}/steps`, { limit: 200 }, options.signal)
@@ -128,6 +185,12 @@ function pathOf(id: string): string {
 
 function waitQuery(waitMs: number | undefined): Record<string, string | undefined> {
   return { wait: waitMs === undefined ? undefined : `${Math.round(waitMs)}ms` }
+}
+
+function bulkOf<T extends { filter: RunQuery }>(body: T): object {
+  const { status, label, ...filter } = body.filter
+  const lists = { ...(status === undefined ? {} : { status: [status].flat() }), ...(label === undefined ? {} : { label: [label].flat() }) }
+  return { ...body, filter: { ...filter, ...lists } }
 }
 
 function filterOf(query: RunQuery): Record<string, string | readonly string[] | undefined> {

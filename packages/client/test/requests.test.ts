@@ -107,3 +107,25 @@ t.test('an aborted call rejects with the reason of its signal', async (t) => {
   })
   await t.rejects(createClient({ url: server.url, key: 'k' }).runs.get('run_1', { signal: stop.signal }), /enough/)
 })
+
+t.test('controls say what they are asked, and are never sent twice', async (t) => {
+  const server = await stubServer(t, () => ({ status: 202, body: { items: [], definitionVersion: 3 } }))
+  const { runs } = createClient({ url: server.url, key: 'k' })
+  await runs.retry('run_1', { reason: 'x' })
+  await runs.replay('run_1', 'each[3].charge', { reason: 'x', config: { url: 'y' } })
+  await runs.fork('run_1', { from: 'charge', input: { n: 1 } })
+  await runs.forkMany({ filter: { workflow: 'w', status: 'failed' }, from: 'charge', limit: 5 })
+  await runs.retryMany({ filter: { label: 'a:b' } })
+  t.same(await runs.patchDefinition('run_1', [{ op: 'remove', path: '/steps/a' }], { expected: 2 }), { items: [], definitionVersion: 3 })
+  t.match(server.requests, [
+    { method: 'POST', path: '/api/v1/runs/run_1/retry', body: { reason: 'x' } },
+    { path: '/api/v1/runs/run_1/steps/each%5B3%5D.charge/replay', body: { reason: 'x', config: { url: 'y' } } },
+    { path: '/api/v1/runs/run_1/fork', body: { from: 'charge', input: { n: 1 } } },
+    { path: '/api/v1/runs/fork', body: { filter: { workflow: 'w', status: ['failed'] }, from: 'charge', limit: 5 } },
+    { path: '/api/v1/runs/retry', body: { filter: { label: ['a:b'] } } },
+    { method: 'PATCH', path: '/api/v1/runs/run_1/definition', headers: { 'if-match': '"2"' }, body: [{ op: 'remove', path: '/steps/a' }] },
+  ])
+  const cut = await stubServer(t, () => ({ abort: true }))
+  await t.rejects(createClient({ url: cut.url, key: 'k' }).runs.fork('run_1', { from: 'a' }), BatonUnreachable)
+  t.equal(cut.requests.length, 1)
+})

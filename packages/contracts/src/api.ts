@@ -9,7 +9,7 @@ import { APPROVAL_STATUSES, ROLES, RUN_STATUSES, STEP_KINDS, STEP_STATUSES } fro
 
 export const NAME = /^[a-z0-9][a-z0-9-]{0,62}$/
 export const Name = z.string().regex(NAME, 'must match ^[a-z0-9][a-z0-9-]{0,62}$')
-const Time = z.iso.datetime().describe('RFC 3339 UTC with milliseconds')
+export const Time = z.iso.datetime().describe('RFC 3339 UTC with milliseconds')
 const Labels = z
   .record(z.string().min(1).max(63), z.string().max(255))
   .refine((labels) => Object.keys(labels).length <= LIMITS.labelsMax, `at most ${LIMITS.labelsMax} labels`)
@@ -33,6 +33,7 @@ export const WorkflowSummary = z.object({
   description: z.string().nullable(),
   version: z.int().describe('the highest'),
   tags: z.record(z.string(), z.int()),
+  canaryPercent: z.int().optional().describe('share of runs that take the tag canary when nothing else is named'),
   archived: z.boolean(),
   createdAt: Time,
   updatedAt: Time,
@@ -60,7 +61,10 @@ export const Graph = z.object({
 export type Graph = z.infer<typeof Graph>
 export const Validation = z.object({ valid: z.boolean(), errors: z.array(Finding), warnings: z.array(Finding), graph: Graph.nullable() })
 export type Validation = z.infer<typeof Validation>
-export const TagBody = z.strictObject({ version: z.int().positive() })
+export const TagBody = z.strictObject({
+  version: z.int().positive(),
+  percent: z.int().min(0).max(100).optional().describe('of the tag canary: the share of runs that take it when nothing else is named'),
+})
 
 // --- runs
 export const StartRun = z.strictObject({

@@ -6,6 +6,7 @@ import { z } from 'zod'
 import { NAME } from './api.ts'
 import { parseDuration } from './durations.ts'
 import { Json } from './json.ts'
+import { Paginate } from './paginate.ts'
 import type { StepKind } from './states.ts'
 
 export const STEP_ID = /^[a-zA-Z_][a-zA-Z0-9_]{0,62}$/
@@ -78,6 +79,7 @@ export const HttpBody = z.strictObject({
           clientSecret: Template,
           scope: Template.optional(),
           audience: Template.optional(),
+          clientAuth: z.enum(['basic', 'body']).default('basic').describe('how the client shows who it is (RFC 6749 §2.3.1)'),
         }),
       }),
     ])
@@ -94,7 +96,7 @@ export const HttpBody = z.strictObject({
   response: z.enum(['auto', 'json', 'text', 'base64']).default('auto'),
   maxBytes: z.int().positive().optional(),
   redirect: z.union([z.enum(['follow', 'manual', 'error']), z.boolean()]).optional(),
-  paginate: z.record(z.string(), Json).optional(),
+  paginate: Paginate.optional(),
   callback: z.boolean().optional(),
 })
 

@@ -59,6 +59,11 @@ export const ERRORS = {
   BTN_TRIGGER_DISABLED: { status: 409, title: 'The trigger is not enabled', help: 'PUT it with `enabled: true`.' },
   BTN_NAME_TAKEN: { status: 409, title: 'The name is in use', help: 'Choose another name or revoke the one in use.' },
   BTN_PRECONDITION_FAILED: { status: 412, title: 'If-Match does not hold', help: 'Read the resource again and send its current version.' },
+  BTN_PRECONDITION_REQUIRED: {
+    status: 428,
+    title: 'The request must say which version it is about',
+    help: 'Send If-Match with the version that you read.',
+  },
   BTN_TOO_LARGE: { status: 413, title: 'Over a size limit', help: 'The detail names the limit and its setting.' },
   BTN_MEDIA_TYPE: {
     status: 415,
@@ -120,6 +125,16 @@ export const ERRORS = {
     title: 'The answer is larger than maxBytes',
     help: 'Raise `maxBytes` of the step, at most the output limit.',
   },
+  BTN_HTTP_PAGES: {
+    status: 0,
+    title: 'The list has more pages than paginate.max',
+    help: 'Raise `paginate.max`, ask for larger pages, or take the first pages alone with `onMax: stop`.',
+  },
+  BTN_OAUTH2_TOKEN: {
+    status: 0,
+    title: 'No access token for the call',
+    help: 'The message has what the token URL answered; check clientId, clientSecret, scope and audience.',
+  },
   BTN_ADDRESS_REFUSED: {
     status: 0,
     title: 'The address is not one that workflows may call',
@@ -158,6 +173,23 @@ export const ERRORS = {
   BTN_OUTPUT_TOO_LARGE: { status: 0, title: 'The output of a step is over the limit', help: 'Store it elsewhere and pass a reference.' },
   BTN_BLOB_MISSING: { status: 0, title: 'A large payload is no longer stored', help: 'Run the workflow again.' },
   BTN_LOOP_LIMIT: { status: 0, title: 'The loop would go on past max', help: 'Raise `max` or fix the condition.' },
+  BTN_CHILD_FAILED: { status: 0, title: 'The child run did not succeed', help: '`cause` has its error.' },
+  BTN_CHILD_UNKNOWN: {
+    status: 0,
+    title: 'The workflow of a child run, or its version or tag, does not exist or is archived',
+    help: 'Save it, then retry the run.',
+  },
+  BTN_CHILD_INPUT: { status: 0, title: 'The input of a child run does not match its schema', help: 'The message says where.' },
+  BTN_CHILD_DEPTH: {
+    status: 0,
+    title: 'Child runs are nested too deeply',
+    help: 'A workflow that starts itself needs an end; at most 8 levels.',
+  },
+  BTN_CONCURRENCY: {
+    status: 0,
+    title: 'There was no room for the run under its concurrency key',
+    help: '`onConflict: queue` lets it wait for its turn.',
+  },
   BTN_STEP_FAILED: { status: 0, title: 'A step failed', help: '`cause` has its error.' },
   BTN_USER_FAIL: { status: 0, title: 'The workflow failed itself', help: 'See the message of its `fail` step.' },
   BTN_COMPENSATION_FAILED: { status: 0, title: 'A compensation failed', help: '`cause` has the first error.' },

@@ -6,6 +6,7 @@ import { inTrace, spanIdOfRun, spanIdOfStep } from './trace.ts'
 
 export const EVENT_TYPES = [
   'run.created',
+  'run.admitted',
   'run.started',
   'run.waiting',
   'run.resumed',
@@ -23,6 +24,7 @@ export const EVENT_TYPES = [
   'step.retrying',
   'step.waiting',
   'step.ending',
+  'step.replayed',
   'step.succeeded',
   'step.failed',
   'step.skipped',

@@ -4,6 +4,8 @@ export const LIMITS = {
   stepsMax: 1_000,
   nestingMax: 8,
   forEachItemsMax: 10_000,
+  /** Levels of child runs below a run that nobody's step started. */
+  childDepthMax: 8,
   /** Units of work of one evaluation: about one per node, per round of a comprehension and per 32 characters. */
   expressionWorkMax: 1_000_000,
   runInputBytesMax: 1024 * 1024,

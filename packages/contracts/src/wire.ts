@@ -4,6 +4,8 @@
  */
 import { z } from 'zod'
 import { BatonError, Json } from './json.ts'
+import { Paginate } from './paginate.ts'
+import { TERMINAL_RUN_STATUSES } from './states.ts'
 
 /** Redis keys. Streams of one partition or lane share a hash tag, so that a cluster keeps them in one slot. */
 export const keys = {
@@ -17,6 +19,8 @@ export const keys = {
   inflight: (callId: string) => `inflight:${callId}`,
   /** How many workers were lost while they made a call; counted when it is made again. */
   crashes: (callId: string) => `crashes:${callId}`,
+  /** When the next call of a host with a rate limit may be made. */
+  rate: (host: string) => `rate:{${host}}`,
   /** Gone after FLUSHALL or a loss of Redis: every open run is then swept. */
   sentinel: 'baton:sentinel',
   /** On a cluster there is one for each lane, in its slot. */
@@ -42,6 +46,10 @@ export const InboxFact = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('cancel'), by: z.string() }),
   z.object({ kind: z.literal('pause'), by: z.string() }),
   z.object({ kind: z.literal('resume'), by: z.string() }),
+  z.object({ kind: z.literal('retry'), by: z.string(), reason: z.string().optional() }),
+  z.object({ kind: z.literal('replay'), by: z.string(), path: z.string(), reason: z.string() }),
+  /** The run goes on by another definition, which stands in its row already: what has become ready starts. */
+  z.object({ kind: z.literal('patched'), by: z.string() }),
   z.object({
     kind: z.literal('approval-decided'),
     path: z.string(),
@@ -54,6 +62,18 @@ export const InboxFact = z.discriminatedUnion('kind', [
     decidedBy: z.array(z.string()),
     decidedAt: z.number(),
   }),
+  /** The child run that a step waits for has ended; `run` is its bare id. */
+  z.object({
+    kind: z.literal('child-ended'),
+    path: z.string(),
+    generation: z.int(),
+    run: z.string(),
+    status: z.enum(TERMINAL_RUN_STATUSES),
+    output: Json,
+    error: BatonError.nullable(),
+  }),
+  /** It is the turn of a run with a concurrency key; or there is no room for it, and it does not wait (`onConflict: reject`). */
+  z.object({ kind: z.literal('slot'), outcome: z.enum(['admitted', 'refused']), key: z.string() }),
   /** A paid agent turn: never asked for twice. */
   z.object({
     kind: z.literal('turn'),
@@ -67,7 +87,14 @@ export const InboxFact = z.discriminatedUnion('kind', [
     ]),
   }),
   /** An event of the type that the step waits for; the step judges it by its `where`. `seq`: the order of acceptance. */
-  z.object({ kind: z.literal('event'), path: z.string(), generation: z.int(), seq: z.int(), event: Json }),
+  z.object({
+    kind: z.literal('event'),
+    path: z.string(),
+    generation: z.int(),
+    seq: z.int(),
+    event: Json,
+    more: z.boolean().optional().describe('the last of a page of earlier events: there may be further ones'),
+  }),
 ])
 export type InboxFact = z.infer<typeof InboxFact>
 
@@ -108,6 +135,16 @@ export const HttpAuth = z.discriminatedUnion('type', [
   z.object({ type: z.literal('bearer'), token: z.string() }),
   z.object({ type: z.literal('basic'), username: z.string(), password: z.string() }),
   z.object({ type: z.literal('apiKey'), in: z.enum(['header', 'query']), name: z.string(), value: z.string() }),
+  /** Client credentials (RFC 6749 §4.4); the worker fetches the token. */
+  z.object({
+    type: z.literal('oauth2'),
+    tokenUrl: z.string(),
+    clientId: z.string(),
+    clientSecret: z.string(),
+    scope: z.string().optional(),
+    audience: z.string().optional(),
+    clientAuth: z.enum(['basic', 'body']),
+  }),
 ])
 export type HttpAuth = z.infer<typeof HttpAuth>
 
@@ -123,6 +160,7 @@ export const HttpRequest = z.object({
   response: z.enum(['auto', 'json', 'text', 'base64']).optional(),
   bytesMax: z.int().optional(),
   redirect: z.enum(['follow', 'manual', 'error']).optional(),
+  paginate: Paginate.optional(),
   secrets: z.array(SecretSlot).optional(),
 })
 export type HttpRequest = z.infer<typeof HttpRequest>

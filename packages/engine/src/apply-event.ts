@@ -1,6 +1,9 @@
 /** Folding: the only code that changes the state of a run. */
 import type { BatonError, Ending, Json, RunStatus, SecretSlot, StepStatus, StoredEvent } from '@baton/contracts'
-import { hasEnded, isOutside, openCase, type RunState, type StepState, type WaitingFor } from './state.ts'
+import { compensationAt } from './compensations.ts'
+import { instanceAt, openCase, openItems, placeOf, settleItem } from './instances.ts'
+import { applyReset, type Reset } from './resets.ts'
+import { hasEnded, isOutside, type RunState, type StepState, type WaitingFor } from './state.ts'
 
 /** Folds one event into the state. Throws when the event is not the next one. */
 export function applyEvent(state: RunState, event: StoredEvent): void {
@@ -14,6 +17,9 @@ export function applyEvent(state: RunState, event: StoredEvent): void {
 function applyRunEvent(state: RunState, event: StoredEvent): void {
   const data = event.data
   switch (event.type) {
+    case 'run.admitted':
+      state.admitted = true
+      break
     case 'run.started':
       state.status = 'running'
       state.startedAt = event.at
@@ -28,6 +34,16 @@ function applyRunEvent(state: RunState, event: StoredEvent): void {
     case 'run.resumed':
       state.status = (data.to as RunStatus | undefined) ?? 'running'
       delete state.pausedFrom
+      break
+    case 'run.reopened':
+      state.status = 'running'
+      state.endedAt = null
+      state.output = null
+      state.error = null
+      state.startedAt ??= event.at
+      state.reopenedAt = event.at
+      delete state.admitted
+      applyReset(state, data as unknown as Reset, event.at)
       break
     case 'run.ending':
       state.ending = data.ending as Ending
@@ -48,9 +64,10 @@ function applyRunEvent(state: RunState, event: StoredEvent): void {
 }
 
 function applyStepEvent(state: RunState, event: StoredEvent): void {
-  const step = state.steps.get(event.path)
-  if (!step) throw new Error(`run ${state.header.runId}: event ${event.seq} names an unknown step ${event.path}`)
   const data = event.data
+  if (event.type === 'step.ending') return applyEnding(state, event)
+  if (event.type === 'step.replayed') return applyReset(state, data as unknown as Reset, event.at)
+  const step = stepAt(state, event)
   step.generation = (data.generation as number | undefined) ?? step.generation
   step.attempt = (data.attempt as number | undefined) ?? step.attempt
   switch (event.type) {
@@ -69,9 +86,6 @@ function applyStepEvent(state: RunState, event: StoredEvent): void {
       step.startedAt = timeOf(data.startedAt) ?? step.startedAt
       setDue(step, data.retryAt)
       break
-    case 'step.ending':
-      step.inner!.failing = data.error as unknown as BatonError
-      break
     case 'step.succeeded':
     case 'step.failed':
     case 'step.skipped':
@@ -79,6 +93,38 @@ function applyStepEvent(state: RunState, event: StoredEvent): void {
       applyEnded(state, step, event)
       break
   }
+}
+
+/** The step of an event. The first event of an item or a round opens it, the first of a compensation makes it. */
+function stepAt(state: RunState, event: StoredEvent): StepState {
+  const { path } = event
+  if (!state.steps.has(path)) instanceAt(state, path.slice(0, Math.max(0, path.lastIndexOf('.'))))
+  const step = state.steps.get(path) ?? compensationAt(state, path)
+  if (!step) throw new Error(`run ${state.header.runId}: event ${event.seq} names an unknown step ${path}`)
+  const { owner } = step.scope
+  if (owner?.status === 'waiting') leaveDelay(state, owner)
+  return step
+}
+
+/** A loop that waited between two rounds goes on with the next. */
+function leaveDelay(state: RunState, loop: StepState): void {
+  delete loop.waitingFor
+  setDue(loop, undefined)
+  move(state, loop, 'running')
+}
+
+/** What is inside a container, or one item of a `forEach`, comes to its end by this error. */
+function applyEnding(state: RunState, event: StoredEvent): void {
+  const error = event.data.error as unknown as BatonError
+  const container = state.steps.get(event.path)
+  if (container) {
+    container.failing = error
+    return
+  }
+  const item = instanceAt(state, event.path)
+  if (!item) throw new Error(`run ${state.header.runId}: event ${event.seq} names an unknown item ${event.path}`)
+  item.failing = error
+  settleItem(item)
 }
 
 function applyScheduled(state: RunState, step: StepState, event: StoredEvent): void {
@@ -92,9 +138,11 @@ function applyScheduled(state: RunState, step: StepState, event: StoredEvent): v
   if (data.vars !== undefined) step.vars = data.vars as Record<string, Json>
   setDue(step, undefined)
   move(state, step, 'running')
-  if (step.step.body.kind !== 'switch' || data.case === undefined) return
-  step.chosen = data.case as number | 'default' | null
-  openCase(state, step)
+  if (data.case !== undefined) {
+    step.chosen = data.case as number | 'default' | null
+    openCase(state, step)
+  }
+  if (data.count !== undefined) openItems(step, data.count as number)
 }
 
 function applyEnded(state: RunState, step: StepState, event: StoredEvent): void {
@@ -105,12 +153,17 @@ function applyEnded(state: RunState, step: StepState, event: StoredEvent): void 
   step.error = (data.error as BatonError | undefined) ?? null
   step.tolerated = data.tolerated === true
   step.startedAt = timeOf(data.startedAt) ?? step.startedAt
-  step.endedAt = event.at
+  if (data.copied === true) step.copied = true
+  step.endedAt = timeOf(data.endedAt) ?? event.at
+  step.endedSeq = event.seq
   delete step.waitingFor
   setDue(step, undefined)
-  if (ended) return
-  step.scope.open -= 1
-  for (const index of step.step.dependents) step.scope.steps[index]!.blocked -= 1
+  if (!ended && !step.undoes) {
+    step.scope.open -= 1
+    for (const index of step.step.dependents) step.scope.steps[index]!.blocked -= 1
+  }
+  if (data.accepted !== undefined) state.eventsTaken.set(placeOf(step), data.accepted as number)
+  settleItem(step.scope)
 }
 
 function move(state: RunState, step: StepState, status: StepStatus): void {

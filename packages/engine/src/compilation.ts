@@ -2,7 +2,7 @@
 import type { ErrorCode, Json, LIMITS, ProblemError, StepKind } from '@baton/contracts'
 import type { ParsedExpression } from './expressions.ts'
 import type { Locate } from './parse-definition.ts'
-import type { Scope } from './plan.ts'
+import type { ChildRef, Scope } from './plan.ts'
 import type { Feature } from './supported.ts'
 
 /** An error or a warning at a place of a definition. */
@@ -22,6 +22,8 @@ export interface Compilation {
   unsupported: ReadonlySet<Feature>
   stepCount: number
   usesVars: boolean
+  /** What `workflow` steps start, by childKeyOf. */
+  children: Map<string, ChildRef>
   /** Ids of all steps of the definition with the path of their container ('' at the top); made when a message needs it. */
   places: Map<string, string> | undefined
   definition: Json

@@ -12,10 +12,10 @@ type Entry = readonly [string, Template]
 /** Compiles the body of `http`. */
 export function compileHttp(place: Place, body: Body, pointer: string, raw: Record<string, Json>): HttpPlan {
   const { c } = place
-  if (body.paginate) checkSupported(c, 'http.paginate', `${pointer}/paginate`)
   if (body.callback) checkSupported(c, 'http.callback', `${pointer}/callback`)
+  checkPaginate(place, body, pointer)
   checkSchemaAt(c, body.expect?.schema, `${pointer}/expect/schema`)
-  if (!/^(https?:\/\/|\$\{\{)/i.test(body.url)) report(c, `${pointer}/url`, 'must begin with http:// or https://')
+  checkUrl(place, body.url, `${pointer}/url`)
   const open: Place = { ...place, secrets: true, ...(body.callback ? { variables: ['callback'] } : {}) }
   const entries: Entry[] = [
     ['method', methodTemplate(place, body.method, `${pointer}/method`)],
@@ -35,6 +35,15 @@ export function compileHttp(place: Place, body: Body, pointer: string, raw: Reco
     callback: body.callback ?? false,
     ...(body.paginate === undefined ? {} : { paginate: body.paginate }),
   }
+}
+
+function checkUrl({ c }: Place, url: string, pointer: string): void {
+  if (!/^(https?:\/\/|\$\{\{)/i.test(url)) report(c, pointer, 'must begin with http:// or https://')
+}
+
+/** Pages are lists of JSON. */
+function checkPaginate({ c }: Place, { paginate, response }: Body, pointer: string): void {
+  if (paginate && response !== 'auto' && response !== 'json') report(c, `${pointer}/response`, 'with paginate the answer is read as JSON')
 }
 
 function methodTemplate(place: Place, method: string, pointer: string): Template {
@@ -84,9 +93,10 @@ function compileAuth(place: Place, auth: NonNullable<Body['auth']>, pointer: str
     const secret = text(value, 'apiKey/value')
     return foldObject([entry('type', literal('apiKey')), entry('in', literal(where)), entry('name', literal(name)), entry('value', secret)])
   }
-  checkSupported(place.c, 'http.auth.oauth2', `${pointer}/oauth2`)
-  const fields = Object.entries(auth.oauth2).map(([key, value]) => entry(key, text(String(value), `oauth2/${key}`)))
-  return foldObject([entry('type', literal('oauth2')), ...fields])
+  const { clientAuth, ...texts } = auth.oauth2
+  checkUrl(place, texts.tokenUrl, `${pointer}/oauth2/tokenUrl`)
+  const fields = Object.entries(texts).map(([key, value]) => entry(key, text(value, `oauth2/${key}`)))
+  return foldObject([entry('type', literal('oauth2')), ...fields, entry('clientAuth', literal(clientAuth))])
 }
 
 function entry(key: string, template: Template): Entry {

@@ -7,7 +7,7 @@ import { compileForEach, compileLoop, compileSwitch } from './compile-containers
 import { compileHttp } from './compile-http.ts'
 import { checkSchemaAt, checkShape } from './compile-shape.ts'
 import { compileCondition, compileText, compileValue, foldObject, type Place, textEntries } from './compile-texts.ts'
-import type { KindPlan } from './plan.ts'
+import { type ChildRef, childKeyOf, type KindPlan } from './plan.ts'
 
 type Body<K extends StepKind> = ReturnType<(typeof KIND_BODIES)[K]['parse']>
 type Compiler<K extends StepKind> = (place: Place, body: Body<K>, pointer: string, raw: Record<string, Json>) => KindPlan
@@ -64,10 +64,11 @@ const compileTask: Compiler<'task'> = (place, body, pointer, raw) => ({
 
 const compileChild: Compiler<'workflow'> = (place, body, pointer, raw) => {
   if (body.version !== undefined && body.tag !== undefined) report(place.c, `${pointer}/tag`, 'give version or tag, not both')
+  const child: ChildRef = { name: body.name, ...pick(body, ['version', 'tag']) } as ChildRef
+  place.c.children.set(childKeyOf(child), child)
   return {
     kind: 'workflow',
-    name: body.name,
-    ...pick(body, ['version', 'tag']),
+    ...child,
     ...(raw.input === undefined ? {} : { input: compileValue(place, raw.input, `${pointer}/input`) }),
     wait: body.wait,
   }

@@ -161,12 +161,13 @@ function dependentsOf(needs: readonly PlacedNeed[][]): number[][] {
 }
 
 function finish({ draft, plan }: DraftedStep, index: number, needs: readonly PlacedNeed[], dependents: readonly number[]): PlanStep {
+  const uses = { vars: [...draft.vars], usesNow: draft.usesNow }
   return {
     ...plan,
+    ...(plan.compensate ? { compensate: { ...plan.compensate, ...uses } } : {}),
     index,
     needs: needs.map(({ index: target, require }) => ({ index: target, require })),
     dependents,
-    vars: [...draft.vars],
-    usesNow: draft.usesNow,
+    ...uses,
   }
 }

@@ -4,6 +4,7 @@ import { type Compilation, checkSupported, isObject, type OpenScope, report, typ
 import { compileKind } from './compile-kinds.ts'
 import { checkShape } from './compile-shape.ts'
 import { compileCondition, compileValue, type Place } from './compile-texts.ts'
+import { innerScopes } from './graph.ts'
 import { escapePointer } from './json-pointers.ts'
 import type { KindPlan, Need, OnErrorPlan, PlanStep, RetryPlan } from './plan.ts'
 
@@ -26,6 +27,7 @@ const KINDS: ReadonlySet<string> = new Set(STEP_KINDS)
 /** Kinds whose timeout bounds the whole wait and stands in their body. */
 const TIMEOUT_IN_BODY: ReadonlySet<StepKind> = new Set(['approval', 'waitFor'])
 const COMPENSATE_ATTEMPTS = 5
+const CONTAINERS: ReadonlySet<StepKind> = new Set(['switch', 'forEach', 'loop'])
 /** Stands in for a kind that could not be compiled; such a plan is never given out. */
 const NOTHING: KindPlan = { kind: 'set', value: { type: 'literal', value: null } }
 
@@ -53,9 +55,12 @@ export function compileStep(c: Compilation, draft: StepDraft, body: Record<strin
     retry: compileRetry(place, common.retry, `${pointer}/retry`, 1),
     onError: compileOnError(place, common.onError, pointer),
     body: (kind && compileKind(place, kind, body[kind]!, `${pointer}/${kind}`)) ?? NOTHING,
-    ...(common.compensate === undefined ? {} : { compensate: common.compensate }),
   }
-  if (common.compensate !== undefined) checkCompensate(place, common.compensate, `${pointer}/compensate`)
+  if (common.compensate !== undefined) {
+    const compensate = compileCompensate(place, common.compensate, `${pointer}/compensate`)
+    if (compensate) plan.compensate = { ...compensate, name: `${plan.name} (compensation)` }
+    checkNoneInside(c, plan.body, `${pointer}/compensate`)
+  }
   return { draft, plan, written: writtenNeeds(common.needs, pointer) }
 }
 
@@ -104,12 +109,12 @@ function compileOnError(place: Place, onError: Common['onError'], pointer: strin
 }
 
 /** A compensation runs after its step, so it may mention it; and it waits for nothing. */
-function checkCompensate(place: Place, compensate: Json, pointer: string): void {
+function compileCompensate(place: Place, compensate: Json, pointer: string): PlanStep | undefined {
   const { c } = place
   checkSupported(c, 'compensate', pointer)
   if (!isObject(compensate)) {
     report(c, pointer, 'must be a step body: one kind, and retry')
-    return
+    return undefined
   }
   for (const key of Object.keys(compensate)) {
     if (key === 'retry' || key === 'timeout' || KINDS.has(key)) continue
@@ -117,13 +122,28 @@ function checkCompensate(place: Place, compensate: Json, pointer: string): void 
   }
   const kind = readKind(c, compensate, pointer)
   const { retry, timeout } = compensate
-  const common = checkShape(
-    c,
-    CommonKeys,
-    { ...(retry === undefined ? {} : { retry }), ...(timeout === undefined ? {} : { timeout }) },
-    pointer,
-  )
+  const common =
+    checkShape(c, CommonKeys, { ...(retry === undefined ? {} : { retry }), ...(timeout === undefined ? {} : { timeout }) }, pointer) ?? {}
   const after: Place = { ...place, afterwards: true }
-  compileRetry(after, common?.retry, `${pointer}/retry`, COMPENSATE_ATTEMPTS)
-  if (kind) compileKind(after, kind, compensate[kind]!, `${pointer}/${kind}`)
+  const tries = compileRetry(after, common.retry, `${pointer}/retry`, COMPENSATE_ATTEMPTS)
+  if (!kind) return undefined
+  if (CONTAINERS.has(kind)) {
+    report(c, `${pointer}/${kind}`, `a compensation is one step without steps inside; ${kind} is not`, { of: 'key' })
+    return undefined
+  }
+  const body = compileKind(after, kind, compensate[kind]!, `${pointer}/${kind}`)
+  if (!body) return undefined
+  return {
+    ...{ id: 'compensate', index: -1, kind, name: '', needs: [], join: 'all' as const, dependents: [] },
+    ...timeoutOf(c, common, kind, pointer),
+    ...{ retry: tries, onError: { mode: 'fail' as const }, body, vars: [], usesNow: false },
+  }
+}
+
+/** The path of a compensation must not be that of a step inside. */
+function checkNoneInside(c: Compilation, body: KindPlan, pointer: string): void {
+  if (body.kind !== 'switch') return
+  if (innerScopes({ body }).some((scope) => scope.byId.has('compensate'))) {
+    report(c, pointer, 'a step inside is named compensate; rename it', { of: 'key' })
+  }
 }

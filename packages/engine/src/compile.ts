@@ -59,6 +59,7 @@ function createCompilation(definition: Json, options: CompileOptions): Compilati
     unsupported: new Set(options.unsupported ?? UNSUPPORTED),
     stepCount: 0,
     usesVars: false,
+    children: new Map(),
     places: undefined,
     definition,
     compileScope,
@@ -93,6 +94,7 @@ function compileRoot(c: Compilation, definition: Json, options: CompileOptions):
     ...(output ? { output } : {}),
     stepCount: c.stepCount,
     usesVars: c.usesVars,
+    children: [...c.children.values()],
   }
 }
 

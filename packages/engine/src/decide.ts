@@ -5,32 +5,34 @@
 import type { BatonError, InboxFact } from '@baton/contracts'
 import { callIdOf, isTerminal } from '@baton/contracts'
 import { expireApproval, takeDecision } from './approve-step.ts'
-import { clearTimer, type Deciding, emit, errorOf, isLive, setRunTimer, setTimer } from './deciding.ts'
-import type { DecideContext, Decision, EngineFact, TimerKind } from './decision.ts'
+import { takeChildEnd } from './child-runs.ts'
+import { compensationOf, nextToUndo } from './compensations.ts'
+import { clearTimer, type Deciding, emit, errorOf } from './deciding.ts'
+import { type DecideContext, type Decision, type EngineFact, emptyDecision } from './decision.ts'
+import { drain } from './drain.ts'
 import { finishRun } from './end-run.ts'
-import { cancelStep, endRun, endStep, failScope, failStep } from './end-step.ts'
+import { cancelChild, cancelStep, cancelWaiting, endRun, endStep, failContainer, failStep } from './end-step.ts'
+import { ExpressionError } from './expression-error.ts'
+import { nextRound } from './finish-containers.ts'
+import { isContainer } from './instances.ts'
+import { goOnPatched, pauseRun, resumeRun, startRun, takeSlot } from './pause-run.ts'
+import { endStuck, reopenRun } from './reopen-run.ts'
 import { sendWork } from './send-work.ts'
-import { startIfReady, startScope } from './start-step.ts'
-import { hasEnded, type RunState, type ScopeState, type StepState } from './state.ts'
+import { startCompensation } from './start-step.ts'
+import { hasEnded, type RunState, type StepState } from './state.ts'
+import { attemptOf, timersOf } from './timers.ts'
+import { expireWait, takeEvent } from './wait-for-event.ts'
 
 /** Lets the facts move the run on, in order. Throws BlobsNeeded when an expression reads a payload that is not in the context. */
 export function decide(state: RunState, facts: readonly EngineFact[], ctx: DecideContext): Decision {
-  const decision: Decision = {
-    events: [],
-    calls: [],
-    turns: [],
-    timersSet: [],
-    timersCleared: [],
-    approvalsOpened: [],
-    approvalsClosed: [],
-    blobs: new Map(),
-  }
+  const decision = emptyDecision()
   const d: Deciding = {
     state,
     // What a process knows of Postgres' clock may be a little behind that of the one before it: the time of a run never goes back.
     ctx: { ...ctx, now: Math.max(ctx.now, state.at) },
     decision,
     queue: [],
+    closing: [],
     sent: new Set(),
     timers: new Map(),
     decided: facts.filter((fact) => fact.kind === 'approval-decided'),
@@ -49,6 +51,8 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
     drain(d)
   }
   if (resendAll || resend.size > 0) sendAgain(d, resendAll ? 'all' : resend)
+  endStuck(d)
+  endWhatIsLeft(d)
   finishRun(d)
   settleStatus(d)
   for (const { path, timer, ...setting } of d.timers.values()) {
@@ -59,6 +63,7 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
 }
 
 function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): void {
+  if (fact.kind === 'retry' || fact.kind === 'replay') return reopenRun(d, fact)
   if (isTerminal(d.state.status)) return
   switch (fact.kind) {
     case 'start':
@@ -70,6 +75,12 @@ function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): v
       return takeTimer(d, fact)
     case 'approval-decided':
       return takeApproval(d, fact)
+    case 'event':
+      return takeEvent(d, fact)
+    case 'child-ended':
+      return takeChildEnd(d, fact)
+    case 'slot':
+      return takeSlot(d, fact)
     case 'abort':
       return abortRun(d, fact.error)
     case 'cancel':
@@ -80,18 +91,17 @@ function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): v
     case 'resume':
       if (d.state.status === 'paused') resumeRun(d, fact.by)
       return
+    case 'patched':
+      return goOnPatched(d)
   }
 }
 
-function startRun(d: Deciding): void {
-  if (d.state.status !== 'queued' || d.state.ending) return
-  emit(d, 'run.started', '', {})
-  startScope(d, d.state.root)
-}
-
+/** Nothing of it can be relied on, so nothing is undone either. */
 function abortRun(d: Deciding, error: BatonError): void {
   endRun(d, 'failed', error)
+  d.aborted = true
   for (const step of [...d.state.inFlight]) cancelStep(d, step)
+  for (const step of d.state.compensations) if (!hasEnded(step)) cancelStep(d, step)
 }
 
 type Result = Extract<EngineFact, { kind: 'result' } | { kind: 'turn' }>
@@ -102,7 +112,7 @@ function takeResult(d: Deciding, fact: Result): void {
     return
   const { outcome } = fact
   const withdrawn = outcome.status === 'failed' && outcome.error.code === 'BTN_WITHDRAWN'
-  if (withdrawn) return d.state.ending ? cancelStep(d, step) : undefined
+  if (withdrawn) return d.state.ending && !step.undoes ? cancelStep(d, step) : undefined
   step.startedAt = fact.startedAt
   if (outcome.status === 'succeeded') return endStep(d, step, 'succeeded', { output: outcome.output })
   failStep(d, step, outcome.error, outcome.retryable)
@@ -120,23 +130,46 @@ function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): v
   clearTimer(d, path, timer)
   if (d.state.status === 'paused') return // fires at resume, which sets it again
   if (path === '') return endRun(d, 'timed_out', errorOf('BTN_RUN_TIMEOUT', 'the run took longer than its timeout'))
-  if (!step || hasEnded(step) || step.generation !== fact.generation || step.attempt !== fact.attempt) return
+  if (!step || hasEnded(step) || !isOf(fact, step)) return
   // It is due by Postgres' clock, whatever this process thinks that it says.
-  if (step.dueAt !== undefined) d.ctx = { ...d.ctx, now: Math.max(d.ctx.now, step.dueAt) }
-  if (timer === 'timeout' && step.inner) return failScope(d, step, errorOf('BTN_TIMEOUT', `step ${path} took longer than its timeout`))
-  if (timer === 'timeout' && step.status === 'waiting')
-    return failStep(d, step, errorOf('BTN_TIMEOUT', `step ${path} took longer than its timeout`), false)
+  const due = timersOf(step).find((own) => own.timer === timer)
+  if (due) d.ctx = { ...d.ctx, now: Math.max(d.ctx.now, due.dueAt) }
+  if (timer === 'more') return void d.closing.push(step)
+  if (timer === 'timeout' && isContainer(step))
+    return failContainer(d, step, errorOf('BTN_TIMEOUT', `step ${path} took longer than its timeout`))
+  if (timer === 'timeout' && step.status === 'waiting') return timeOut(d, step)
   if (timer === 'retry' && step.status === 'retrying') return tryAgain(d, step)
   if (timer === 'approval' && step.status === 'waiting') return expireApproval(d, step)
   if (timer === 'wait' && step.status === 'waiting') {
+    if (step.step.kind === 'loop') return resumeLoop(d, step)
     endStep(d, step, 'succeeded', { output: { waitedMs: Math.max(0, Math.round(d.ctx.now - (step.startedAt ?? d.ctx.now))) } })
   }
 }
 
+function timeOut(d: Deciding, step: StepState): void {
+  if (step.step.kind === 'waitFor') return expireWait(d, step)
+  if (step.waitingFor?.kind === 'run') cancelChild(d, step.waitingFor.run)
+  failStep(d, step, errorOf('BTN_TIMEOUT', `step ${step.path} took longer than its timeout`), false)
+}
+
 /** True when the row of this timer is by now that of a later attempt: a fact that comes this late must not take it away. */
 function isOvertaken(step: StepState, fact: Extract<EngineFact, { kind: 'timer' }>): boolean {
-  if (step.generation === fact.generation && step.attempt === fact.attempt) return false
-  return awaitedTimer(step) === fact.timer
+  if (isOf(fact, step)) return false
+  return timersOf(step).some(({ timer }) => timer === fact.timer)
+}
+
+function isOf({ generation, attempt, timer }: Extract<EngineFact, { kind: 'timer' }>, step: StepState): boolean {
+  return step.generation === generation && attemptOf(step, timer) === attempt
+}
+
+/** The delay of a loop has passed. */
+function resumeLoop(d: Deciding, loop: StepState): void {
+  try {
+    nextRound(d, loop)
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error
+    failStep(d, loop, errorOf(error.code, error.message), false)
+  }
 }
 
 function tryAgain(d: Deciding, step: StepState): void {
@@ -144,64 +177,31 @@ function tryAgain(d: Deciding, step: StepState): void {
   sendWork(d, step)
 }
 
-/** Nothing is to fire meanwhile: every timer goes, and comes back at resume. */
-function pauseRun(d: Deciding, by: string): void {
+/** A run that is ending, with no call out any more: whatever is left is cancelled, and what succeeded is undone, one step after the other. */
+function endWhatIsLeft(d: Deciding): void {
   const { state } = d
-  emit(d, 'run.paused', '', { by, from: state.status })
-  if (state.plan.timeoutMs !== undefined) clearTimer(d, '', 'run')
-  for (const step of [...state.waiting, ...state.retrying]) if (step.dueAt !== undefined) clearTimer(d, step.path, awaitedTimer(step)!)
-  for (const step of state.steps.values()) {
-    if (step.inner && !hasEnded(step) && step.step.timeoutMs !== undefined) clearTimer(d, step.path, 'timeout')
+  if (!state.ending || isTerminal(state.status) || state.inFlight.size > 0) return
+  if (state.compensations.length === 0) cancelWaiting(d, state.root)
+  drain(d)
+  if (d.aborted) return
+  for (;;) {
+    const current = state.compensations.at(-1)
+    if (current && !hasEnded(current)) return
+    const undone = nextToUndo(state)
+    if (!undone) return
+    startCompensation(d, compensationOf(state, undone)!)
+    drain(d)
   }
-}
-
-function resumeRun(d: Deciding, by: string): void {
-  const { state } = d
-  emit(d, 'run.resumed', '', { by, from: 'paused', to: state.pausedFrom ?? 'running' })
-  if (state.plan.timeoutMs !== undefined) setRunTimer(d, state.header.createdAt + state.plan.timeoutMs)
-  for (const step of [...state.waiting, ...state.retrying]) {
-    if (step.dueAt !== undefined) setTimer(d, step, awaitedTimer(step)!, step.dueAt)
-  }
-  if (d.state.status === 'queued') return startRun(d)
-  queueOpen(d, state.root)
-}
-
-/** Which timer moves the step, if one does. */
-function awaitedTimer(step: StepState): TimerKind | undefined {
-  if (step.inner) return step.step.timeoutMs === undefined || hasEnded(step) ? undefined : 'timeout'
-  if (step.dueAt === undefined) return undefined
-  if (step.status === 'retrying') return 'retry'
-  if (step.waitingFor?.kind === 'approval') return 'approval'
-  return step.waitingFor && Date.parse(step.waitingFor.until) > step.dueAt ? 'timeout' : 'wait'
-}
-
-function queueOpen(d: Deciding, scope: ScopeState): void {
-  for (const step of scope.steps) {
-    if (step.status === 'pending') d.queue.push(step)
-    else if (step.inner && !hasEnded(step)) {
-      if (step.step.timeoutMs !== undefined) setTimer(d, step, 'timeout', step.scheduledAt! + step.step.timeoutMs)
-      queueOpen(d, step.inner)
-    }
-  }
-}
-
-function drain(d: Deciding): void {
-  for (let i = 0; i < d.queue.length; i++) {
-    const step = d.queue[i]!
-    if (d.state.status === 'paused' || d.state.status === 'queued' || isTerminal(d.state.status)) continue
-    if (isLive(d, step.scope)) startIfReady(d, step)
-  }
-  d.queue.length = 0
 }
 
 /** Sends again what is scheduled and not ended. When the run is ending nothing is sent again, and a call that was looked for in vain is over. */
 function sendAgain(d: Deciding, calls: Set<string> | 'all'): void {
-  if (calls === 'all' && d.state.ending) return
   for (const step of [...d.state.inFlight]) {
-    if (d.sent.has(step)) continue
+    const isOver = d.state.ending && !step.undoes
+    if (d.sent.has(step) || (isOver && calls === 'all')) continue
     const id = callIdOf({ runId: d.state.header.runId, path: step.path, generation: step.generation, attempt: step.attempt })
     if (calls !== 'all' && !calls.has(id)) continue
-    if (d.state.ending) cancelStep(d, step)
+    if (isOver) cancelStep(d, step)
     else sendWork(d, step, true)
   }
 }

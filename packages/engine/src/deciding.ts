@@ -5,8 +5,10 @@ import type { BatonError, BlobRef, EventType, InboxFact, Json, StoredEvent } fro
 import { isBlobRef } from '@baton/contracts'
 import { applyEvent } from './apply-event.ts'
 import { BlobsNeeded, type DecideContext, type Decision, type TimerKind, type TimerSetting } from './decision.ts'
+import { isContainer } from './instances.ts'
 import type { Env } from './plan.ts'
-import { failureOf, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
+import { failureOf, isSatisfied, type RunState, type ScopeState, type StepState, type WaitingFor } from './state.ts'
+import { attemptOf } from './timers.ts'
 
 export interface Deciding {
   state: RunState
@@ -14,6 +16,10 @@ export interface Deciding {
   decision: Decision
   /** Steps that may have become ready. */
   queue: StepState[]
+  /** Containers that may have come to their end, or to their next item or round. */
+  closing: StepState[]
+  /** The run was aborted: it ends with this decision. */
+  aborted?: boolean
   /** Calls that were sent by this decision: not sent again by a resend. */
   sent: Set<StepState>
   /** What becomes of each timer, the last word only: null clears it. */
@@ -33,8 +39,8 @@ export function emit(d: Deciding, type: EventType, path: string, data: Record<st
 
 /** Sets a timer of a step, by the clock of Postgres. */
 export function setTimer(d: Deciding, step: StepState, timer: TimerKind, dueAt: number): void {
-  const { path, generation, attempt } = step
-  d.timers.set(`${timer} ${path}`, { path, timer, generation, attempt, dueAt })
+  const { path, generation } = step
+  d.timers.set(`${timer} ${path}`, { path, timer, generation, attempt: attemptOf(step, timer), dueAt })
 }
 
 /** Sets the timeout of the run itself. */
@@ -94,13 +100,41 @@ export function unpacked(d: Deciding, value: Json | BlobRef): Json {
   return loaded
 }
 
-/** What a step gave, whole; outputs of the steps inside a switch too. */
+/** What a step gave, whole; outputs of the steps inside a container too. */
 function outputOf(d: Deciding, step: StepState): Json {
   const output = unpacked(d, step.output)
-  if (step.step.kind !== 'switch' || typeof output !== 'object' || output === null || Array.isArray(output)) return output
-  const { outputs } = output
-  if (step.tolerated || typeof outputs !== 'object' || outputs === null) return output // what onError gives has no such outputs
-  return { ...output, outputs: Object.fromEntries(Object.entries(outputs).map(([id, value]) => [id, unpacked(d, value)])) }
+  if (step.tolerated || !isContainer(step) || !isObject(output)) return output // what onError gives has no such outputs
+  if (step.step.kind === 'switch') return { ...output, outputs: unpackedEach(d, output.outputs!) }
+  if (step.step.kind === 'loop') return { ...output, last: unpackedEach(d, output.last!) }
+  const results = output.results as { output: Json }[]
+  return { results: results.map((result) => ({ ...result, output: unpackedEach(d, result.output) })) }
+}
+
+function unpackedEach(d: Deciding, outputs: Json): Json {
+  if (!isObject(outputs)) return outputs
+  return Object.fromEntries(Object.entries(outputs).map(([id, value]) => [id, unpacked(d, value)]))
+}
+
+function isObject(value: Json): value is Record<string, Json> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}
+
+/** Outputs of the steps of a scope, by id, as they are recorded. */
+export function outputsOf(scope: ScopeState): Record<string, Json> {
+  return Object.fromEntries(scope.steps.map((step) => [step.step.id, step.output as Json]))
+}
+
+/** `last` of a loop: what the steps of a round gave, whole. */
+export function lastOf(d: Deciding, round: ScopeState | undefined): Json {
+  if (!round) return null
+  return Object.fromEntries(round.steps.map((step) => [step.step.id, outputOf(d, step)]))
+}
+
+/** The list of a `forEach`, as it was recorded. */
+export function itemsOf(d: Deciding, container: StepState): readonly Json[] {
+  const items = container.items!
+  items.list ??= unpacked(d, container.input ?? null) as Json[]
+  return items.list
 }
 
 /** Values for the expressions of one step, looked up in its scope and every scope around it. */
@@ -125,6 +159,10 @@ export function envOf(d: Deciding, scope: ScopeState, step?: StepState, extra?: 
     },
     variable(name) {
       if (extra && name in extra) return extra[name]
+      for (let at: ScopeState | undefined = scope; at?.owner; at = at.owner.scope) {
+        const value = variableOf(d, at, name)
+        if (value !== undefined) return value
+      }
       switch (name) {
         case 'input':
           return unpacked(d, header.input)
@@ -140,6 +178,18 @@ export function envOf(d: Deciding, scope: ScopeState, step?: StepState, extra?: 
       return undefined
     },
   }
+}
+
+/** `item`, `index`, `iteration` or `last`, where the scope is an item or a round that gives it this name. */
+function variableOf(d: Deciding, scope: ScopeState, name: string): Json | undefined {
+  const { body } = scope.owner!.step
+  if (body.kind === 'forEach') {
+    if (name === (body.as ?? 'item')) return itemsOf(d, scope.owner!)[scope.index!]
+    return name === (body.as ? `${body.as}Index` : 'index') ? scope.index : undefined
+  }
+  if (body.kind !== 'loop') return undefined
+  if (name === 'iteration') return scope.index
+  return name === 'last' ? lastOf(d, scope.previous) : undefined
 }
 
 /** An error as steps and runs carry it. */
@@ -166,4 +216,36 @@ export function readiness(step: StepState): 'ready' | 'blocked' | 'skip' {
     if (need.require === 'succeeded' && dependency.status !== 'succeeded') return 'skip'
   }
   return 'ready'
+}
+
+/** True for a step that may have nothing to wait for. */
+export function isUnblocked(step: StepState): boolean {
+  return step.blocked === 0 || step.step.join === 'any'
+}
+
+/** Queues the steps of a scope that wait for nothing. */
+export function startScope(d: Deciding, scope: ScopeState): void {
+  for (const step of scope.steps) if (isUnblocked(step)) d.queue.push(step)
+}
+
+/** Puts down that the step was scheduled, with `now` and the variables that its expressions read. */
+export function schedule(d: Deciding, step: StepState, data: Record<string, Json>): void {
+  const { vars, usesNow } = step.step
+  const recorded: Record<string, Json> = {}
+  if (usesNow) recorded.now = timeText(d.ctx.now)
+  if (vars.length > 0) recorded.vars = Object.fromEntries(vars.flatMap((name) => (name in d.ctx.vars ? [[name, d.ctx.vars[name]!]] : [])))
+  emit(d, 'step.scheduled', step.path, { generation: step.generation, attempt: step.attempt, ...data, ...recorded })
+}
+
+/** Puts down that the step waits, and sets the timer that bounds its wait, if one does. */
+export function waitFor(d: Deciding, step: StepState, waitingFor: WaitingFor & { until: string | null }): void {
+  const { until } = waitingFor
+  emit(d, 'step.waiting', step.path, {
+    generation: step.generation,
+    attempt: step.attempt,
+    startedAt: timeText(d.ctx.now),
+    waitingFor: waitingFor as unknown as Json,
+    ...(until === null ? {} : { dueAt: until }),
+  })
+  if (until !== null) setTimer(d, step, 'timeout', Date.parse(until))
 }

@@ -1,8 +1,11 @@
 /** What the engine is told (facts) and what it answers (a decision). Run ids are bare UUIDs, times are milliseconds since 1970. */
 import type { AgentTurn, Approval, BatonError, BlobRef, HttpCall, InboxFact, Json, StoredEvent } from '@baton/contracts'
 
-export const TIMER_KINDS = ['wait', 'retry', 'approval', 'timeout', 'run'] as const
-/** wait: end of a `wait` step; retry: end of a backoff; approval: its deadline; timeout: of a step; run: the run's own timeout (path ''). */
+export const TIMER_KINDS = ['wait', 'retry', 'approval', 'timeout', 'run', 'more'] as const
+/**
+ * wait: end of a `wait` step, or of the delay of a loop; retry: end of a backoff; approval: its deadline; timeout: of a step; run: the run's
+ * own timeout (path ''); more: a container has more to start than one decision may hold.
+ */
 export type TimerKind = (typeof TIMER_KINDS)[number]
 
 type Outcome = { status: 'succeeded'; output: Json } | { status: 'failed'; error: BatonError; retryable: boolean }
@@ -33,7 +36,46 @@ export interface RunHeader {
   trace?: string
   /** Id of that request. */
   requestId?: string
+  /** Of a child run: the step that started it, and waits for its end unless its generation is null. */
+  parent?: { runId: string; path: string; generation: number | null }
+  /** Child runs above it, and itself: 0 for a run that no step started. */
+  depth?: number
 }
+
+/** What a `workflow` step starts: the version as it is at that moment. */
+export interface ChildTarget {
+  version: number
+  checksum: string
+  /** JSON Schema of its input. */
+  input?: Json
+  timeoutMs?: number
+}
+
+/** A run that a step starts. */
+export interface ChildStart {
+  /** Bare UUIDv7. */
+  id: string
+  path: string
+  /** null: nobody waits for its end. */
+  generation: number | null
+  workflow: string
+  version: number
+  checksum: string
+  input: Json | BlobRef
+  timeoutMs?: number
+}
+
+/** An event that a step tells the world, as a CloudEvent. */
+export interface EmittedEvent {
+  id: string
+  source: string
+  type: string
+  subject?: string
+  event: Json
+}
+
+/** What a run with a concurrency key wants of its slot. */
+export type SlotWish = { act: 'ask'; key: string; limit: number; onConflict: 'queue' | 'reject' | 'cancel-running' } | { act: 'leave' }
 
 /** A new row of `approvals`. */
 export interface ApprovalOpening {
@@ -73,8 +115,36 @@ export interface Decision {
   approvalsOpened: ApprovalOpening[]
   /** Compare-and-set from `pending`; when one is no longer pending the whole decision is void and must be made again. */
   approvalsClosed: { id: string; status: 'expired' | 'cancelled'; decision: string | null }[]
+  /** Steps that begin to wait for events of a type. Those up to number `after` were taken before. */
+  waitersSet: { path: string; generation: number; type: string; after: number }[]
+  /** Paths of steps that wait for events no longer. */
+  waitersCleared: string[]
+  emitted: EmittedEvent[]
+  children: ChildStart[]
+  /** What other runs of the namespace are told: a parent of its child's end, a child that it is cancelled. Bare run ids. */
+  told: { runId: string; fact: InboxFact }[]
+  slot?: SlotWish
   /** Payloads over 64 KiB that the events refer to: by `sha256:<hex>`, their JSON text. To be stored before the events. */
   blobs: Map<string, string>
+}
+
+/** A decision that decides nothing. */
+export function emptyDecision(): Decision {
+  return {
+    events: [],
+    calls: [],
+    turns: [],
+    timersSet: [],
+    timersCleared: [],
+    approvalsOpened: [],
+    approvalsClosed: [],
+    waitersSet: [],
+    waitersCleared: [],
+    emitted: [],
+    children: [],
+    told: [],
+    blobs: new Map(),
+  }
 }
 
 /** What the engine may ask of the world while it decides. */
@@ -91,6 +161,10 @@ export interface DecideContext {
   blobs: ReadonlyMap<string, Json>
   inlineBytesMax: number
   outputBytesMax: number
+  /** What the `workflow` steps of the plan would start now, by childKeyOf; what is missing does not exist or is archived. */
+  workflows?: ReadonlyMap<string, ChildTarget>
+  /** Items of one `forEach`. */
+  forEachItemsMax: number
 }
 
 /** Thrown when an expression reads payloads that are not in the context. Load them, reload the state and decide again. */

@@ -1,9 +1,10 @@
 /** The last event of a run. */
 import type { BatonError, Json } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
+import { childEndOf } from './child-runs.ts'
 import { clearTimer, type Deciding, emit, envOf, errorOf, packed } from './deciding.ts'
-import { cancelWaiting } from './end-step.ts'
 import { ExpressionError } from './expression-error.ts'
+import { hasEnded, type StepState } from './state.ts'
 import { renderTemplate } from './templates.ts'
 
 /** Ends the run when nothing is left to do. */
@@ -11,10 +12,10 @@ export function finishRun(d: Deciding): void {
   const { state } = d
   if (isTerminal(state.status)) return
   if (state.ending) {
-    if (state.inFlight.size > 0) return
-    cancelWaiting(d, state.root)
-    const { ending, error } = state
-    emit(d, `run.${ending}`, '', error ? { error: error as unknown as Json } : {})
+    if (state.inFlight.size > 0 || (!d.aborted && state.compensations.some((step) => !hasEnded(step)))) return
+    const failed = state.compensations.find((step) => step.status === 'failed')
+    if (failed) emit(d, 'run.failed', '', { error: compensationFailure(failed) as unknown as Json })
+    else emit(d, `run.${state.ending}`, '', state.error ? { error: state.error as unknown as Json } : {})
   } else {
     if (state.root.open > 0 || state.startedAt === null || state.status === 'paused') return
     const result = outputOf(d)
@@ -22,6 +23,14 @@ export function finishRun(d: Deciding): void {
     else emit(d, 'run.succeeded', '', { output: result.output })
   }
   if (state.plan.timeoutMs !== undefined) clearTimer(d, '', 'run')
+  if (state.plan.concurrency) d.decision.slot = { act: 'leave' }
+  const told = childEndOf(state)
+  if (told) d.decision.told.push(told)
+}
+
+function compensationFailure(failed: StepState): BatonError {
+  const { path, error } = failed
+  return errorOf('BTN_COMPENSATION_FAILED', `compensation ${path} failed`, { step: path, ...(error ? { cause: error } : {}) })
 }
 
 function outputOf(d: Deciding): { output: Json } | { error: BatonError } {

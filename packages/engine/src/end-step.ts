@@ -4,19 +4,22 @@ import { idOf, isTerminal } from '@baton/contracts'
 import { type ApprovalDecided, clearTimer, type Deciding, emit, envOf, errorOf, isLive, packed, setTimer, timeText } from './deciding.ts'
 import { ExpressionError } from './expression-error.ts'
 import { evaluateCondition } from './expressions.ts'
+import { instanceOf, isContainer, openScopes } from './instances.ts'
 import { failureOf, hasEnded, isOutside, type ScopeState, type StepState } from './state.ts'
 import { renderTemplate } from './templates.ts'
+import { timersOf } from './timers.ts'
 
 type End = 'succeeded' | 'failed' | 'skipped' | 'cancelled'
 
 /** Puts down the end of a step, queues what waited for it, and ends the container around it when that was the last. */
 export function endStep(d: Deciding, step: StepState, end: End, data: Record<string, Json>): void {
   putEnd(d, step, end, data)
-  finishOwner(d, step)
+  touchOwner(d, step)
 }
 
 function putEnd(d: Deciding, step: StepState, end: End, data: Record<string, Json>): void {
   clearTimers(d, step)
+  if (step.waitingFor?.kind === 'event') stopWaiting(d, step)
   emit(d, `step.${end}` as EventType, step.path, { generation: step.generation, attempt: step.attempt, ...startOf(step), ...data })
   for (const index of step.step.dependents) d.queue.push(step.scope.steps[index]!)
 }
@@ -27,10 +30,14 @@ function startOf(step: StepState): Record<string, Json> {
 }
 
 function clearTimers(d: Deciding, step: StepState): void {
-  if (step.status === 'retrying') clearTimer(d, step.path, 'retry')
-  else if (step.waitingFor?.kind === 'approval' && step.dueAt !== undefined) clearTimer(d, step.path, 'approval')
-  else if (step.waitingFor?.kind === 'timer') clearTimer(d, step.path, 'wait')
-  if (step.step.timeoutMs !== undefined && (step.inner || step.waitingFor?.kind === 'timer')) clearTimer(d, step.path, 'timeout')
+  for (const { timer } of timersOf(step)) clearTimer(d, step.path, timer)
+}
+
+/** No event is to wake it any more. */
+function stopWaiting(d: Deciding, step: StepState): void {
+  const set = d.decision.waitersSet.findIndex(({ path }) => path === step.path)
+  if (set >= 0) d.decision.waitersSet.splice(set, 1)
+  d.decision.waitersCleared.push(step.path)
 }
 
 /** An attempt of a step failed: try again, or end it and let the failure spread as far as nothing tolerates it. */
@@ -39,13 +46,14 @@ export function failStep(d: Deciding, step: StepState, error: BatonError, retrya
   const tolerance = toleranceOf(d, step, error)
   putEnd(d, step, 'failed', { error: tolerance.error as unknown as Json, ...tolerance.data })
   if (!tolerance.tolerated) spreadFailure(d, step, tolerance.error)
-  finishOwner(d, step)
+  touchOwner(d, step)
 }
 
 /** Only work outside the runner is tried again: deciding the same expression or question twice gives the same answer. */
 function mayRetry(d: Deciding, step: StepState, error: BatonError, retryable: boolean): boolean {
   const { retry } = step.step
-  if (step.attempt >= retry.attempts || !isOutside(step) || step.status !== 'running' || !isLive(d, step.scope)) return false
+  if (step.attempt >= retry.attempts || !isOutside(step) || step.status !== 'running') return false
+  if (!isLive(d, step.scope) && !step.undoes) return false
   if (!retry.on) return retryable
   try {
     return evaluateCondition(retry.on, envOf(d, step.scope, step, { error: error as unknown as Json }))
@@ -90,32 +98,54 @@ function toleranceOf(
   }
 }
 
-/** A failure that is not tolerated ends the scopes around it, up to the first container that tolerates it, or the run. */
-function spreadFailure(d: Deciding, step: StepState, error: BatonError): void {
-  const owner = step.scope.owner
-  let container = owner
-  while (container && container.step.onError.mode === 'fail') container = container.scope.owner
-  if (owner && container) failScope(d, owner, errorOf('BTN_STEP_FAILED', `step ${step.path} failed`, { step: step.path, cause: error }))
-  else endRun(d, 'failed', { ...error, step: error.step ?? step.path })
+/**
+ * A failure that is not tolerated ends what is around it, one container after the other, up to the first that tolerates it; the run itself at
+ * once when none does.
+ */
+export function spreadFailure(d: Deciding, step: StepState, error: BatonError): void {
+  if (!isToleratedAround(step.scope)) return endRun(d, 'failed', { ...error, step: error.step ?? step.path })
+  const { scope } = step
+  const failure = errorOf('BTN_STEP_FAILED', `step ${step.path} failed`, { step: step.path, cause: error })
+  if (keepsFailures(scope)) failItem(d, scope, failure)
+  else failContainer(d, scope.owner!, failure)
 }
 
-/** Ends a container's scope: nothing new starts in it, what waits is cancelled; the container fails when what is in flight has ended. */
-export function failScope(d: Deciding, container: StepState, error: BatonError): void {
-  const scope = container.inner
-  if (!scope || d.state.ending !== undefined || failureOf(scope) || hasEnded(container)) return
+function isToleratedAround(scope: ScopeState): boolean {
+  for (let at: ScopeState | undefined = scope; at?.owner; at = at.owner.scope) {
+    if (keepsFailures(at) || at.owner.step.onError.mode !== 'fail') return true
+  }
+  return false
+}
+
+/** True for an item whose failure is a result like any other. */
+export function keepsFailures(scope: ScopeState): boolean {
+  const body = scope.owner?.step.body
+  return body?.kind === 'forEach' && body.onItemError === 'continue'
+}
+
+function failItem(d: Deciding, scope: ScopeState, error: BatonError): void {
+  if (!isLive(d, scope)) return
+  emit(d, 'step.ending', instanceOf(scope), { index: scope.index!, error: error as unknown as Json })
+  cancelWaiting(d, scope)
+  d.closing.push(scope.owner!)
+}
+
+/** Ends what is inside a container: nothing new starts there, what waits is cancelled; the container fails when what is in flight has ended. */
+export function failContainer(d: Deciding, container: StepState, error: BatonError): void {
+  if (d.state.ending !== undefined || container.failing || failureOf(container.scope) || hasEnded(container)) return
   const { generation, attempt } = container
   emit(d, 'step.ending', container.path, { generation, attempt, error: error as unknown as Json })
-  cancelWaiting(d, scope)
-  finishContainer(d, container, scope)
+  for (const scope of openScopes(container)) cancelWaiting(d, scope)
+  d.closing.push(container)
 }
 
 /** Cancels every step of a scope, and of the scopes in it, that waits for people, time or a backoff. */
 export function cancelWaiting(d: Deciding, scope: ScopeState): void {
   for (const step of scope.steps) {
     if (step.status === 'waiting' || step.status === 'retrying' || step.status === 'ready') cancelStep(d, step)
-    else if (step.inner && !hasEnded(step)) {
-      cancelWaiting(d, step.inner)
-      finishContainer(d, step, step.inner)
+    else if (step.status === 'running' && isContainer(step)) {
+      for (const inner of openScopes(step)) cancelWaiting(d, inner)
+      d.closing.push(step)
     }
   }
 }
@@ -123,7 +153,14 @@ export function cancelWaiting(d: Deciding, scope: ScopeState): void {
 /** Cancels one step; its approval is withdrawn, unless people have just decided it. */
 export function cancelStep(d: Deciding, step: StepState): void {
   if (step.waitingFor?.kind === 'approval') cancelApproval(d, step)
+  if (step.waitingFor?.kind === 'run') cancelChild(d, step.waitingFor.run)
   endStep(d, step, 'cancelled', {})
+}
+
+/** The child run that a step waited for is to end too. */
+export function cancelChild(d: Deciding, run: string): void {
+  const fact = { kind: 'cancel', by: idOf('run', d.state.header.runId) } as const
+  d.decision.told.push({ runId: run.slice(4), fact })
 }
 
 function cancelApproval(d: Deciding, step: StepState): void {
@@ -154,34 +191,10 @@ export function approvalIdOf(step: StepState): string {
   return step.waitingFor.approval
 }
 
-function finishOwner(d: Deciding, step: StepState): void {
+/** The container around the step may have come to its end. */
+function touchOwner(d: Deciding, step: StepState): void {
   const { owner } = step.scope
-  if (owner) finishContainer(d, owner, step.scope)
-}
-
-/** Ends a container whose inner steps have all ended, or whose scope (or run) is ending and has nothing under way any more. */
-function finishContainer(d: Deciding, container: StepState, scope: ScopeState): void {
-  if (hasEnded(container)) return
-  if (d.state.ending !== undefined || failureOf(scope)) {
-    if (isUnderWay(scope)) return
-    const culprit = scope.steps.find((step) => step.status === 'failed' && !step.tolerated)
-    if (isLive(d, container.scope)) return failStep(d, container, scope.failing!, false)
-    if (!culprit) return endStep(d, container, 'cancelled', {})
-    const error = errorOf('BTN_STEP_FAILED', `step ${culprit.path} failed`, {
-      step: culprit.path,
-      ...(culprit.error ? { cause: culprit.error } : {}),
-    })
-    return endStep(d, container, 'failed', { error: error as unknown as Json })
-  }
-  if (scope.open > 0) return
-  const outputs = Object.fromEntries(scope.steps.map((step) => [step.step.id, step.output as Json]))
-  const output = packed(d, { case: container.chosen ?? null, outputs })
-  if (output !== undefined) return endStep(d, container, 'succeeded', { output: output as Json })
-  failStep(d, container, errorOf('BTN_OUTPUT_TOO_LARGE', `the output of step ${container.path} is over the limit`), false)
-}
-
-function isUnderWay(scope: ScopeState): boolean {
-  return scope.steps.some((step) => step.status === 'running' || step.status === 'waiting' || step.status === 'retrying')
+  if (owner) d.closing.push(owner)
 }
 
 /** Begins the end of a run that does not succeed: nothing new starts, what waits is cancelled. One that is ending already goes on as it is. */

@@ -22,8 +22,7 @@ function addScope(graph: Graph, scope: Scope, parent: string | null, seen: Set<s
 }
 
 /** The scopes inside a step: the cases of a switch in order, its default last. */
-export function innerScopes(step: PlanStep): Scope[] {
-  const { body } = step
+export function innerScopes({ body }: Pick<PlanStep, 'body'>): Scope[] {
   if (body.kind === 'switch') return [...body.cases.map((branch) => branch.scope), ...(body.default ? [body.default] : [])]
   return body.kind === 'forEach' || body.kind === 'loop' ? [body.scope] : []
 }

@@ -2,7 +2,7 @@
  * What a definition compiles to. Plans are immutable, compiled once per checksum and cached; they carry every kind of the contract, also
  * those that this version does not run yet.
  */
-import type { ApprovalOption, Json, StepKind } from '@baton/contracts'
+import type { ApprovalOption, Json, Paginate, StepKind } from '@baton/contracts'
 
 /** Values an expression may look at; asked for by name, so that only what it mentions is built. */
 export interface Env {
@@ -60,7 +60,7 @@ export interface HttpPlan {
   bytesMax?: number
   redirect?: 'follow' | 'manual' | 'error'
   callback: boolean
-  paginate?: Json
+  paginate?: Paginate
 }
 export interface ApprovalPlan {
   kind: 'approval'
@@ -184,7 +184,8 @@ export interface PlanStep {
   retry: RetryPlan
   onError: OnErrorPlan
   body: KindPlan
-  compensate?: Json
+  /** What undoes it. Its expressions may mention the step itself. */
+  compensate?: PlanStep
   /** Names after `vars.` in any expression of the step. */
   vars: readonly string[]
   /** True when an expression of the step mentions `now`. */
@@ -208,4 +209,18 @@ export interface Plan {
   stepCount: number
   /** True when any expression mentions `vars`. */
   usesVars: boolean
+  /** What its `workflow` steps start, each once. */
+  children: readonly ChildRef[]
+}
+
+/** A workflow, and the version or tag of it that is meant. */
+export interface ChildRef {
+  name: string
+  version?: number
+  tag?: string
+}
+
+/** One text for each workflow, version and tag that is meant. */
+export function childKeyOf({ name, version, tag }: ChildRef): string {
+  return version !== undefined ? `${name}@${version}` : tag !== undefined ? `${name}#${tag}` : name
 }

@@ -1,6 +1,7 @@
 /** Commands for what works outside the runner: calls for http-workers, turns for agent-runners. Made from recorded state alone, so that they can be made again. */
 import type { HttpAuth, HttpRequest, Json } from '@baton/contracts'
 import { type Deciding, unpacked } from './deciding.ts'
+import type { Decision } from './decision.ts'
 import type { AgentPlan, HttpPlan } from './plan.ts'
 import type { StepState } from './state.ts'
 
@@ -23,9 +24,23 @@ export function sendCall(d: Deciding, step: StepState, resent = false): void {
   if (body.response !== 'auto') request.response = body.response
   if (body.bytesMax !== undefined) request.bytesMax = body.bytesMax
   if (body.redirect) request.redirect = body.redirect
+  if (body.paginate) request.paginate = body.paginate
   if (step.secrets) request.secrets = step.secrets
   const timeoutMs = step.step.timeoutMs ?? HTTP_TIMEOUT_MS
-  d.decision.calls.push({ ...identityOf(d, step), timeoutMs, request, ...(resent ? { resent } : {}) })
+  const { runId, namespace, trace, requestId } = d.state.header
+  const call: Decision['calls'][number] = {
+    runId,
+    namespace,
+    path: step.path,
+    generation: step.generation,
+    attempt: step.attempt,
+    timeoutMs,
+    request,
+  }
+  if (trace) call.trace = trace
+  if (requestId) call.requestId = requestId
+  if (resent) call.resent = resent
+  d.decision.calls.push(call)
   d.sent.add(step)
 }
 

@@ -3,14 +3,16 @@
  * can be derived from the rest (`blocked`, `open`) is derived again.
  */
 import type { BatonError, BlobRef, Ending, Json, RunStatus } from '@baton/contracts'
+import { compensationAt } from './compensations.ts'
 import type { RunHeader } from './decision.ts'
+import { instanceAt, instanceOf, openCase, openItems, settleItem } from './instances.ts'
 import type { Plan } from './plan.ts'
-import { createState, hasEnded, openCase, type RunState, type ScopeState, type StepState } from './state.ts'
+import { createState, hasEnded, type RunState, type ScopeState, type StepState } from './state.ts'
 
 /** The number of the shape below, and of what the engine makes of it. To be raised with every change: snapshots of another shape are ignored. */
-export const STATE_SHAPE = 1
+export const STATE_SHAPE = 3
 
-/** A snapshot each so many events. */
+/** The first snapshot of a run is taken after so many events. */
 export const SNAPSHOT_EVENTS = 1_000
 
 /** Fields of a step that are kept as they are. */
@@ -25,15 +27,18 @@ const KEPT = [
   'output',
   'error',
   'tolerated',
+  'copied',
   'scheduledAt',
   'startedAt',
   'endedAt',
+  'endedSeq',
   'waitingFor',
   'dueAt',
   'chosen',
+  'failing',
 ] as const satisfies (keyof StepState)[]
 
-type KeptStep = Pick<StepState, (typeof KEPT)[number]> & { path: string; failing?: BatonError }
+type KeptStep = Pick<StepState, (typeof KEPT)[number]> & { path: string; count?: number }
 
 /** A run up to `seq`, for the definition of this checksum. */
 export interface StateSnapshot {
@@ -47,8 +52,12 @@ export interface StateSnapshot {
   error: BatonError | null
   startedAt: number | null
   endedAt: number | null
-  /** Containers in the order in which they were opened. */
-  opened: string[]
+  reopenedAt?: number
+  hasReplayed?: boolean
+  admitted?: boolean
+  eventsTaken: [place: string, seq: number][]
+  /** Names of what was opened inside containers, in that order; with the error, where an item has failed by itself. */
+  opened: (string | [name: string, failing: BatonError])[]
   /** Steps that have begun, in any order. */
   steps: KeptStep[]
   /** Paths of steps, in the order in which they came to be there. */
@@ -60,11 +69,13 @@ export interface StateSnapshot {
 /** The state as JSON can hold it. It shares values with the state: write it down before the run moves on. */
 export function snapshotOf(state: RunState): StateSnapshot {
   const { seq, at, status, pausedFrom, ending, output, error, startedAt, endedAt } = state
-  const opened = new Set<string>()
+  const opened = new Set<ScopeState>()
   const steps: KeptStep[] = []
   for (const step of state.steps.values()) {
-    if (step.scope.owner) opened.add(step.scope.owner.path)
-    if (step.status !== 'pending' || step.generation !== 0) steps.push(keptOf(step))
+    if (step.scope.owner) opened.add(step.scope)
+    // What is not kept is made anew, in the generation of its container.
+    const isNew = step.status === 'pending' && step.generation === (step.scope.owner?.generation ?? 0)
+    if (!isNew || step.undoes) steps.push(keptOf(step))
   }
   const paths = (set: ReadonlySet<StepState>) => [...set].map((step) => step.path)
   return {
@@ -72,7 +83,11 @@ export function snapshotOf(state: RunState): StateSnapshot {
     ...{ seq, at, status, output, error, startedAt, endedAt },
     ...(pausedFrom === undefined ? {} : { pausedFrom }),
     ...(ending === undefined ? {} : { ending }),
-    opened: [...opened],
+    ...(state.reopenedAt === undefined ? {} : { reopenedAt: state.reopenedAt }),
+    ...(state.hasReplayed ? { hasReplayed: true } : {}),
+    ...(state.admitted ? { admitted: true } : {}),
+    eventsTaken: [...state.eventsTaken],
+    opened: [...opened].map((scope) => (scope.failing ? [instanceOf(scope), scope.failing] : instanceOf(scope))),
     steps,
     inFlight: paths(state.inFlight),
     waiting: paths(state.waiting),
@@ -83,7 +98,7 @@ export function snapshotOf(state: RunState): StateSnapshot {
 function keptOf(step: StepState): KeptStep {
   const kept: Record<string, unknown> = { path: step.path }
   for (const field of KEPT) if (step[field] !== undefined) kept[field] = step[field]
-  if (step.inner?.failing) kept.failing = step.inner.failing
+  if (step.items) kept.count = step.items.count
   return kept as unknown as KeptStep
 }
 
@@ -91,21 +106,22 @@ function keptOf(step: StepState): KeptStep {
 export function restoreState(plan: Plan, header: RunHeader, snapshot: StateSnapshot): RunState {
   if (snapshot.checksum !== header.checksum) throw new Error(`run ${header.runId}: the snapshot is that of another definition`)
   const state = createState(plan, header)
-  const { checksum: _, opened, steps, inFlight, waiting, retrying, ...summary } = snapshot
+  const { checksum: _, opened, steps, inFlight, waiting, retrying, eventsTaken, ...summary } = snapshot
   Object.assign(state, summary)
+  state.eventsTaken = new Map(eventsTaken)
   const kept = new Map(steps.map((step) => [step.path, step]))
   for (const step of state.root.steps) fill(step, kept)
-  for (const path of opened) {
-    const container = stepAt(state, path)
-    const inner = openCase(state, container)
-    if (!inner) throw new Error(`run ${header.runId}: step ${path} of the snapshot has nothing inside`)
-    const failing = kept.get(path)?.failing
-    if (failing) inner.failing = failing
-    for (const step of inner.steps) fill(step, kept)
+  const scopes = [state.root]
+  for (const entry of opened) {
+    const [name, failing] = typeof entry === 'string' ? [entry] : entry
+    const scope = openAt(state, name)
+    if (failing) scope.failing = failing
+    for (const step of scope.steps) fill(step, kept)
+    scopes.push(scope)
   }
-  for (const path of kept.keys()) stepAt(state, path)
-  count(state.root)
-  for (const path of opened) count(stepAt(state, path).inner!)
+  for (const { path, ...fields } of steps) if (!state.steps.has(path)) Object.assign(compensationOf(state, path), fields)
+  for (const scope of scopes) count(scope)
+  for (const scope of scopes) settleItem(scope)
   for (const path of inFlight) state.inFlight.add(stepAt(state, path))
   for (const path of waiting) state.waiting.add(stepAt(state, path))
   for (const path of retrying) state.retrying.add(stepAt(state, path))
@@ -118,11 +134,25 @@ function stepAt(state: RunState, path: string): StepState {
   return step
 }
 
+function openAt(state: RunState, name: string): ScopeState {
+  const container = state.steps.get(name)
+  const scope = container ? openCase(state, container) : instanceAt(state, name)
+  if (!scope) throw new Error(`run ${state.header.runId}: there can be no ${name}, which the snapshot names`)
+  return scope
+}
+
+function compensationOf(state: RunState, path: string): StepState {
+  const step = compensationAt(state, path)
+  if (!step) throw new Error(`run ${state.header.runId}: the snapshot names an unknown step ${path}`)
+  return step
+}
+
 function fill(step: StepState, kept: Map<string, KeptStep>): void {
   const known = kept.get(step.path)
   if (!known) return
-  const { path: _, failing: __, ...fields } = known
+  const { path: _, count, ...fields } = known
   Object.assign(step, fields)
+  if (count !== undefined) openItems(step, count)
 }
 
 function count(scope: ScopeState): void {

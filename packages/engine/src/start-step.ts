@@ -2,14 +2,17 @@
 import type { Json, SecretSlot } from '@baton/contracts'
 import { parseDuration } from '@baton/contracts'
 import { openApproval } from './approve-step.ts'
-import { type Deciding, emit, envOf, errorOf, packed, readiness, setTimer, timeText } from './deciding.ts'
+import { startChild } from './child-runs.ts'
+import { typeName } from './compilation.ts'
+import { type Deciding, emit, envOf, errorOf, packed, readiness, schedule, setTimer, startScope, timeText } from './deciding.ts'
 import { endStep, failStep } from './end-step.ts'
 import { ExpressionError } from './expression-error.ts'
 import { evaluateCondition } from './expressions.ts'
-import type { AgentPlan, Env, HttpPlan, SetPlan, SwitchPlan, WaitPlan } from './plan.ts'
+import type { AgentPlan, Env, ForEachPlan, HttpPlan, SetPlan, SwitchPlan, WaitPlan } from './plan.ts'
 import { sendCall, sendTurn } from './send-work.ts'
-import type { ScopeState, StepState } from './state.ts'
+import type { StepState } from './state.ts'
 import { renderTemplate, renderWithSecrets, textOf } from './templates.ts'
+import { startEmit, startWaitFor } from './wait-for-event.ts'
 
 /** Starts the step when everything it depends on lets it. */
 export function startIfReady(d: Deciding, step: StepState): void {
@@ -23,6 +26,16 @@ export function startIfReady(d: Deciding, step: StepState): void {
       return endStep(d, step, 'skipped', { reason: 'its condition is false' })
     }
     startKind(d, step, env)
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error
+    failStep(d, step, errorOf(error.code, error.message), false)
+  }
+}
+
+/** Starts what undoes a step. */
+export function startCompensation(d: Deciding, step: StepState): void {
+  try {
+    startKind(d, step, envOf(d, step.scope))
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error
     failStep(d, step, errorOf(error.code, error.message), false)
@@ -43,8 +56,20 @@ function startKind(d: Deciding, step: StepState, env: Env): void {
       return startSet(d, step, body, env)
     case 'switch':
       return startSwitch(d, step, body, env)
+    case 'forEach':
+      return startForEach(d, step, body, env)
+    case 'loop':
+      schedule(d, step, {})
+      startTimeout(d, step)
+      return void d.closing.push(step)
     case 'wait':
       return startWait(d, step, body, env)
+    case 'waitFor':
+      return startWaitFor(d, step, body, env)
+    case 'emit':
+      return startEmit(d, step, body, env)
+    case 'workflow':
+      return startChild(d, step, body, env)
     case 'fail': {
       const code = body.code ? textOf(renderTemplate(body.code, env)) : 'BTN_USER_FAIL'
       const message = body.message ? textOf(renderTemplate(body.message, env)) : `step ${step.path} failed the run`
@@ -54,15 +79,6 @@ function startKind(d: Deciding, step: StepState, env: Env): void {
     default:
       return failStep(d, step, errorOf('BTN_UNSUPPORTED', `${body.kind} steps do not run in this version`), false)
   }
-}
-
-/** Puts down that the step was scheduled, with `now` and the variables that its expressions read. */
-export function schedule(d: Deciding, step: StepState, data: Record<string, Json>): void {
-  const { vars, usesNow } = step.step
-  const recorded: Record<string, Json> = {}
-  if (usesNow) recorded.now = timeText(d.ctx.now)
-  if (vars.length > 0) recorded.vars = Object.fromEntries(vars.flatMap((name) => (name in d.ctx.vars ? [[name, d.ctx.vars[name]!]] : [])))
-  emit(d, 'step.scheduled', step.path, { generation: step.generation, attempt: step.attempt, ...data, ...recorded })
 }
 
 /** The data of a scheduled event for a rendered body; undefined when it is too large. */
@@ -100,13 +116,32 @@ function startSwitch(d: Deciding, step: StepState, body: SwitchPlan, env: Env): 
   const chosen = index >= 0 ? index : body.default ? 'default' : null
   schedule(d, step, { case: chosen })
   if (!step.inner) return endStep(d, step, 'succeeded', { output: { case: null, outputs: {} } })
-  if (step.step.timeoutMs !== undefined) setTimer(d, step, 'timeout', d.ctx.now + step.step.timeoutMs)
+  startTimeout(d, step)
   startScope(d, step.inner)
 }
 
-/** Queues the steps of a scope that wait for nothing. */
-export function startScope(d: Deciding, scope: ScopeState): void {
-  for (const step of scope.steps) if (step.blocked === 0 || step.step.join === 'any') d.queue.push(step)
+/** The timeout of a container bounds all that is inside. */
+function startTimeout(d: Deciding, step: StepState): void {
+  if (step.step.timeoutMs !== undefined) setTimer(d, step, 'timeout', d.ctx.now + step.step.timeoutMs)
+}
+
+function startForEach(d: Deciding, step: StepState, body: ForEachPlan, env: Env): void {
+  const list = renderTemplate(body.in, env)
+  if (!Array.isArray(list)) {
+    return failStep(d, step, errorOf('BTN_EXPRESSION', `forEach.in of step ${step.path} must give a list, not ${typeName(list)}`), false)
+  }
+  const most = d.ctx.forEachItemsMax
+  if (list.length > most) {
+    const message = `forEach.in of step ${step.path} has ${list.length} items; at most ${most} are allowed (BATON_FOR_EACH_ITEMS_MAX)`
+    return failStep(d, step, errorOf('BTN_TOO_LARGE', message), false)
+  }
+  const input = packed(d, list)
+  if (input === undefined)
+    return failStep(d, step, errorOf('BTN_OUTPUT_TOO_LARGE', `the list of step ${step.path} is over the payload limit`), false)
+  schedule(d, step, { input: input as Json, count: list.length })
+  step.items!.list = list
+  startTimeout(d, step)
+  d.closing.push(step)
 }
 
 function startWait(d: Deciding, step: StepState, body: WaitPlan, env: Env): void {

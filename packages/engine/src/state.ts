@@ -4,6 +4,7 @@
  * dependencies that have not ended; `inFlight` holds the steps whose call or turn is out; `waiting` those that wait for people or time.
  */
 import type { BatonError, BlobRef, Ending, Json, RunStatus, SecretSlot, StepStatus } from '@baton/contracts'
+import { idOf } from '@baton/contracts'
 import type { RunHeader } from './decision.ts'
 import type { Plan, PlanStep, Scope } from './plan.ts'
 
@@ -24,32 +25,59 @@ export interface StepState {
   vars?: Record<string, Json>
   output: Json | BlobRef
   error: BatonError | null
+  /** Taken over by a fork: another run did it, so this one does not undo it. */
+  copied?: boolean
   /** True when the failure is tolerated by `onError`. */
   tolerated: boolean
   scheduledAt: number | null
   startedAt: number | null
   endedAt: number | null
+  /** Number of the event that ended it. */
+  endedSeq?: number
   waitingFor?: WaitingFor
   /** When its timer is due: end of a wait or backoff, deadline of an approval. */
   dueAt?: number
-  /** Inner scope of a container that has started. */
+  /** What is inside a container that has started: the case of a switch, the round of a loop that is under way or was the last. */
   inner?: ScopeState
+  /** What is inside a `forEach` that has started. */
+  items?: ItemsState
   /** Which case of a switch was taken. */
   chosen?: number | 'default' | null
+  /** Of a container, set by step.ending: a failure inside, or its timeout, ends it; nothing new starts in it, nor in those inside it. */
+  failing?: BatonError
+  /** Of a compensation: the step that it undoes. Such a step belongs to the scope of that one without being counted in it. */
+  undoes?: StepState
+}
+
+/** The items of a `forEach`. They are opened in their order. */
+export interface ItemsState {
+  count: number
+  /** Scopes of the items that were opened, by index. */
+  scopes: ScopeState[]
+  /** Those of them that have not ended. */
+  open: Set<ScopeState>
+  /** The list itself, once it was read: not looked up again for each item. */
+  list?: readonly Json[]
 }
 
 export type WaitingFor =
   | { kind: 'approval'; approval: string; assignees: string[]; deadline: string | null }
   | { kind: 'timer'; until: string }
+  | { kind: 'event'; event: string; until: string | null }
+  | { kind: 'run'; run: string; until: string | null }
 
 export interface ScopeState {
   /** Path of the container instance with a dot, or '' at the top. */
   prefix: string
   scope: Scope
   owner?: StepState
+  /** Which item or round it is, from 0. */
+  index?: number
+  /** Of a round of a loop: the round before it. */
+  previous?: ScopeState
   steps: StepState[]
   open: number
-  /** Set by step.ending, when an inner failure (or the container's timeout) ends this scope: nothing new starts in it, nor in those inside it. */
+  /** Of an item of a `forEach`, set by step.ending: a failure inside ends this item alone. */
   failing?: BatonError
 }
 
@@ -67,11 +95,23 @@ export interface RunState {
   error: BatonError | null
   startedAt: number | null
   endedAt: number | null
+  /** When it was last reopened by a retry or a replay: its timeout counts from there. */
+  reopenedAt?: number
+  /** A step was done again beside others that may have failed or were cancelled. */
+  hasReplayed?: boolean
   root: ScopeState
   steps: Map<string, StepState>
   inFlight: Set<StepState>
   waiting: Set<StepState>
   retrying: Set<StepState>
+  /** It holds the slot of its concurrency key. */
+  admitted?: boolean
+  /** The last event that a waiting step took, by its place: its path without rounds. The next round waits for a later one. */
+  eventsTaken: Map<string, number>
+  /** Compensations, in the order in which they were begun. */
+  compensations: StepState[]
+  /** Steps that are still to be undone, the next one last; found when the first is looked for. */
+  toUndo?: StepState[]
 }
 
 /** A run before its first event. */
@@ -91,6 +131,8 @@ export function createState(plan: Plan, header: RunHeader): RunState {
     inFlight: new Set(),
     waiting: new Set(),
     retrying: new Set(),
+    eventsTaken: new Map(),
+    compensations: [],
   }
   state.root = openScope(state, plan.root, '')
   return state
@@ -103,44 +145,45 @@ export function createdDataOf(run: {
   labels?: Record<string, string>
   priority?: number
   startedBy: string
-}) {
-  const { workflow, version, labels = {}, priority = 5, startedBy } = run
-  return { workflow, version, labels, priority, startedBy }
+  parent?: { runId: string; path: string }
+}): Record<string, Json> {
+  const { workflow, version, labels = {}, priority = 5, startedBy, parent } = run
+  const data: Record<string, Json> = { workflow, version, labels, priority, startedBy }
+  if (parent) data.parent = { run: idOf('run', parent.runId), step: parent.path }
+  return data
 }
 
-/** Makes the steps of a scope instance, all pending. */
+/**
+ * Makes the steps of a scope instance, all pending. They begin in the generation of their container: what a replayed container does again is
+ * told apart from what it did before.
+ */
 export function openScope(state: RunState, scope: Scope, prefix: string, owner?: StepState): ScopeState {
   const instance: ScopeState = { prefix, scope, steps: [], open: scope.steps.length, ...(owner ? { owner } : {}) }
   for (const step of scope.steps) {
-    const path = prefix + step.id
-    const stepState: StepState = {
-      path,
-      step,
-      scope: instance,
-      status: 'pending',
-      generation: 0,
-      attempt: 1,
-      blocked: step.needs.length,
-      output: null,
-      error: null,
-      tolerated: false,
-      scheduledAt: null,
-      startedAt: null,
-      endedAt: null,
-    }
+    const stepState = pendingStep(prefix + step.id, step, instance, owner?.generation ?? 0)
     instance.steps.push(stepState)
-    state.steps.set(path, stepState)
+    state.steps.set(stepState.path, stepState)
   }
   return instance
 }
 
-/** Opens the inner scope of a switch: that of the case that was chosen, if one was. */
-export function openCase(state: RunState, step: StepState): ScopeState | undefined {
-  const body = step.step.body
-  if (body.kind !== 'switch' || step.chosen === undefined || step.chosen === null) return undefined
-  const scope = step.chosen === 'default' ? body.default : body.cases[step.chosen]?.scope
-  if (scope) step.inner = openScope(state, scope, `${step.path}.`, step)
-  return step.inner
+/** A step that nothing has happened to. */
+export function pendingStep(path: string, step: PlanStep, scope: ScopeState, generation: number): StepState {
+  return {
+    path,
+    step,
+    scope,
+    status: 'pending',
+    generation,
+    attempt: 1,
+    blocked: step.needs.length,
+    output: null,
+    error: null,
+    tolerated: false,
+    scheduledAt: null,
+    startedAt: null,
+    endedAt: null,
+  }
 }
 
 /** True when the step has ended. */
@@ -148,15 +191,23 @@ export function hasEnded(step: StepState): boolean {
   return step.status === 'succeeded' || step.status === 'failed' || step.status === 'skipped' || step.status === 'cancelled'
 }
 
-/** Why the scope, or one around it, is ending; undefined while all of them go on. */
+/** Why the scope, or a container around it, is ending; undefined while all of them go on. */
 export function failureOf(scope: ScopeState): BatonError | undefined {
-  for (let at: ScopeState | undefined = scope; at; at = at.owner?.scope) if (at.failing) return at.failing
+  for (let at: ScopeState | undefined = scope; at; at = at.owner?.scope) {
+    const failing = at.failing ?? at.owner?.failing
+    if (failing) return failing
+  }
   return undefined
 }
 
 /** True when steps that depend on this one may go on. */
 export function isSatisfied(step: StepState): boolean {
   return step.status === 'succeeded' || step.status === 'skipped' || (step.status === 'failed' && step.tolerated)
+}
+
+/** True when the step has ended in a way that ends what is around it. */
+export function isBroken(step: StepState): boolean {
+  return hasEnded(step) && !isSatisfied(step)
 }
 
 /** Kinds whose work is out of the runner's hands while they run. */

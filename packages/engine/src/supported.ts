@@ -4,16 +4,7 @@
  */
 export const UNSUPPORTED = [
   'task',
-  'forEach',
-  'loop',
-  'workflow',
-  'waitFor',
-  'emit',
-  'compensate',
-  'concurrency',
-  'http.paginate',
   'http.callback',
-  'http.auth.oauth2',
   'agent.tools',
   'agent.approve',
   'agent.session',

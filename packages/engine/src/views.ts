@@ -1,6 +1,8 @@
 /** What readers see of a folded run: its steps, its graph with states, and why it stands where it stands. */
 import type { Graph, Step, StepStatus, Why } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
+import { isContainer, openScopes } from './instances.ts'
+import { isHeld } from './slots.ts'
 import { failureOf, hasEnded, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
 
 const timeOf = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString())
@@ -57,13 +59,15 @@ export function whyOf(state: RunState, approvals: readonly ApprovalStanding[]): 
   const items: Why['items'] = []
   if (isTerminal(state.status)) return { items }
   const createdAt = new Date(state.header.createdAt).toISOString()
-  if (state.status === 'queued')
+  if (isHeld(state)) items.push(whole(state.status, createdAt, 'waits for a slot of its concurrency key', ['run:others with the same key']))
+  else if (state.status === 'queued')
     items.push(whole('queued', createdAt, 'waits for a workflow-runner to start it', ['service:workflow-runner']))
   if (state.status === 'paused')
     items.push(whole('paused', createdAt, 'is paused; nothing new starts until it is resumed', ['role:operator']))
   if (state.ending)
     items.push(whole(state.status, createdAt, `is ending as ${state.ending}; it waits for the calls in flight`, ['service:http-worker']))
   explainScope(state, state.root, approvals, items)
+  for (const step of state.compensations) if (!hasEnded(step)) items.push(explained(state, step, approvals))
   return { items }
 }
 
@@ -75,26 +79,32 @@ function explainScope(state: RunState, scope: ScopeState, approvals: readonly Ap
   for (const step of scope.steps) {
     if (hasEnded(step)) continue
     if (step.status === 'pending' && (state.ending || failureOf(scope))) continue // it will never start
-    const since = new Date(step.startedAt ?? step.scheduledAt ?? state.header.createdAt).toISOString()
-    const { reason, movableBy } = explain(state, step, approvals)
-    items.push({ step: step.path, status: shownStatus(state, step), since, reason, movableBy })
-    if (step.inner) explainScope(state, step.inner, approvals, items)
+    items.push(explained(state, step, approvals))
+    for (const inner of openScopes(step)) explainScope(state, inner, approvals, items)
   }
+}
+
+function explained(state: RunState, step: StepState, approvals: readonly ApprovalStanding[]): Why['items'][number] {
+  const since = new Date(step.startedAt ?? step.scheduledAt ?? state.header.createdAt).toISOString()
+  return { step: step.path, status: shownStatus(state, step), since, ...explain(state, step, approvals) }
 }
 
 function explain(state: RunState, step: StepState, approvals: readonly ApprovalStanding[]): { reason: string; movableBy: string[] } {
   const due = step.dueAt === undefined ? '' : ` at ${new Date(step.dueAt).toISOString()}`
   if (step.waitingFor?.kind === 'approval') return explainApproval(step, step.waitingFor.assignees, approvals, due)
+  if (step.waitingFor?.kind === 'event') {
+    const until = due ? `; it gives up${due}` : ''
+    return { reason: `waits for an event of type ${step.waitingFor.event}${until}`, movableBy: [`event:${step.waitingFor.event}`] }
+  }
+  if (step.waitingFor?.kind === 'run') {
+    return { reason: `waits for ${step.waitingFor.run}, which it started, to end`, movableBy: [`run:${step.waitingFor.run}`] }
+  }
   if (step.waitingFor?.kind === 'timer') return { reason: `waits for time to pass; goes on${due}`, movableBy: ['timer'] }
   if (step.status === 'retrying') {
     return { reason: `attempt ${step.attempt} failed with ${step.error?.code ?? 'an error'}; tries again${due}`, movableBy: ['timer'] }
   }
   if (step.status === 'running') {
-    if (step.inner)
-      return {
-        reason: 'waits for the steps inside it',
-        movableBy: step.inner.steps.filter((s) => !hasEnded(s)).map((s) => `step:${s.path}`),
-      }
+    if (isContainer(step)) return explainContainer(step)
     const service = step.step.kind === 'agent' ? 'agent-runner' : 'http-worker'
     const what = step.step.kind === 'agent' ? 'turn' : 'call'
     return { reason: `its ${what} (attempt ${step.attempt}) is queued or under way`, movableBy: [`service:${service}`] }
@@ -107,6 +117,13 @@ function explain(state: RunState, step: StepState, approvals: readonly ApprovalS
     }
   if (state.status === 'paused') return { reason: 'is ready and waits for the run to be resumed', movableBy: ['role:operator'] }
   return { reason: 'is ready and waits for a workflow-runner', movableBy: ['service:workflow-runner'] }
+}
+
+function explainContainer(step: StepState): { reason: string; movableBy: string[] } {
+  const open = [...openScopes(step)].flatMap((scope) => scope.steps.filter((inner) => !hasEnded(inner)))
+  const done = step.items ? ` (${step.items.scopes.length - step.items.open.size} of ${step.items.count} items have ended)` : ''
+  const round = step.inner?.index === undefined ? '' : ` (round ${step.inner.index})`
+  return { reason: `waits for the steps inside it${done}${round}`, movableBy: open.map((inner) => `step:${inner.path}`) }
 }
 
 function explainApproval(step: StepState, assignees: string[], approvals: readonly ApprovalStanding[], due: string) {

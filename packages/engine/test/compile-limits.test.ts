@@ -18,13 +18,7 @@ const ANEW: [feature: string, text: string, place: string][] = [
   ['emit', steps('a:\n  emit: { type: x, data: { y: "${{ input }}" } }'), '/steps/a/emit 3:5'],
   ['compensate', steps('a:\n  set: {}\n  compensate: { http: { url: "https://x/${{ steps.a.output.id }}" } }'), '/steps/a/compensate 4:5'],
   ['concurrency', `concurrency: { key: "\${{ input.id }}" }\n${OK}`, '/concurrency 1:1'],
-  ['http.paginate', steps('a:\n  http: { url: "https://x", paginate: {} }'), '/steps/a/http/paginate 3:31'],
   ['http.callback', steps('a:\n  http: { url: "https://x", callback: true, body: "${{ callback.url }}" }'), '/steps/a/http/callback 3:31'],
-  [
-    'http.auth.oauth2',
-    steps('a:\n  http: { url: "https://x", auth: { oauth2: { tokenUrl: "https://x", clientId: a, clientSecret: "${{ secrets.S }}" } } }'),
-    '/steps/a/http/auth/oauth2 3:39',
-  ],
   ['agent.tools', steps('a:\n  agent: { model: mock/a, prompt: x, tools: [{ key: "${{ secrets.K }}" }] }'), '/steps/a/agent/tools 3:40'],
   ['agent.approve', steps('a:\n  agent: { model: mock/a, prompt: x, approve: [y] }'), '/steps/a/agent/approve 3:40'],
   ['agent.session', steps('a:\n  agent: { model: mock/a, prompt: x, session: "${{ input.id }}" }'), '/steps/a/agent/session 3:40'],

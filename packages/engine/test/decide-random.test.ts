@@ -77,11 +77,18 @@ function happen(world: World, dice: Dice): EngineFact[] {
   if (roll < 92) return [{ kind: 'pause', by: 'ann' }]
   if (roll < 97) return [{ kind: 'resume', by: 'ann' }]
   if (roll < 98) return [{ kind: 'cancel', by: 'ann' }]
+  if (roll === 98 && dice.chance(0.3)) return [reopening(world, dice)]
   if (roll === 98 && dice.chance(0.2)) return [{ kind: 'abort', error: { code: 'BTN_INTERNAL', message: 'no' } }]
   if (roll === 98)
     world.state = refoldFrom(world, dice.below(world.events.length + 1)) // another runner takes the run up, from a snapshot
   else world.now += 1_000
   return []
+}
+
+/** A run is to be retried, or one of its steps replayed; often it cannot be. */
+function reopening(world: World, dice: Dice): EngineFact {
+  if (dice.chance(0.5)) return { kind: 'retry', by: 'ann' }
+  return { kind: 'replay', by: 'ann', path: dice.pick([...world.state.steps.keys()]), reason: 'again' }
 }
 
 /** All that is outside answers now, until nothing is left. */
@@ -109,6 +116,11 @@ function runSeed(seed: number): string {
       take(world, facts, dice.chance(0.7))
     }
     bringToEnd(world, dice)
+    for (let n = 0; n < 2; n++) {
+      const before = world.state.seq
+      take(world, [reopening(world, dice)])
+      if (world.state.seq > before) bringToEnd(world, dice)
+    }
     for (let n = 0; n < 3; n++) refoldFrom(world, dice.below(world.events.length + 1))
     return world.state.status
   } catch (error) {

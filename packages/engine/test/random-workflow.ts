@@ -65,6 +65,7 @@ function randomStep(making: Making, depth: number, before: string[], outer: stri
   }
   if (needs.length > 0 && dice.chance(0.25)) step.join = 'any'
   if (dice.chance(0.2)) step.if = randomCondition(making, needs)
+  if (dice.chance(0.15)) step.compensate = randomCompensation(dice)
   if (dice.chance(0.3))
     step.onError = dice.pick(['continue', { output: { n: 0 } }, { output: { n: '${{ input.n }}' } }, { output: '${{ input.nope }}' }])
   return step
@@ -96,7 +97,51 @@ function randomBody(making: Making, depth: number, visible: string[]): Definitio
     }
   if (roll < 14) return { approval: randomQuestion(dice) }
   if (roll < 15) return dice.chance(0.3) ? { fail: { message: 'no' } } : randomCall(dice)
+  if (roll < 17) return randomForEach(making, depth, visible)
+  if (roll < 18) return randomLoop(making, depth, visible)
   return randomSwitch(making, depth, visible)
+}
+
+function randomCompensation(dice: Dice): Definition {
+  const retry = { attempts: 1 + dice.below(2), backoff: 'fixed', initial: '1s' }
+  if (dice.chance(0.2)) return { wait: { for: '1s' } }
+  if (dice.chance(0.2)) return { set: { n: dice.chance(0.2) ? '${{ input.nope }}' : '${{ input.n }}' } }
+  return { http: { url: 'http://x.example/undo' }, ...(dice.chance(0.7) ? { retry } : {}) }
+}
+
+function randomForEach(making: Making, depth: number, visible: string[]): Definition {
+  const { dice } = making
+  const list = dice.pick<unknown>([
+    [],
+    [1],
+    [1, 2, 3],
+    '${{ [input.n, 2] }}',
+    [5, 4, 3, 2, 1],
+    ...(dice.chance(0.1) ? ['${{ input.n }}'] : []),
+  ])
+  return {
+    forEach: {
+      in: list,
+      steps: randomInner(making, depth, visible),
+      concurrency: 1 + dice.below(3),
+      ...(dice.chance(0.5) ? { onItemError: 'continue' } : {}),
+    },
+    ...(dice.chance(0.2) ? { timeout: dice.pick(['2s', '1h']) } : {}),
+  }
+}
+
+function randomLoop(making: Making, depth: number, visible: string[]): Definition {
+  const { dice } = making
+  return {
+    loop: {
+      steps: randomInner(making, depth, visible),
+      ...(dice.chance(0.5) ? { while: dice.pick(['iteration < 2', 'iteration < input.n', 'false']) } : {}),
+      until: dice.pick(['iteration >= 1', 'input.n > 2', 'iteration == input.n', ...(dice.chance(0.1) ? ['last.nope > 1'] : [])]),
+      max: 1 + dice.below(4),
+      ...(dice.chance(0.3) ? { delay: dice.pick(['0s', '1s']) } : {}),
+    },
+    ...(dice.chance(0.2) ? { timeout: dice.pick(['2s', '1h']) } : {}),
+  }
 }
 
 function randomCall(dice: Dice): Definition {

@@ -73,69 +73,9 @@ async function decodeInRoom(body: Buffer, encoding: string, bytesMax: number, ro
 }
 
 function exchangeOnce(agent: Dispatcher, hop: Hop, options: ExchangeOptions): Promise<OutboundAnswer> {
-  const { bytesMax, room, signal, onAbort } = options
   return new Promise((resolve, reject) => {
-    let controller: Dispatcher.DispatchController | undefined
-    let settled: Error | undefined
-    let status = 0
-    let headers: IncomingHttpHeaders = {}
-    let bytes = 0
-    let roomFor = ROOM_BYTES_MIN
-    const chunks: Buffer[] = []
-    const fail = (error: Error) => {
-      if (settled) return
-      settled = error
-      signal?.removeEventListener('abort', onSignal)
-      reject(error)
-      controller?.abort(error)
-    }
-    /** Read on when there is room: until then the other side feels that nobody reads. */
-    const makeRoom = (to: number) => {
-      if (room === undefined || to <= roomFor) return
-      roomFor = Math.min(to, bytesMax)
-      const given = room(roomFor)
-      if (given === undefined) return
-      controller!.pause()
-      void given.then(() => controller!.resume())
-    }
-    const onSignal = () => fail(signal!.reason as Error)
-    if (signal?.aborted) return reject(signal.reason)
-    signal?.addEventListener('abort', onSignal, { once: true })
-    onAbort(fail)
-    const handler: Dispatcher.DispatchHandler = {
-      onRequestStart(given) {
-        controller = given
-        // Aborted while it waited for a connection.
-        if (settled) given.abort(settled)
-      },
-      onResponseStart(_controller, statusCode, given) {
-        if (statusCode < 200) return
-        status = statusCode
-        headers = given as IncomingHttpHeaders
-        if (hop.method === 'HEAD') return
-        const length = Number(headers['content-length'])
-        if (length > bytesMax) fail(new BodyTooLarge(bytesMax))
-        else if (length > 0) makeRoom(length)
-      },
-      onResponseData(_controller, chunk) {
-        bytes += chunk.length
-        if (bytes > bytesMax) return fail(new BodyTooLarge(bytesMax))
-        chunks.push(chunk)
-        if (bytes > roomFor) makeRoom(2 * bytes)
-      },
-      onResponseEnd() {
-        signal?.removeEventListener('abort', onSignal)
-        if (settled) return
-        const body = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
-        const answer = { status, headers, body, url: hop.url.href }
-        const encoding = headers['content-encoding']
-        if (encoding === undefined || body.length === 0) return resolve(answer)
-        decodeInRoom(body, encoding, bytesMax, room).then((decoded) => resolve({ ...answer, body: decoded }), reject)
-      },
-      onResponseError(_controller, error) {
-        fail(status === 0 ? error : Object.assign(error, { answered: true }))
-      },
-    }
+    if (options.signal?.aborted) return reject(options.signal.reason)
+    const exchange = new Exchange(hop, options, resolve, reject)
     const { url } = hop
     try {
       agent.dispatch(
@@ -146,10 +86,104 @@ function exchangeOnce(agent: Dispatcher, hop: Hop, options: ExchangeOptions): Pr
           headers: hop.headers as Record<string, string>,
           body: hop.body === undefined ? null : hop.body,
         },
-        handler,
+        exchange,
       )
     } catch (error) {
-      fail(error as Error)
+      exchange.fail(error as Error)
     }
   })
+}
+
+/** What undici tells of one request. A class, because there are thousands a second: one object each, with methods that all of them share. */
+class Exchange implements Dispatcher.DispatchHandler {
+  readonly #hop: Hop
+  readonly #options: ExchangeOptions
+  readonly #resolve: (answer: OutboundAnswer) => void
+  readonly #reject: (error: Error) => void
+  readonly #onSignal: (() => void) | undefined
+  #controller: Dispatcher.DispatchController | undefined
+  #settled: Error | undefined
+  #status = 0
+  #headers: IncomingHttpHeaders = {}
+  #bytes = 0
+  #roomFor = ROOM_BYTES_MIN
+  readonly #chunks: Buffer[] = []
+
+  constructor(hop: Hop, options: ExchangeOptions, resolve: (answer: OutboundAnswer) => void, reject: (error: Error) => void) {
+    this.#hop = hop
+    this.#options = options
+    this.#resolve = resolve
+    this.#reject = reject
+    const { signal } = options
+    this.#onSignal = signal && (() => this.fail(signal.reason as Error))
+    if (this.#onSignal) signal!.addEventListener('abort', this.#onSignal, { once: true })
+    options.onAbort((error) => this.fail(error))
+  }
+
+  fail(error: Error): void {
+    if (this.#settled) return
+    this.#settled = error
+    this.#forgetSignal()
+    this.#reject(error)
+    this.#controller?.abort(error)
+  }
+
+  #forgetSignal(): void {
+    if (this.#onSignal) this.#options.signal!.removeEventListener('abort', this.#onSignal)
+  }
+
+  /** Read on when there is room: until then the other side feels that nobody reads. */
+  #makeRoom(to: number): void {
+    const { room, bytesMax } = this.#options
+    if (room === undefined || to <= this.#roomFor) return
+    this.#roomFor = Math.min(to, bytesMax)
+    const given = room(this.#roomFor)
+    if (given === undefined) return
+    const controller = this.#controller!
+    controller.pause()
+    void given.then(() => controller.resume())
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller
+    // Aborted while it waited for a connection.
+    if (this.#settled) controller.abort(this.#settled)
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: object): void {
+    if (status < 200) return
+    this.#status = status
+    this.#headers = headers as IncomingHttpHeaders
+    if (this.#hop.method === 'HEAD') return
+    const { bytesMax } = this.#options
+    const length = Number(this.#headers['content-length'])
+    if (length > bytesMax) this.fail(new BodyTooLarge(bytesMax))
+    else if (length > 0) this.#makeRoom(length)
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    const { bytesMax } = this.#options
+    this.#bytes += chunk.length
+    if (this.#bytes > bytesMax) return this.fail(new BodyTooLarge(bytesMax))
+    this.#chunks.push(chunk)
+    if (this.#bytes > this.#roomFor) this.#makeRoom(2 * this.#bytes)
+  }
+
+  onResponseEnd(): void {
+    this.#forgetSignal()
+    if (this.#settled) return
+    const chunks = this.#chunks
+    const headers = this.#headers
+    const body = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks)
+    const answer = { status: this.#status, headers, body, url: this.#hop.url.href }
+    const encoding = headers['content-encoding']
+    if (encoding === undefined || body.length === 0) return this.#resolve(answer)
+    const { bytesMax, room } = this.#options
+    // Not settled by a promise: the timeout still counts.
+    decodeInRoom(body, encoding, bytesMax, room).then((decoded) => this.#resolve({ ...answer, body: decoded }), this.#reject)
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    this.fail(this.#status === 0 ? error : Object.assign(error, { answered: true }))
+  }
 }

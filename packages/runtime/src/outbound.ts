@@ -110,7 +110,17 @@ function withTimeout<T>(timeoutMs: number | undefined, run: (onAbort: AbortHook)
     abort = hook
     if (over) hook(over)
   })
-  return promise.finally(() => clearTimeout(timer))
+  // `finally` would make three promises more.
+  return promise.then(
+    (answer) => {
+      clearTimeout(timer)
+      return answer
+    },
+    (error: unknown) => {
+      clearTimeout(timer)
+      throw error
+    },
+  )
 }
 
 function firstHop(url: string, request: OutboundRequest): Hop {

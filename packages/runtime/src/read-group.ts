@@ -33,14 +33,16 @@ export async function* readGroup<T>(options: ReadGroupOptions<T>): AsyncGenerato
   const unblock = createUnblock()
   signal.addEventListener('abort', unblock.now, { once: true })
   let known = new Set<string>()
+  let last: readonly string[] | undefined
   try {
     while (!signal.aborted) {
       const streams = typeof options.streams === 'function' ? options.streams() : options.streams
       try {
-        if (streams.some((stream) => !known.has(stream))) {
+        if (streams !== last && streams.some((stream) => !known.has(stream))) {
           await ensureGroups(options.redis, streams, options.group)
           known = new Set(streams)
         }
+        last = streams
         const entries = await readOnce(options, readers, streams, unblock)
         if (entries.length > 0) {
           yield entries
@@ -48,6 +50,7 @@ export async function* readGroup<T>(options: ReadGroupOptions<T>): AsyncGenerato
         }
       } catch (error) {
         known = new Set()
+        last = undefined
         readers.failed()
         await recover(options, error, streams)
       }

@@ -44,11 +44,11 @@ class RequestLog {
   }
 
   warn(...args: unknown[]): void {
-    this.#log.warn(...args)
+    if (this.#isOn('warn')) this.#log.warn(...args)
   }
 
   info(...args: unknown[]): void {
-    this.#log.info(...args)
+    if (this.#isOn('info')) this.#log.info(...args)
   }
 
   debug(...args: unknown[]): void {

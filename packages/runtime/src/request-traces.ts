@@ -14,7 +14,8 @@ interface RequestTrace {
   parentSpanId: string | undefined
   /** The caller has brought a trace of its own. */
   isBrought: boolean
-  links: string[]
+  /** Traceparents of spans of other traces. */
+  links: string[] | undefined
 }
 
 export interface RequestTraces {
@@ -33,26 +34,24 @@ const UUID = /^[\da-f]{8}-[\da-f]{4}-[1-8][\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12
 /** Asked all the time by machines: their spans say nothing. */
 const PROBES = new Set(['/healthz', '/ready', '/health', '/metrics'])
 
+/** A property of the raw request: each entry of a WeakMap is looked at in each collection of young garbage. */
+const TRACE = Symbol('trace')
+type Traced = IncomingMessage & { [TRACE]?: RequestTrace }
+
 /** For the requests of one service. */
 export function createRequestTraces(tracing: Tracing): RequestTraces {
-  const traces = new WeakMap<IncomingMessage, RequestTrace>()
-
   function begin(raw: IncomingMessage, requestId: string): RequestTrace {
     const caller = parseTraceparent(raw.headers.traceparent)
     const traceId = caller?.traceId ?? traceIdFor(requestId)
     const isSampled = tracing.sample(traceId, caller && (caller.flags & 1) === 1)
     const flags = ((caller?.flags ?? 0) & 0b10) | (isSampled ? 1 : 0)
     const trace = traceparentOf({ traceId, spanId: newSpanId(), flags })
-    return { trace, parentSpanId: caller?.spanId, isBrought: caller !== undefined, links: [] }
+    return { trace, parentSpanId: caller?.spanId, isBrought: caller !== undefined, links: undefined }
   }
 
-  function of(raw: IncomingMessage, requestId: string): RequestTrace {
-    let trace = traces.get(raw)
-    if (!trace) {
-      trace = begin(raw, requestId)
-      traces.set(raw, trace)
-    }
-    return trace
+  function of(raw: Traced, requestId: string): RequestTrace {
+    raw[TRACE] ??= begin(raw, requestId)
+    return raw[TRACE]
   }
 
   return {
@@ -78,7 +77,7 @@ export function createRequestTraces(tracing: Tracing): RequestTraces {
           'baton.request.id': request.id,
         },
         ...(reply.statusCode >= 500 ? { error: String(reply.statusCode) } : {}),
-        links,
+        ...(links ? { links } : {}),
       })
     },
   }
@@ -103,7 +102,7 @@ export function joinTrace(request: FastifyRequest, runTrace: string | null | und
   if (about === undefined) return undefined
   const own = request.server.requestTraces.of(request.raw, request.id)
   if (own.isBrought) {
-    own.links.push(about)
+    own.links = [...(own.links ?? []), about]
     return inTrace(runTrace, newSpanId())
   }
   own.trace = inTrace(runTrace, own.trace.slice(36, 52))!

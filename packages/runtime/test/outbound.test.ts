@@ -260,6 +260,7 @@ t.test('bodies are bounded while they arrive, also when they are compressed', as
 t.test('the timeout bounds everything: connecting, redirects, head and body', async (t) => {
   const server = createServer((request, response) => {
     if (request.url === '/silent') return
+    if (request.url === '/packed') return void response.writeHead(200, { 'content-encoding': 'gzip' }).end(gzipSync('hello'))
     response.writeHead(200)
     response.write('a')
   })
@@ -273,6 +274,12 @@ t.test('the timeout bounds everything: connecting, redirects, head and body', as
   t.teardown(outbound.close)
   await t.rejects(outbound.request(`http://127.0.0.1:${port}/silent`, { timeoutMs: 50 }), OutboundTimeout)
   await t.rejects(outbound.request(`http://127.0.0.1:${port}/half`, { timeoutMs: 50 }), { code: 'BTN_TIMEOUT', message: /50 ms/ })
+  const room = () => new Promise<void>(() => {})
+  await t.rejects(
+    outbound.request(`http://127.0.0.1:${port}/packed`, { timeoutMs: 50, room }),
+    OutboundTimeout,
+    'also while it is unpacked',
+  )
   const slow = createOutbound({ allow: [], lookup: () => new Promise(() => {}) })
   t.teardown(slow.close)
   await t.rejects(slow.request('http://never.example/', { timeoutMs: 50 }), OutboundTimeout, 'also while the name is looked up')

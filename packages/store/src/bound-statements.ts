@@ -22,14 +22,12 @@ export function boundStatements<T extends Sql | ReservedSql>(sql: T, waitMs: num
     limit(query as Internals, waitMs, sockets)
     return query
   }
-  const changed: Record<string, unknown> = {
+  // Copied, not a proxy: each statement would pass its traps, and code that is called through one is never inlined.
+  const call = (...args: unknown[]) => bound((sql as unknown as (...args: unknown[]) => unknown)(...args))
+  return Object.assign(call, sql, {
     unsafe: (...args: Parameters<Sql['unsafe']>) => bound(sql.unsafe(...args)),
     reserve: async () => boundStatements(await inTime((sql as Sql).reserve(), waitMs, sockets), waitMs, sockets),
-  }
-  return new Proxy(sql, {
-    apply: (target, self, args) => bound(Reflect.apply(target as never, self, args)),
-    get: (target, key, receiver) => (typeof key === 'string' && changed[key]) || Reflect.get(target, key, receiver),
-  })
+  }) as unknown as T
 }
 
 /** A piece of another statement, or a list of values, is never handled by itself. */

@@ -4,6 +4,7 @@
  * keys, or two runners would deadlock; `for no key update` lets readers of the key pass.
  */
 import type { Decision, summaryOf } from '@baton/engine'
+import { type Beyond, lockBeyond, type Reaching, writeBeyond } from './commit-beyond.ts'
 import {
   coreParameters,
   FULL_STATEMENT,
@@ -13,7 +14,7 @@ import {
   ONE_WITH_INBOX_STATEMENT,
   oneParameters,
 } from './commit-statements.ts'
-import { clock, type Sql } from './connect.ts'
+import { clock, type Db, type Sql, withTransaction } from './connect.ts'
 import { isTransient, isValueRefused } from './errors.ts'
 
 type RunSummary = ReturnType<typeof summaryOf>
@@ -30,12 +31,15 @@ export interface RunCommit {
   decision: Pick<Decision, 'events' | 'timersSet' | 'timersCleared' | 'approvalsOpened' | 'approvalsClosed'>
   /** Rows of `inbox` that are applied by this. */
   inboxIds: string[]
+  /** What it changes outside the run, if anything. */
+  beyond?: Beyond
 }
 
-/** `at` is Postgres' clock in ms, just before the commit. */
+/** `at` is Postgres' clock in ms, just before the commit. `woken` are runs that have something new in their inbox. */
 export interface CommitOutcome {
   won: Set<string>
   at: number
+  woken?: readonly string[]
 }
 
 /** Commits the batch. A run that is not in `won` has moved on: load it and decide again. Throws when Postgres refuses a value, and then nothing is written. */
@@ -43,10 +47,21 @@ export function commitBatch(sql: Sql, batch: readonly RunCommit[]): Promise<Comm
   const isLean = batch.every(({ decision: d }) => {
     return d.timersSet.length + d.timersCleared.length + d.approvalsOpened.length + d.approvalsClosed.length === 0
   })
-  return commitWith(sql, batch, isLean)
+  const reaching = batch.filter((commit): commit is RunCommit & Reaching => commit.beyond !== undefined)
+  return reaching.length === 0 ? commitWith(sql, batch, isLean) : commitReaching(sql, batch, reaching, isLean)
 }
 
-async function commitWith(sql: Sql, batch: readonly RunCommit[], isLean: boolean): Promise<CommitOutcome> {
+/** With what goes beyond the runs themselves, in one transaction. */
+function commitReaching(sql: Sql, batch: readonly RunCommit[], reaching: readonly Reaching[], isLean: boolean): Promise<CommitOutcome> {
+  return withTransaction(sql, async (tx) => {
+    await lockBeyond(tx, reaching)
+    const outcome = await commitWith(tx, batch, isLean)
+    const won = reaching.filter(({ runId }) => outcome.won.has(runId))
+    return { ...outcome, woken: [...(await writeBeyond(tx, won))] }
+  })
+}
+
+async function commitWith(sql: Db, batch: readonly RunCommit[], isLean: boolean): Promise<CommitOutcome> {
   const [statement, parameters] = statementOf(batch, isLean)
   const rows = await sql.unsafe<{ id: string | null; at: number }[]>(statement, parameters, { prepare: true })
   const won = new Set<string>()
@@ -88,6 +103,7 @@ export async function commitBatchBisecting(sql: Sql, batch: readonly RunCommit[]
     return {
       won: new Set([...first.won, ...second.won]),
       at: second.at,
+      woken: [...(first.woken ?? []), ...(second.woken ?? [])],
       refused: new Map([...first.refused, ...second.refused]),
       failed: new Map([...first.failed, ...second.failed]),
     }

@@ -25,8 +25,10 @@ export interface NewRun {
   /** The run's own timeout, counted from its creation. */
   timeoutMs?: number
   forkedFrom?: string
-  parentRun?: string
-  parentStep?: string
+  /** The step that starts it, and waits for its end unless its generation is null. */
+  parent?: { runId: string; path: string; generation: number | null }
+  /** How many runs are above it. */
+  depth?: number
   /** `bodyHash` tells the same request from another one with the same key. */
   idempotency?: { key: string; bodyHash: string }
 }
@@ -113,10 +115,12 @@ const STATEMENT = `
   i as materialized (
     select * from rows from (
       unnest($1::uuid[], $2::text[], $3::text[], $4::int[], $5::text[], $6::int[], $7::text[], $8::text[],
-             $9::text[], $10::text[], $11::float8[], $12::int[], $13::uuid[], $14::uuid[], $15::text[], $19::text[]),
+             $9::text[], $10::text[], $11::float8[], $12::int[], $13::uuid[], $14::uuid[], $15::text[], $19::text[],
+             $20::int[], $21::smallint[]),
       json_array_elements($16::text::json), json_array_elements($17::text::json), json_array_elements($18::text::json)
     ) as i (id, namespace, workflow, version, checksum, priority, started_by, trace,
-            key, body_hash, timeout_ms, partition, forked_from, parent_run, parent_step, request_id, input, labels, data)
+            key, body_hash, timeout_ms, partition, forked_from, parent_run, parent_step, request_id,
+            parent_generation, depth, input, labels, data)
   ),
   keyed as (
     insert into idempotency_keys as k (namespace, workflow, key, run_id, body_hash, created_at)
@@ -133,9 +137,9 @@ const STATEMENT = `
   ),
   made as (
     insert into runs (id, namespace, workflow, version, checksum, priority, labels, input, started_by, trace, request_id, created_at, updated_at,
-                      forked_from, parent_run, parent_step)
+                      forked_from, parent_run, parent_step, parent_generation, depth)
     select id, namespace, workflow, version, checksum, priority, labels::jsonb, input, started_by, trace, request_id, now, now,
-           forked_from, parent_run, parent_step
+           forked_from, parent_run, parent_step, parent_generation, depth
       from fresh
   ),
   told as (
@@ -163,11 +167,13 @@ function parametersOf(items: readonly NewRun[]): string[] {
     numbers(items.map((run) => run.timeoutMs ?? null)),
     numbers(items.map((run) => partitionOf(run.id))),
     texts(items.map((run) => run.forkedFrom ?? null)),
-    texts(items.map((run) => run.parentRun ?? null)),
-    texts(items.map((run) => run.parentStep ?? null)),
+    texts(items.map((run) => run.parent?.runId ?? null)),
+    texts(items.map((run) => run.parent?.path ?? null)),
     jsons(items.map((run) => run.input)),
     jsons(items.map((run) => run.labels ?? {})),
     jsons(items.map(createdDataOf)),
     texts(items.map((run) => run.requestId ?? null)),
+    numbers(items.map((run) => run.parent?.generation ?? null)),
+    numbers(items.map((run) => run.depth ?? 0)),
   ]
 }

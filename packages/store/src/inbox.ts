@@ -1,6 +1,7 @@
 /** Facts that somebody was told are accepted. The commit that applies a row deletes it. */
 import type { InboxFact } from '@baton/contracts'
 import type { Db } from './connect.ts'
+import { jsons, texts } from './encode-columns.ts'
 import type { PartitionCut } from './runs.ts'
 
 export interface InboxRow {
@@ -17,11 +18,21 @@ export async function addToInbox(db: Db, namespace: string, runId: string, fact:
   return row!.id
 }
 
-/** All that waits for these runs. Outcomes (decisions, turns) come before commands (cancel, pause): what was accepted first must not be lost to them. */
+/** Which of these runs are about to be reopened: a retry or a replay of them is accepted and not applied yet. */
+export async function findReopening(db: Db, runIds: readonly string[]): Promise<Set<string>> {
+  if (runIds.length === 0) return new Set()
+  const rows = await db<{ runId: string }[]>`
+    select distinct run_id from inbox where run_id = any(${[...runIds]}::uuid[]) and fact ->> 'kind' in ('retry', 'replay')`
+  return new Set(rows.map((row) => row.runId))
+}
+
+const OUTCOMES: ReadonlySet<InboxFact['kind']> = new Set(['approval-decided', 'turn', 'event', 'child-ended'])
+
+/** All that waits for these runs. Outcomes (decisions, turns, events, ends of child runs) come before commands (cancel, pause): what was accepted first must not be lost to them. */
 export async function loadInbox(db: Db, runIds: readonly string[]): Promise<InboxRow[]> {
   if (runIds.length === 0) return []
   const rows = await db<InboxRow[]>`select id::text, run_id, fact from inbox where run_id = any(${[...runIds]}::uuid[]) order by inbox.id`
-  const isOutcome = (row: InboxRow) => row.fact.kind === 'approval-decided' || row.fact.kind === 'turn'
+  const isOutcome = (row: InboxRow) => OUTCOMES.has(row.fact.kind)
   return [...rows.filter(isOutcome), ...rows.filter((row) => !isOutcome(row))]
 }
 
@@ -44,4 +55,16 @@ export async function findStale(
          order by i.id limit ${limit}
       ) as i
      order by i.id limit ${limit}`
+}
+
+/** Puts down facts for several runs; returns the ids of the runs. */
+export async function addAllToInbox(tx: Db, rows: readonly { namespace: string; runId: string; fact: InboxFact }[]): Promise<string[]> {
+  if (rows.length === 0) return []
+  await tx.unsafe(
+    `insert into inbox (namespace, run_id, fact)
+     select * from rows from (unnest($1::text[], $2::uuid[]), json_array_elements($3::text::json)) as i (namespace, run_id, fact)`,
+    [texts(rows.map((row) => row.namespace)), texts(rows.map((row) => row.runId)), jsons(rows.map((row) => row.fact))],
+    { prepare: true },
+  )
+  return rows.map((row) => row.runId)
 }

@@ -28,6 +28,8 @@ export interface RunRow {
   forkedFrom: string | null
   parentRun: string | null
   parentStep: string | null
+  parentGeneration: number | null
+  depth: number
 }
 
 /** A run of the namespace, or undefined. */
@@ -57,7 +59,10 @@ export interface PartitionCut {
 
 const FIRST_ID = '00000000-0000-0000-0000-000000000000'
 
-/** Ids of queued runs that nobody took up since the cut of their partition: their start fact was lost, or they wait for a slot. By id, after `afterId`. */
+/**
+ * Ids of queued runs that nobody took up since the cut of their partition: their start fact was lost. Those that have asked for a slot are told
+ * by their inbox. By id, after `afterId`.
+ */
 export async function findUnstarted(db: Db, cuts: readonly PartitionCut[], afterId: string | null, limit: number): Promise<string[]> {
   const rows = await db<{ id: string }[]>`
     select r.id
@@ -66,6 +71,7 @@ export async function findUnstarted(db: Db, cuts: readonly PartitionCut[], after
         select r.id from runs r
          where partition_of(r.id) = p.partition and r.status = 'queued' and r.status in ('queued', 'running', 'paused')
            and r.updated_at < to_timestamp(p.before / 1000) and r.id > ${afterId ?? FIRST_ID}
+           and not exists (select from concurrency_slots s where s.run_id = r.id)
          order by r.id limit ${limit}
       ) as r
      order by r.id limit ${limit}`

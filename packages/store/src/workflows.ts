@@ -9,6 +9,8 @@ export interface WorkflowRow {
   description: string | null
   version: number
   tags: Record<string, number>
+  /** The share of runs that take the tag canary when nothing else is named; null: none does. */
+  canaryPercent: number | null
   archived: boolean
   createdAt: number
   updatedAt: number
@@ -96,7 +98,8 @@ function summary(db: Db) {
   return db`
     w.name, w.description, w.latest_version as version, w.archived_at is not null as archived, w.created_at, w.updated_at,
     (select coalesce(json_object_agg(t.tag, t.version order by t.tag), '{}') from workflow_tags t
-      where t.namespace = w.namespace and t.name = w.name) as tags`
+      where t.namespace = w.namespace and t.name = w.name) as tags,
+    (select t.percent from workflow_tags t where t.namespace = w.namespace and t.name = w.name and t.tag = 'canary') as canary_percent`
 }
 
 function ms(value: number): Date {
@@ -135,14 +138,29 @@ export async function archiveWorkflow(db: Db, namespace: string, name: string): 
   return count > 0
 }
 
-/** Points a tag at a version. False when the workflow has no such version. */
-export async function putTag(db: Db, namespace: string, name: string, tag: string, version: number): Promise<boolean> {
+/** Points a tag at a version; `percent` is that of a canary. False when the workflow has no such version. */
+export async function putTag(
+  db: Db,
+  namespace: string,
+  name: string,
+  tag: string,
+  version: number,
+  percent: number | null = null,
+): Promise<boolean> {
   const { count } = await db`
-    insert into workflow_tags (namespace, name, tag, version)
-    select v.namespace, v.name, ${tag}, v.version from workflow_versions v
+    insert into workflow_tags (namespace, name, tag, version, percent)
+    select v.namespace, v.name, ${tag}, v.version, ${percent}::smallint from workflow_versions v
      where v.namespace = ${namespace} and v.name = ${name} and v.version = ${version}::bigint
-    on conflict (namespace, name, tag) do update set version = excluded.version, updated_at = now()`
+    on conflict (namespace, name, tag) do update set version = excluded.version, percent = excluded.percent, updated_at = now()`
   return count > 0
+}
+
+/** What a start means. `canary` takes the place of the version for its share of runs; there only when no version and no tag was named. */
+export interface ResolvedVersion {
+  version: number
+  checksum: string
+  archived: boolean
+  canary?: { version: number; checksum: string; percent: number }
 }
 
 /** The version that a start means: the one given, else that of the tag given, else that of the tag `live` if set, else the highest. */
@@ -151,17 +169,23 @@ export async function resolveVersion(
   namespace: string,
   name: string,
   wanted: { version?: number | undefined; tag?: string | undefined },
-): Promise<{ version: number; checksum: string; archived: boolean } | undefined> {
+): Promise<ResolvedVersion | undefined> {
   const version = wanted.version ?? null
   const tag = wanted.tag ?? null
-  const [row] = await db<{ version: number; checksum: string; archived: boolean }[]>`
-    select v.version, v.checksum, w.archived_at is not null as archived
+  const [row] = await db<(Omit<ResolvedVersion, 'canary'> & { canary: ResolvedVersion['canary'] | null })[]>`
+    select v.version, v.checksum, w.archived_at is not null as archived,
+           (select json_build_object('version', c.version, 'checksum', c.checksum, 'percent', ct.percent)
+              from workflow_tags ct join workflow_versions c on (c.namespace, c.name, c.version) = (ct.namespace, ct.name, ct.version)
+             where ct.namespace = w.namespace and ct.name = w.name and ct.tag = 'canary' and ct.percent > 0
+               and ${version}::bigint is null and ${tag}::text is null) as canary
       from workflows w
       left join workflow_tags t on t.namespace = w.namespace and t.name = w.name and t.tag = coalesce(${tag}::text, 'live')
       join workflow_versions v on v.namespace = w.namespace and v.name = w.name
        and v.version = coalesce(${version}::bigint, t.version, case when ${tag}::text is null then w.latest_version end)
      where w.namespace = ${namespace} and w.name = ${name}`
-  return row
+  if (!row) return undefined
+  const { canary, ...resolved } = row
+  return canary ? { ...resolved, canary } : resolved
 }
 
 /** The frozen copy that runs with this checksum execute. */

@@ -9,7 +9,7 @@ test('runs are started with their first event and their timeout in one statement
   const { sql } = await testDatabase(t)
   const runs = [
     newRun({ labels: { team: 'a' }, priority: 9, timeoutMs: 5_000 }),
-    newRun({ input: null, version: 3, parentRun: newRun().id, parentStep: 'child' }),
+    newRun({ input: null, version: 3, parent: { runId: newRun().id, path: 'child', generation: 0 } }),
   ]
   const { at, runs: created } = await createRuns(sql, runs)
   t.same(

@@ -1,5 +1,7 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
+import { chmodSync, mkdtempSync } from 'node:fs'
+import { join } from 'node:path'
 
 /**
  * Ends the process and removes `directory` when this process is gone, however it went: a shell waits for the end of a pipe that only we
@@ -18,6 +20,29 @@ export function guardProcess(pid: number, directory: string): () => void {
   pipe.unref()
   pipe.on('error', () => {})
   return () => guard.kill('SIGKILL')
+}
+
+/**
+ * Makes a folder below `parent` that is gone when this process is, however it went, with all that was put into it. The result of `remove` says
+ * when it is. What PostgreSQL, started by root, had to place outside of it goes with the link that stands for it.
+ */
+export function guardedFolder(parent: string): { path: string; remove(): Promise<void> } {
+  const path = mkdtempSync(join(parent, 'baton-tests-'))
+  chmodSync(path, 0o755) // as root a PostgreSQL below it runs as another user, who has to enter it
+  const placed = `find "$1" -type l -lname '/var/lib/baton/*' -exec sh -c 'for link; do rm -rf "$(dirname "$(readlink "$link")")"; done' sh {} +`
+  const remove = 'for try in 1 2 3 4 5 6 7 8 9; do rm -rf "$1" 2> /dev/null; [ -e "$1" ] || break; sleep 0.2; done'
+  const guard = spawn('/bin/sh', ['-c', `trap "" INT TERM HUP; cat > /dev/null; ${placed}; ${remove}`, 'sh', path], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+  })
+  const gone = new Promise<void>((resolve) => guard.once('exit', () => resolve()))
+  return {
+    path,
+    remove() {
+      guard.stdin.end()
+      return gone
+    },
+  }
 }
 
 /** Sends `signal` and waits until the process has ended. */

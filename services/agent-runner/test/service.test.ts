@@ -1,9 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { agentTurns, createProducer } from '@baton/runtime'
 import { loadInbox } from '@baton/store'
-import { endProcess, stubServer, type Teardown, testDatabase, testRedis, until } from '@baton/testing'
+import { endProcess, serviceProgram, stubServer, type Teardown, testDatabase, testRedis, until } from '@baton/testing'
 import { test } from 'tap'
 import { openRun } from './open-run.ts'
 
@@ -14,8 +13,7 @@ interface Service {
 }
 
 async function startService(t: Teardown, env: Record<string, string>): Promise<Service> {
-  const main = join(import.meta.dirname, '../src/main.ts')
-  const child = spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], {
+  const child = spawn(process.execPath, serviceProgram('agent-runner'), {
     env: { ...process.env, HOST: '127.0.0.1', PORT: '0', LOG_LEVEL: 'debug', ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })

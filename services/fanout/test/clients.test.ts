@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect as connectTcp } from 'node:net'
-import { fileURLToPath } from 'node:url'
 import { idOf, keys } from '@baton/contracts'
-import { findFreePort, until } from '@baton/testing'
+import { findFreePort, serviceProgram, until } from '@baton/testing'
 import t from 'tap'
 import { ADMIN_KEY, type Bench, connectClient, openSse, startBench, upTo } from './bench.ts'
 
@@ -165,8 +164,7 @@ t.test('SIGTERM: clients hear 1012, streams end, the process exits 0, and no tok
     BATON_ADMIN_KEY: ADMIN_KEY,
     LOG_LEVEL: 'debug',
   }
-  const main = fileURLToPath(new URL('../src/main.ts', import.meta.url))
-  const child = spawn(process.execPath, ['--conditions=@baton/source', main], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, serviceProgram('fanout'), { env, stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => child.kill('SIGKILL'))
   const lines: string[] = []
   for (const output of [child.stdout, child.stderr]) output.on('data', (chunk) => lines.push(String(chunk)))

@@ -1,11 +1,10 @@
 /** An approval in Postgres as the runner's commit opens it, and the hitl-worker as a process. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes, randomUUIDv7 } from 'node:crypto'
-import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Json } from '@baton/contracts'
 import type { Sql } from '@baton/store'
-import { endProcess, type Teardown } from '@baton/testing'
+import { endProcess, serviceProgram, type Teardown } from '@baton/testing'
 
 export const MASTER_KEY = randomBytes(32).toString('hex')
 
@@ -49,8 +48,7 @@ export interface Service {
 
 /** Starts `src/main.ts` on a free port; resolves when it listens. */
 export async function startService(t: Teardown, env: Record<string, string>): Promise<Service> {
-  const main = join(import.meta.dirname, '../src/main.ts')
-  const child = spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', main], {
+  const child = spawn(process.execPath, serviceProgram('hitl-worker'), {
     env: { ...process.env, HOST: '127.0.0.1', PORT: '0', LOG_LEVEL: 'debug', BATON_MASTER_KEY: MASTER_KEY, ...env },
     stdio: ['ignore', 'pipe', 'inherit'],
   })

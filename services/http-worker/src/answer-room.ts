@@ -27,6 +27,7 @@ interface Holder {
   /** What it waits for. */
   wants: number | undefined
   wake: () => void
+  closed: boolean
 }
 
 /**
@@ -61,10 +62,12 @@ export function createAnswerRoom(bytesMax: number): AnswerRoom {
     taken: () => taken,
     waiting: () => queue.length,
     open() {
-      const holder: Holder = { bytes: 0, wants: undefined, wake: () => {} }
+      const holder: Holder = { bytes: 0, wants: undefined, wake: () => {}, closed: false }
       return {
         grow(to) {
           if (to <= Math.max(holder.bytes, UNCOUNTED_BYTES)) return undefined
+          // Its call is over, and nobody would give it back.
+          if (holder.closed) return new Promise(() => {})
           if (holder === beyond || (queue.length === 0 && taken + to - holder.bytes <= bytesMax)) {
             take(holder, to)
             return undefined
@@ -77,6 +80,7 @@ export function createAnswerRoom(bytesMax: number): AnswerRoom {
           return holder.wants === undefined ? undefined : promise
         },
         close() {
+          holder.closed = true
           const at = queue.indexOf(holder)
           if (at >= 0) queue.splice(at, 1)
           holders.delete(holder)

@@ -8,6 +8,7 @@ import {
   databaseUrlOf,
   type Logger,
   REPLICA,
+  type Redis,
   type RunnableService,
   startTracing,
 } from '@baton/runtime'
@@ -23,19 +24,26 @@ import {
   waitForSchema,
 } from '@baton/store'
 import { createAnswerRoom } from './answer-room.ts'
+import { createBreakers } from './breakers.ts'
 import { type CallHttpOptions, callHttp } from './call-http.ts'
 import type { Settings } from './config.ts'
 import { SecretUnknown } from './fill-secrets.ts'
 import { hearEndings } from './hear-endings.ts'
+import { createHostGate, type HostGate } from './host-gate.ts'
 import { type KeepTryingOptions, keepTrying } from './keep-trying.ts'
-import { observeAnswers, observeHeld } from './metrics.ts'
+import { observeAnswers, observeHeld, observeHosts } from './metrics.ts'
+import { createTokenSource } from './oauth2-tokens.ts'
+import { createRateBuckets } from './rate-buckets.ts'
 import { createSecretsCache, type ReadSecrets } from './secrets-cache.ts'
 import { type CallTaker, takeCalls } from './take-calls.ts'
 import { traceCalls } from './trace-call.ts'
+import { createWaitingRoom } from './waiting-room.ts'
 
 const SCHEMA_MS_MAX = 120_000
 const CLOCK_EVERY_MS = 5_000
 const CLOCK_ANSWER_MS_MAX = 250
+/** The slots that calls of one host that fails may take after they have waited for it: one in so many. */
+const OVERDUE_SHARE = 4
 
 /** Builds the service; it takes calls from the moment it listens. */
 export async function buildApp(settings: Settings, log: Logger): Promise<RunnableService> {
@@ -54,7 +62,8 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   let leaving = false
   // Reading and storing wait for Postgres: the call itself is made only once.
   const patience = { log, leaving: () => leaving, passes: isUnknownOutcome }
-  const calling = callOptions(settings, sql, outbound, patience)
+  const gate = openGate(settings, probing, log)
+  const calling = { ...callOptions(settings, sql, outbound, patience), pace: gate.pace }
   let taker: CallTaker | undefined
 
   function onListening(): void {
@@ -69,6 +78,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
       isWanted: ({ call }) => isCallWanted(sql, call),
       isEnding: endings.isEnding,
       now: time.now,
+      gate,
       makeCall: traceCalls((call) => callHttp(call, calling), { tracing, log }),
     })
     observeHeld(taker)
@@ -89,6 +99,25 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   return { app, host: settings.HOST, port: settings.PORT, redis: probing, onListening }
 }
 
+/** `redis` fails while Redis is away. */
+function openGate(settings: Settings, redis: Redis, log: Logger): HostGate {
+  const room = createWaitingRoom({ calls: settings.HTTP_WORKER_WAITING_MAX, bytes: settings.HTTP_WORKER_WAITING_BYTES_MAX })
+  const failures = settings.HTTP_WORKER_BREAKER_FAILURES
+  const breakers =
+    failures === 0
+      ? undefined
+      : createBreakers({
+          room,
+          log,
+          failures,
+          waitMs: settings.HTTP_WORKER_BREAKER_WAIT_MS,
+          overdueMax: Math.ceil(settings.HTTP_WORKER_CONCURRENCY / OVERDUE_SHARE),
+        })
+  const gate = createHostGate({ room, breakers, limits: settings.HTTP_WORKER_RATE_LIMITS, buckets: createRateBuckets(redis, log) })
+  observeHosts(breakers, gate.waitingForRate)
+  return gate
+}
+
 function callOptions(settings: Settings, sql: Sql, outbound: CallHttpOptions['outbound'], patience: KeepTryingOptions): CallHttpOptions {
   const room = createAnswerRoom(settings.HTTP_WORKER_ANSWER_BYTES_MAX)
   observeAnswers(room)
@@ -99,10 +128,12 @@ function callOptions(settings: Settings, sql: Sql, outbound: CallHttpOptions['ou
     })
   return {
     outbound,
+    tokens: createTokenSource(outbound),
     room,
     readSecrets: createSecretsCache(read, settings.HTTP_WORKER_SECRETS_CACHE_MS),
     putBlob: (namespace, id, json) => keepTrying(() => putBlobs(sql, namespace, new Map([[id, json]])), patience),
     limits: {
+      pagesMax: settings.HTTP_WORKER_PAGES_MAX,
       responseBytesMax: settings.HTTP_WORKER_RESPONSE_BYTES_MAX,
       inlineBytesMax: settings.BATON_INLINE_PAYLOAD_BYTES_MAX,
       outputBytesMax: settings.BATON_STEP_OUTPUT_BYTES_MAX,

@@ -3,11 +3,14 @@ import { createHash } from 'node:crypto'
 import type { BatonError, ErrorCode, Fact, HttpCall, HttpRequest, Json } from '@baton/contracts'
 import { validateAgainst } from '@baton/engine'
 import type { Outbound, OutboundAnswer } from '@baton/runtime'
-import type { AnswerRoom } from './answer-room.ts'
+import type { AnswerRoom, AnswerShare } from './answer-room.ts'
+import { callPages } from './call-pages.ts'
+import { callWithToken } from './call-with-token.ts'
 import { explainFailure } from './explain-failure.ts'
 import { fillSecrets, SecretUnknown, secretNames } from './fill-secrets.ts'
 import { blobsStored } from './metrics.ts'
-import { isExpected, readBody, readHeaders, readText, retryAfterMs } from './read-answer.ts'
+import type { TokenSource } from './oauth2-tokens.ts'
+import { isExpected, isRetryable, readBody, readHeaders, readText, retryAfterMs } from './read-answer.ts'
 import { createRedactor, type Redactor } from './redact-secrets.ts'
 import { type RenderedRequest, renderRequest } from './render-request.ts'
 import type { ReadSecrets } from './secrets-cache.ts'
@@ -16,6 +19,7 @@ export type Outcome = Extract<Fact, { kind: 'result' }>['outcome']
 
 export interface CallLimits {
   responseBytesMax: number
+  pagesMax: number
   inlineBytesMax: number
   outputBytesMax: number
 }
@@ -28,11 +32,15 @@ export interface CallHttpOptions {
   limits: CallLimits
   /** Where the bytes of answers under way are counted. */
   room: Pick<AnswerRoom, 'open'>
+  tokens: TokenSource
+  /** Waits until the host of the call may be asked for one more page. */
+  pace?(call: HttpCall): Promise<void> | undefined
 }
 
 /** Below this, escapes and headers included, an output cannot come near the inline limit; its size is not measured. */
 const SURELY_SMALL = 4 * 1024
 const EXCERPT_CHARS = 300
+const NONE: readonly string[] = []
 
 /** An answer that a step does not take. */
 class Refused extends Error {
@@ -46,9 +54,13 @@ class Refused extends Error {
 }
 
 /** One attempt. Throws only what is our own: what `readSecrets` (save SecretUnknown) and `putBlob` throw. */
-export async function callHttp(call: HttpCall, options: CallHttpOptions): Promise<Outcome> {
-  const slots = call.request.secrets
-  if (slots === undefined || slots.length === 0) return attempt(call, call.request, [], undefined, options)
+export function callHttp(call: HttpCall, options: CallHttpOptions): Promise<Outcome> {
+  const { secrets: slots, auth } = call.request
+  if ((slots === undefined || slots.length === 0) && auth?.type !== 'oauth2') return attempt(call, call.request, NONE, undefined, options)
+  return callWithSecrets(call, slots ?? [], options)
+}
+
+async function callWithSecrets(call: HttpCall, slots: NonNullable<HttpRequest['secrets']>, options: CallHttpOptions): Promise<Outcome> {
   let values: ReadonlyMap<string, string>
   let filled: HttpRequest
   try {
@@ -59,7 +71,14 @@ export async function callHttp(call: HttpCall, options: CallHttpOptions): Promis
     return failed('BTN_SECRET_UNKNOWN', error.message, false)
   }
   const secretHeaders = slots.filter(({ pointer }) => pointer.startsWith('/headers/')).map(({ pointer }) => pointer.slice(9).toLowerCase())
-  return attempt(call, filled, secretHeaders, createRedactor(secretForms(filled, values)), options)
+  const secrets = secretForms(filled, values)
+  if (filled.auth?.type !== 'oauth2') return attempt(call, filled, secretHeaders, createRedactor(secrets), options)
+  return callWithToken(call, filled, {
+    client: filled.auth,
+    tokens: options.tokens,
+    secrets,
+    attempt: (again, request, redactor) => attempt(again, request, secretHeaders, redactor, options),
+  })
 }
 
 /** Basic authorization hides its secret in a base64 of two. */
@@ -77,10 +96,15 @@ async function attempt(
   options: CallHttpOptions,
 ): Promise<Outcome> {
   const startedAt = performance.now()
-  const share = options.room.open()
+  // Most answers are small and take none.
+  let share: AnswerShare | undefined
   let rendered: RenderedRequest | undefined
   try {
     rendered = renderRequest(call, request, secretHeaders)
+    if (request.paginate) {
+      share = options.room.open()
+      return await attemptPages(call, request, secretHeaders, redactor, share, options)
+    }
     const { limits } = options
     const answer = await options.outbound.request(rendered.url, {
       method: rendered.method,
@@ -88,8 +112,11 @@ async function attempt(
       body: rendered.body,
       sensitiveHeaders: rendered.sensitiveHeaders,
       timeoutMs: call.timeoutMs,
-      room: share.grow,
-      bytesMax: Math.min(request.bytesMax ?? limits.responseBytesMax, limits.responseBytesMax),
+      room(bytes) {
+        share ??= options.room.open()
+        return share.grow(bytes)
+      },
+      bytesMax: bytesMaxOf(request, limits),
       redirect: request.redirect ?? 'follow',
     })
     return await outputOf(call, request, answer, Math.round(performance.now() - startedAt), redactor, options)
@@ -100,7 +127,7 @@ async function attempt(
     const text = `${requestLine(call, rendered, redactor)}${message}`
     return { status: 'failed', error: { code, message: redactor ? redactor.text(text) : text, ...more }, retryable }
   } finally {
-    share.close()
+    share?.close()
   }
 }
 
@@ -119,10 +146,8 @@ async function outputOf(
   redactor: Redactor | undefined,
   options: CallHttpOptions,
 ): Promise<Outcome> {
-  if (!isExpected(answer.status, request.expect?.status)) throw unexpected(answer, redactor)
-  let body = readBody(request.response, answer.headers['content-type'], answer.body)
+  let body = bodyOf(request, answer, redactor)
   let headers: Json = readHeaders(answer.headers)
-  if (request.expect?.schema !== undefined) checkSchema(request.expect.schema, body)
   if (redactor) {
     body = redactor.json(body)
     headers = redactor.json(headers)
@@ -130,6 +155,50 @@ async function outputOf(
   const output: Json = { status: answer.status, headers, body, durationMs }
   if (answer.body.length <= SURELY_SMALL) return { status: 'succeeded', output }
   return { status: 'succeeded', output: await storeLarge(call.namespace, output, options) }
+}
+
+/** The body of an answer that is as the step expects. */
+function bodyOf(request: HttpRequest, answer: OutboundAnswer, redactor: Redactor | undefined): Json {
+  if (!isExpected(answer.status, request.expect?.status)) throw unexpected(answer, redactor)
+  const body = readBody(request.response, answer.headers['content-type'], answer.body)
+  if (request.expect?.schema !== undefined) checkSchema(request.expect.schema, body)
+  return body
+}
+
+function bytesMaxOf(request: HttpRequest, limits: CallLimits): number {
+  return Math.min(request.bytesMax ?? limits.responseBytesMax, limits.responseBytesMax)
+}
+
+/** All pages of a list as one answer: status and headers of the last page, the items of all. */
+async function attemptPages(
+  call: HttpCall,
+  request: HttpRequest,
+  secretHeaders: readonly string[],
+  redactor: Redactor | undefined,
+  share: AnswerShare,
+  options: CallHttpOptions,
+): Promise<Outcome> {
+  const startedAt = performance.now()
+  const { outbound, limits, pace } = options
+  const { last, items, count, more, bytes } = await callPages(call, request, request.paginate!, {
+    outbound,
+    share,
+    secretHeaders,
+    pace,
+    bytesMax: bytesMaxOf(request, limits),
+    pagesMax: limits.pagesMax,
+    read: (answer) => bodyOf(request, answer, redactor),
+  })
+  const headers = readHeaders(last.headers)
+  const output: Json = {
+    status: last.status,
+    headers: redactor ? redactor.json(headers) : headers,
+    body: redactor ? redactor.json(items) : items,
+    pages: count,
+    ...(more ? { more } : {}),
+    durationMs: Math.round(performance.now() - startedAt),
+  }
+  return { status: 'succeeded', output: bytes <= SURELY_SMALL ? output : await storeLarge(call.namespace, output, options) }
 }
 
 function unexpected(answer: OutboundAnswer, redactor: Redactor | undefined): Refused {
@@ -142,7 +211,7 @@ function unexpected(answer: OutboundAnswer, redactor: Redactor | undefined): Ref
   }
   const waitMs = retryAfterMs(answer.headers['retry-after'], Date.now())
   if (waitMs !== undefined) error.retryAfterMs = waitMs
-  return new Refused(error, status === 408 || status === 425 || status === 429 || status >= 500)
+  return new Refused(error, isRetryable(status))
 }
 
 /** The beginning of a textual body on one line. Secrets go before it is cut, or half of one would stay. */

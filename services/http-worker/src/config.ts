@@ -2,6 +2,7 @@ import { getHeapStatistics } from 'node:v8'
 import { LIMITS } from '@baton/contracts'
 import { commonSettings, databaseSettings, traceSettings, wholeNumber } from '@baton/runtime'
 import { z } from 'zod'
+import { parseRateLimits } from './rate-limits.ts'
 
 /** While an answer becomes an output it is there as bytes, as text, as a value of many small objects and as JSON. */
 const HEAP_SHARE = 16
@@ -30,6 +31,27 @@ export const Settings = z.object({
   HTTP_WORKER_ANSWER_BYTES_MAX: wholeNumber(1, 100_000_000_000)
     .default(Math.floor(getHeapStatistics().heap_size_limit / HEAP_SHARE))
     .describe('bytes of answers under way at once, all calls together; further ones wait'),
+  HTTP_WORKER_PAGES_MAX: wholeNumber(1, 100_000).default(1_000).describe('bound of paginate.max'),
+  HTTP_WORKER_BREAKER_FAILURES: wholeNumber(0, 1_000_000)
+    .default(20)
+    .describe('failures in a row after which the calls of a host wait for it; 0: they never do'),
+  HTTP_WORKER_BREAKER_WAIT_MS: wholeNumber(0, 3_600_000).default(20_000).describe('how long a call waits at most for a host that fails'),
+  HTTP_WORKER_RATE_LIMITS: z
+    .string()
+    .default('')
+    .transform((text, context) => {
+      try {
+        return parseRateLimits(text)
+      } catch (error) {
+        context.addIssue((error as Error).message)
+        return z.NEVER
+      }
+    })
+    .describe('how often hosts may be called, e.g. api.example.com=10/s,*.slow.example=60/m'),
+  HTTP_WORKER_WAITING_MAX: wholeNumber(1, 100_000).default(2_000).describe('calls that wait for their host without a slot'),
+  HTTP_WORKER_WAITING_BYTES_MAX: wholeNumber(1, 10_000_000_000)
+    .default(32 * 1024 * 1024)
+    .describe('bytes of the requests of these calls'),
   HTTP_WORKER_DATABASE_CONNECTIONS_MAX: wholeNumber(1, 1_000).default(4).describe('connections to Postgres'),
   BATON_INLINE_PAYLOAD_BYTES_MAX: wholeNumber(1, 1_000_000_000)
     .default(LIMITS.inlinePayloadBytesMax)

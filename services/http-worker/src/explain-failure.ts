@@ -1,5 +1,6 @@
 import type { ErrorCode } from '@baton/contracts'
 import { AddressRefused, BodyTooLarge, BodyUnreadable, OutboundTimeout, RedirectRefused } from '@baton/runtime'
+import { TooManyPages } from './call-pages.ts'
 import { AnswerUnreadable } from './read-answer.ts'
 
 export interface Failure {
@@ -19,6 +20,7 @@ export function explainFailure(error: unknown): Failure {
   if (error instanceof AddressRefused) return { code: 'BTN_ADDRESS_REFUSED', message, retryable: false }
   if (error instanceof OutboundTimeout) return { code: 'BTN_TIMEOUT', message, retryable: true }
   if (error instanceof BodyTooLarge) return { code: 'BTN_HTTP_TOO_LARGE', message, retryable: false }
+  if (error instanceof TooManyPages) return { code: error.code, message, retryable: false }
   if (error instanceof BodyUnreadable || error instanceof RedirectRefused || error instanceof AnswerUnreadable) {
     return { code: 'BTN_HTTP_RESPONSE', message, retryable: false }
   }

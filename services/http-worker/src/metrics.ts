@@ -13,10 +13,30 @@ export const callsHandedBack = counter('baton_http_calls_handed_back_total', 'Ca
 /** Outputs over 64 KiB. */
 export const blobsStored = counter('baton_http_blobs_stored_total', 'Outputs stored as blobs')
 
+/** Requests to the token URLs of steps with `auth.oauth2`. */
+export const tokensAsked = counter('baton_oauth2_tokens_total', 'Access tokens that were asked for', ['outcome'])
+
+/** Calls that could not be made at once because of their host. */
+export const callsDelayed = counter('baton_http_calls_delayed_total', 'Calls that waited for their host', ['why'])
+/** Changes of state of the circuit breakers of this worker. */
+export const breakerChanges = counter('baton_http_breaker_changes_total', 'Circuit breakers that opened, probed or closed', ['to'])
+/** Times that Redis could not be asked. */
+export const ratesKeptAlone = counter(
+  'baton_http_rates_kept_alone_total',
+  'Times that a rate limit was kept without Redis, by this worker alone',
+)
+
 /** What is in hand right now. */
 export function observeHeld(held: { running(): number; waiting(): number }): void {
   gauge('baton_http_calls_running', 'Calls under way', held.running)
   gauge('baton_http_calls_waiting', 'Calls read and waiting for a slot', held.waiting)
+}
+
+/** Calls that wait for their host, in no slot unless the room is full. */
+export function observeHosts(breakers: { open(): number; waiting(): number } | undefined, waitingForRate: () => number): void {
+  gauge('baton_http_breakers_open', 'Circuit breakers that are open or probing', () => breakers?.open() ?? 0)
+  gauge('baton_http_calls_waiting_breaker', 'Calls that wait for the circuit breaker of their host', () => breakers?.waiting() ?? 0)
+  gauge('baton_http_calls_waiting_rate', 'Calls that wait for the rate limit of their host', waitingForRate)
 }
 
 /** Answers that are read and made into outputs right now. */

@@ -107,6 +107,11 @@ export function isExpected(status: number, expected: readonly string[] | undefin
   return expected.some((one) => one === text || (/^[1-5]xx$/i.test(one) && one[0] === text[0]))
 }
 
+/** Answers that may be other ones a little later (CONTRACT §2, `retry`). */
+export function isRetryable(status: number): boolean {
+  return status === 408 || status === 425 || status === 429 || status >= 500
+}
+
 /** Milliseconds of a Retry-After header, in seconds or as a date (RFC 9110 §10.2.3). */
 export function retryAfterMs(header: string | undefined, now: number): number | undefined {
   if (header === undefined) return undefined

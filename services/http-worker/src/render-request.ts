@@ -40,8 +40,8 @@ export function renderRequest(call: HttpCall, request: HttpRequest, secretHeader
   const { auth } = request
   if (auth?.type === 'bearer') headers['authorization'] = `Bearer ${auth.token}`
   else if (auth?.type === 'basic') headers['authorization'] = `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`
-  else if (auth?.in === 'query') url = addQuery(url, { [auth.name]: auth.value })
-  else if (auth) {
+  else if (auth?.type === 'apiKey' && auth.in === 'query') url = addQuery(url, { [auth.name]: auth.value })
+  else if (auth?.type === 'apiKey') {
     headers[auth.name.toLowerCase()] = auth.value
     sensitiveHeaders.push(auth.name.toLowerCase())
   }

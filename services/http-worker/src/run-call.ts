@@ -29,6 +29,8 @@ export interface RunCallOptions {
   leaving(): boolean
   /** Waits for what is away; throws Leaving, or what nobody foresaw. */
   makeCall(call: HttpCall): Promise<Outcome>
+  /** Told what a call that was made has come to. */
+  onOutcome?(held: HeldCall, outcome: Outcome): void
 }
 
 const SETTLED_POLL_MS = 250
@@ -45,12 +47,12 @@ export async function runCall(held: HeldCall, options: RunCallOptions): Promise<
     if (options.leaving()) return
     const claim = mustAsk(held, options) ? await keepTrying(() => claimCall(held, options), options) : 'ours'
     if (options.leaving()) return
-    if (claim === 'held elsewhere' || claim === 'answered') return drop(held, claim, options)
-    if (claim === 'unwanted') return await withdraw(held, options)
+    if (await isDropped(held, claim, options)) return
     held.state = 'running'
     const startedAt = Date.now()
     const outcome = claim === 'too many crashes' ? lostTooOften(options.crashesMax) : await make(held.call, options)
     if (options.leaving()) return
+    options.onOutcome?.(held, outcome)
     callSeconds.observe((Date.now() - startedAt) / 1_000)
     await answer(held, startedAt, outcome, options)
   } catch (error) {
@@ -60,6 +62,18 @@ export async function runCall(held: HeldCall, options: RunCallOptions): Promise<
     held.entry.lost = true
     options.held.end(held)
   }
+}
+
+/** Asks about a call that waits; true when it is over, since nobody wants it any more or another worker has it. Rejects as runCall does not. */
+export async function isOver(held: HeldCall, options: RunCallOptions): Promise<boolean> {
+  return isDropped(held, await claimCall(held, options), options)
+}
+
+async function isDropped(held: HeldCall, claim: Claim, options: RunCallOptions): Promise<boolean> {
+  if (claim === 'ours' || claim === 'too many crashes') return false
+  if (claim === 'unwanted') await withdraw(held, options)
+  else drop(held, claim, options)
+  return true
 }
 
 /** What was lost with Redis may be held by a worker that has not said so again yet. It does not wait for ever: it asks before it is made. */

@@ -6,9 +6,10 @@ import { createFactSender, type Logger, type Redis, watchRedis } from '@baton/ru
 import { findAnswers } from './find-answers.ts'
 import { handBack } from './hand-back.ts'
 import { createHeldCalls, type HeldCall } from './held-calls.ts'
+import type { HostGate } from './host-gate.ts'
 import { keepAlive } from './keep-alive.ts'
 import { readCalls, takeOverCalls } from './read-calls.ts'
-import { type RunCallOptions, runCall } from './run-call.ts'
+import { isOver, type RunCallOptions, runCall } from './run-call.ts'
 import { createSlots } from './slots.ts'
 
 export interface TakeCallsOptions extends Pick<RunCallOptions, 'askAfterMs' | 'crashesMax' | 'isWanted' | 'isEnding' | 'now' | 'makeCall'> {
@@ -18,6 +19,8 @@ export interface TakeCallsOptions extends Pick<RunCallOptions, 'askAfterMs' | 'c
   concurrency: number
   /** Silence after which calls of another worker are taken over. */
   takeoverMs: number
+  /** Undefined: no call waits for its host. */
+  gate?: HostGate | undefined
 }
 
 export interface CallTaker {
@@ -34,7 +37,7 @@ const LEAVE_MS = 2_500
 
 /** Starts taking calls. */
 export function takeCalls(options: TakeCallsOptions): CallTaker {
-  const { redis, consumer, log } = options
+  const { redis, consumer, log, gate } = options
   const stopping = new AbortController()
   let leaving = false
   let claiming = false
@@ -60,11 +63,33 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
     isStalled: () => alive.isStalled(),
     leaving: () => leaving,
   }
-  const slots = createSlots<HeldCall>(options.concurrency, (call) => runCall(call, running))
+  if (gate) running.onOutcome = gate.observe
+  const slots = createSlots<HeldCall>(options.concurrency, (call) => (gate && !gate.idle ? runBehind(gate, call) : runCall(call, running)))
+  gate?.onTurn((call) => slots.add([call]))
   const incoming = { redis, watch, consumer, log, held, slots, signal: stopping.signal }
-  const alive = keepAlive({ held, redis, watch, consumer, log, takeoverMs: options.takeoverMs, everySecond: () => void takeOver() })
+  const alive = keepAlive({ held, redis, watch, consumer, log, takeoverMs: options.takeoverMs, everySecond })
   watch.look().catch((error: Error) => log.warn({ err: error }, 'Redis could not be looked at'))
   const reading = readCalls(incoming, alive)
+
+  /** A call that has to wait for its host gives its slot to others. */
+  async function runBehind(gate: HostGate, call: HeldCall): Promise<void> {
+    for (let turn = gate.enter(call); turn !== 'go'; turn = gate.enter(call)) {
+      if (turn === 'wait') return
+      await turn
+    }
+    await runCall(call, running)
+    gate.leave(call)
+  }
+
+  function everySecond(): void {
+    void takeOver()
+    gate
+      ?.withdraw(
+        ({ call }) => options.isEnding(call.runId),
+        (call) => isOver(call, running),
+      )
+      .catch((error: Error) => log.warn({ err: error }, 'calls that wait could not be asked about'))
+  }
 
   async function settle(): Promise<void> {
     clearTimeout(settleTimer)
@@ -87,7 +112,7 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
   async function stop(graceMs: number): Promise<void> {
     stopping.abort()
     await reading
-    await handBack({ redis, held, calls: slots.drain(), log, resent: false })
+    await handBack({ redis, held, calls: [...slots.drain(), ...(gate?.drain() ?? [])], log, resent: false })
     await slots.idle(graceMs)
     leaving = true
     const left = [...held.entries].flatMap((entry) => entry.calls.filter(({ state }) => state !== 'ended'))

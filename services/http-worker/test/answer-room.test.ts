@@ -97,6 +97,16 @@ t.test('a call whose time is over while it waits for room takes none, and gives 
   t.equal(room.taken(), 0)
 })
 
+t.test('who has given everything back takes no more', (t) => {
+  const room = createAnswerRoom(4 * MIB)
+  const share = room.open()
+  share.grow(MIB)
+  share.close()
+  t.ok(share.grow(2 * MIB), 'it may not go on')
+  t.strictSame([room.taken(), room.waiting()], [0, 0])
+  t.end()
+})
+
 t.test('when all who hold room wait for more, one of them alone goes beyond it, to its end', async (t) => {
   const room = createAnswerRoom(4 * MIB)
   const [a, b, c] = [room.open(), room.open(), room.open()]

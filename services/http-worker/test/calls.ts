@@ -5,6 +5,7 @@ import { createOutbound } from '@baton/runtime'
 import type { Teardown } from '@baton/testing'
 import { createAnswerRoom } from '../src/answer-room.ts'
 import { type CallHttpOptions, callHttp, type Outcome } from '../src/call-http.ts'
+import { createTokenSource } from '../src/oauth2-tokens.ts'
 
 export function callOf(request: Partial<HttpRequest> & { url: string }, more: Partial<HttpCall> = {}): HttpCall {
   return {
@@ -26,16 +27,19 @@ export function caller(
   secrets: Record<string, string> = {},
   limits: Partial<CallHttpOptions['limits']> = {},
   room: CallHttpOptions['room'] = createAnswerRoom(100_000_000),
+  { allow = ['127.0.0.1'], now, pace }: { allow?: readonly string[]; now?: () => number; pace?: CallHttpOptions['pace'] } = {},
 ) {
-  const outbound = createOutbound({ allow: ['127.0.0.1'] })
+  const outbound = createOutbound({ allow })
   t.teardown(() => outbound.close())
   const blobs = new Map<string, string>()
   const options: CallHttpOptions = {
     outbound,
+    tokens: createTokenSource(outbound, now),
     room,
     readSecrets: async (_namespace, names) => new Map(names.filter((name) => name in secrets).map((name) => [name, secrets[name]!])),
     putBlob: async (_namespace, id, json) => void blobs.set(id, json),
-    limits: { responseBytesMax: 1_000_000, inlineBytesMax: 65_536, outputBytesMax: 1_000_000, ...limits },
+    ...(pace ? { pace } : {}),
+    limits: { pagesMax: 1_000, responseBytesMax: 1_000_000, inlineBytesMax: 65_536, outputBytesMax: 1_000_000, ...limits },
   }
   return { blobs, make: (call: HttpCall) => callHttp(call, options) }
 }

@@ -72,7 +72,8 @@ t.test('late and resent calls are made only if they are wanted and nobody holds 
     'whoever holds it answers',
   )
   t.same(made.sort(), [fresh, late, resent].map(idOf).sort())
-  t.same(asked.sort(), [late, resent, unwanted].map(idOf).sort(), 'neither a fresh call nor one that is made elsewhere costs a query')
+  // Each at least once: an answer that took longer than 50 ms is asked for again.
+  t.same(new Set(asked), new Set([late, resent, unwanted].map(idOf)), 'neither a fresh call nor one that is made elsewhere costs a query')
   t.equal(await h.redis.get(keys.inflight(idOf(elsewhere))), 'another-worker', 'the key of the other stays')
   t.equal(await h.redis.exists(keys.inflight(idOf(resent))), 0, 'our own is gone')
 })

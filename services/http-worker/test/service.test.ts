@@ -1,9 +1,8 @@
 /** The whole service, as it is started: real Postgres, real Redis, settings from the environment, signals. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { fileURLToPath } from 'node:url'
 import { keys } from '@baton/contracts'
 import { createSecretBox, getBlobTexts } from '@baton/store'
-import { endProcess, findFreePort, stubServer, type Teardown, testDatabase, until } from '@baton/testing'
+import { endProcess, findFreePort, serviceProgram, stubServer, type Teardown, testDatabase, until } from '@baton/testing'
 import t from 'tap'
 import { callOf } from './calls.ts'
 import { startHarness } from './harness.ts'
@@ -12,9 +11,8 @@ const MASTER_KEY = 'ab'.repeat(32)
 
 async function startService(t: Teardown, env: Record<string, string>): Promise<{ url: string; child: ChildProcess }> {
   const port = await findFreePort()
-  const args = ['--conditions=@baton/source', '--no-warnings', fileURLToPath(new URL('../src/main.ts', import.meta.url))]
   const settings = { HOST: '127.0.0.1', PORT: String(port), LOG_LEVEL: 'warn', BATON_MASTER_KEY: MASTER_KEY, BATON_HTTP_ALLOW: '127.0.0.1' }
-  const child = spawn(process.execPath, args, {
+  const child = spawn(process.execPath, serviceProgram('http-worker'), {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { PATH: process.env.PATH, ...settings, ...env },
   })
@@ -75,8 +73,7 @@ t.test('the service takes calls, reads secrets, stores large outputs, drops what
 })
 
 t.test('missing and wrong settings are all told at once', async (t) => {
-  const args = ['--conditions=@baton/source', '--no-warnings', fileURLToPath(new URL('../src/main.ts', import.meta.url))]
-  const child = spawn(process.execPath, args, {
+  const child = spawn(process.execPath, serviceProgram('http-worker'), {
     stdio: ['ignore', 'ignore', 'pipe'],
     env: { PATH: process.env.PATH, BATON_MASTER_KEY: 'short', PORT: 'x' },
   })

@@ -4,6 +4,7 @@ import type { HttpCall } from '@baton/contracts'
 import { connectRedis, createLogger, REPLICA } from '@baton/runtime'
 import { takeCalls } from '../src/take-calls.ts'
 import { caller } from './calls.ts'
+import { openGate } from './gates.ts'
 
 const [redisUrl, concurrency] = process.argv.slice(2)
 const redis = connectRedis(redisUrl!, { name: 'test-worker' })
@@ -20,6 +21,9 @@ const taker = takeCalls({
   isWanted: async () => true,
   isEnding: () => false,
   now: Date.now,
+  ...(process.env.BREAKER_FAILURES
+    ? { gate: await openGate({ teardown: () => {} }, redisUrl!, { failures: Number(process.env.BREAKER_FAILURES) }) }
+    : {}),
   makeCall: (call: HttpCall) => make(call),
 })
 process.once('SIGTERM', () => void taker.stop(Number(process.env.GRACE_MS ?? 20_000)).then(() => process.exit(0)))

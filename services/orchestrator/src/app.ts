@@ -30,9 +30,13 @@ import { createPlanCache, type GetPlan } from './plan-cache.ts'
 import { readQueues, readRedisMemory, readStreams } from './read-levels.ts'
 import { apiKeyRevokeRoutes, apiKeyRoutes } from './routes/api-keys.ts'
 import { approvalRoutes, decisionRoutes } from './routes/approvals.ts'
+import { auditRoutes } from './routes/audit.ts'
 import { customEventRoutes } from './routes/custom-events.ts'
 import { definitionRoutes } from './routes/definitions.ts'
+import { forkRoutes } from './routes/fork-runs.ts'
 import { hookRoutes } from './routes/hooks.ts'
+import { patchRoutes } from './routes/patch-runs.ts'
+import { reopenRoutes } from './routes/reopen-runs.ts'
 import { eventRoutes, stepRoutes, viewRoutes, whyRoutes } from './routes/run-history.ts'
 import { controlRoutes, runRoutes } from './routes/runs.ts'
 import { scheduleChangeRoutes, scheduleRoutes } from './routes/schedules.ts'
@@ -46,6 +50,7 @@ import { createRunStates, type FoldRun } from './run-states.ts'
 import { createRunWaiters, type RunWaiters } from './run-waiters.ts'
 import { createShowRun, type ShowRun } from './show-run.ts'
 import { createRunStarter, type RunStarter } from './start-runs.ts'
+import { createLoadWhole, type LoadWhole } from './whole-runs.ts'
 
 const WAITERS_CHECK_MS = 1_000
 const SCHEMA_MS_MAX = 120_000
@@ -62,6 +67,7 @@ export interface Deps extends Triggers {
   secretBox: SecretBox
   getPlan: GetPlan
   foldRun: FoldRun
+  loadWhole: LoadWhole
   starter: RunStarter
   waiters: RunWaiters
   showRun: ShowRun
@@ -78,6 +84,9 @@ const ROUTES: readonly ((app: FastifyInstance, deps: Deps) => void)[] = [
   batchRoutes,
   runRoutes,
   controlRoutes,
+  reopenRoutes,
+  forkRoutes,
+  patchRoutes,
   eventRoutes,
   viewRoutes,
   whyRoutes,
@@ -96,6 +105,7 @@ const ROUTES: readonly ((app: FastifyInstance, deps: Deps) => void)[] = [
   triggerRoutes,
   triggerChangeRoutes,
   hookRoutes,
+  auditRoutes,
 ]
 
 /** Migrates, connects, and declares every route. The caller listens and closes. */
@@ -162,6 +172,7 @@ function createDeps(settings: Settings, { sql, redis, facts, queues }: Connectio
     starter,
     keyCache: createKeyCache({ sql, ttlMs: settings.BATON_KEY_CACHE_MS }),
     secretBox: createSecretBox(settings.BATON_MASTER_KEY),
+    loadWhole: createLoadWhole({ getPlan, foldEventsMax: settings.BATON_FOLD_EVENTS_MAX }),
     foldRun: createRunStates({ sql, getPlan, ...foldLimits }),
     showRun: createShowRun({ sql, waiters }),
   }

@@ -1,10 +1,10 @@
 /** Bodies and queries of the contract as this service reads them: JSON is not walked twice, and texts that Postgres cannot hold are refused. */
-import { DecisionBody, type Json, NewApiKey, Page, StartRun, StartRuns, VarBody } from '@baton/contracts'
+import { DecisionBody, type Json, NewApiKey, Page, ReplayBody, StartRun, StartRuns, VarBody } from '@baton/contracts'
 import { z } from 'zod'
 import { isStorable, UNSTORABLE } from './storable.ts'
 
 /** What JSON.parse gave is JSON: there is nothing to check. */
-const AnyJson = z.unknown() as unknown as z.ZodType<Json>
+export const AnyJson = z.unknown() as unknown as z.ZodType<Json>
 
 const Labels = StartRun.shape.labels
   .unwrap()
@@ -25,6 +25,16 @@ export function batchBody(runsMax: number) {
   })
   return z.strictObject({ items: z.array(Item).min(1).max(runsMax) })
 }
+
+/** A text that Postgres can hold. */
+export function storableText(text: z.ZodString) {
+  return text.refine(isStorable, UNSTORABLE)
+}
+
+export const ReplayRequest = ReplayBody.extend({
+  reason: storableText(ReplayBody.shape.reason),
+  config: z.record(z.string(), AnyJson).optional(),
+})
 
 export const VoteBody = DecisionBody.extend({
   comment: DecisionBody.shape.comment.unwrap().refine(isStorable, UNSTORABLE).optional(),

@@ -42,12 +42,13 @@ export const Settings = z.object({
     .default(5_000)
     .describe('a slot that nobody could fire for this long was missed: catchUp says what becomes of it'),
   BATON_CATCH_UP_SLOTS_MAX: limit(LIMITS.catchUpSlotsMax, 100_000).describe('slots that catchUp: all makes up for at most, the newest'),
+  BATON_BULK_RUNS_MAX: limit(500, 10_000).describe('runs that one retry or fork in bulk may move'),
   BATON_WAITERS_MAX: limit(10_000).describe('requests that may wait for runs to end at once'),
   BATON_START_GROUP_RUNS_MAX: limit(500).describe('runs that are started in one statement'),
   BATON_START_GROUPS_MAX: limit(2, 100).describe('such statements under way at once'),
   BATON_PLAN_CACHE_BYTES_MAX: limit(64 * MIB).describe('definitions that are kept compiled, by their size'),
   BATON_STATE_CACHE_EVENTS_MAX: limit(100_000).describe('folded runs that are kept for readers, by their events'),
-  BATON_FOLD_EVENTS_MAX: limit(100_000).describe('events of a run that /steps, /graph and /why fold'),
+  BATON_FOLD_EVENTS_MAX: limit(100_000).describe('events of a run that views and controls of it fold'),
   BATON_KEY_CACHE_MS: wholeNumber(0, 10_000).default(10_000).describe('how long a known API key is not looked up again'),
 })
 export type Settings = z.output<typeof Settings>

@@ -1,7 +1,8 @@
 /** Cancel, pause, resume: what may be asked of a run in which state, and how it is put down for the runner. */
-import { type Ending, isTerminal, type RunStatus } from '@baton/contracts'
+import { type Ending, type InboxFact, isTerminal, type RunStatus } from '@baton/contracts'
 import { problem } from '@baton/runtime'
-import { addToInbox, getRun, type InboxRow, loadInbox, type RunRow, type Sql, withTransaction } from '@baton/store'
+import { addAudit, addToInbox, type Db, getRun, loadInbox, type RunRow, type Sql, withTransaction } from '@baton/store'
+import type { Asker } from './asker.ts'
 
 export type Command = 'cancel' | 'pause' | 'resume'
 
@@ -22,8 +23,13 @@ export function judge(command: Command, { status, ending }: Standing): Verdict {
   return 'accept'
 }
 
-/** Throws 409 with the state when the command cannot be. */
-export function refuseImpossible(command: Command, run: Standing): void {
+/** Throws 409 with the state when the command cannot be; a retry or a replay that was accepted counts. */
+export async function refuseImpossible(db: Db, command: Command, run: Standing & { id: string }): Promise<void> {
+  if (judge(command, run) !== 'impossible') return
+  refuse(command, (await loadInbox(db, [run.id])).map(({ fact }) => fact).reduce(foresee, run))
+}
+
+function refuse(command: Command, run: Standing): void {
   if (judge(command, run) !== 'impossible') return
   const state = run.ending && !isTerminal(run.status) ? `ending as ${run.ending}` : run.status
   throw problem('BTN_RUN_STATE', `a run that is ${state} cannot be ${PAST[command]}`)
@@ -36,27 +42,27 @@ const PAST = { cancel: 'cancelled', pause: 'paused', resume: 'resumed' } as cons
  * resume right after a pause is not lost. The inbox is read first: what a runner applies in between is then seen twice, and not at all otherwise.
  * Gives the run as it is now.
  */
-export function controlRun(
-  sql: Sql,
-  run: { namespace: string; id: string },
-  command: Command,
-  by: string,
-): Promise<{ row: RunRow; verdict: Verdict }> {
+export function controlRun(sql: Sql, run: { id: string }, command: Command, by: Asker): Promise<{ row: RunRow; verdict: Verdict }> {
   return withTransaction(sql, async (tx) => {
     const accepted = await loadInbox(tx, [run.id])
-    const row = await getRun(tx, run.namespace, run.id)
+    const row = await getRun(tx, by.namespace, run.id)
     if (!row) throw problem('BTN_RUN_NOT_FOUND', 'no such run')
-    const standing = accepted.reduce(foresee, { status: row.status, ending: row.ending })
+    const standing = accepted.map(({ fact }) => fact).reduce(foresee, { status: row.status, ending: row.ending })
     const verdict = judge(command, standing)
-    if (verdict === 'impossible') refuseImpossible(command, standing)
-    if (verdict === 'accept') await addToInbox(tx, run.namespace, run.id, { kind: command, by })
+    if (verdict === 'impossible') refuse(command, standing)
+    if (verdict === 'accept') {
+      await addToInbox(tx, by.namespace, run.id, { kind: command, by: by.id })
+      await addAudit(tx, { namespace: by.namespace, actor: by.id, action: `run.${command}`, runId: run.id, requestId: by.requestId })
+    }
     return { row, verdict }
   })
 }
 
-/** Where a run will stand when this row is applied. */
-function foresee(standing: Standing, { fact }: InboxRow): Standing {
-  if (isTerminal(standing.status)) return standing
+/** Where a run will stand when this fact is applied. */
+function foresee(standing: Standing, fact: InboxFact): Standing {
+  if (isTerminal(standing.status)) {
+    return fact.kind === 'retry' || fact.kind === 'replay' ? { status: 'running', ending: null } : standing
+  }
   if (fact.kind === 'cancel') return { ...standing, ending: standing.ending ?? 'cancelled' }
   if (fact.kind === 'pause') return { ...standing, status: 'paused' }
   if (fact.kind === 'resume' && standing.status === 'paused') return { ...standing, status: 'running' }

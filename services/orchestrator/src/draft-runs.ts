@@ -3,10 +3,12 @@ import { createHash } from 'node:crypto'
 import { idOf, type Json, LIMITS, newUuid, type Run } from '@baton/contracts'
 import { canonicalJson, type Plan } from '@baton/engine'
 import { problem, traceOf } from '@baton/runtime'
-import { resolveVersion, type Sql } from '@baton/store'
+import { type ResolvedVersion, resolveVersion, type Sql } from '@baton/store'
 import type { FastifyRequest } from 'fastify'
 import type { Caller } from './caller.ts'
+import { chooseVersion } from './choose-version.ts'
 import type { Settings } from './config.ts'
+import type { DefinitionLimits } from './patch-definition.ts'
 import { timeOf } from './public-shapes.ts'
 import type { InputLimits } from './read-input.ts'
 import { invalidRequest } from './route.ts'
@@ -14,18 +16,15 @@ import { shareLookups } from './share-lookups.ts'
 import type { RunToStart, StartedRun } from './start-runs.ts'
 import { isStorable } from './storable.ts'
 
-/** The version that a start means. */
-export interface Resolved {
-  version: number
-  checksum: string
-  archived: boolean
-}
-
-export type Resolve = (caller: Pick<Caller, 'namespace'>, workflow: string, wanted: { version?: number; tag?: string }) => Promise<Resolved>
+export type Resolve = (
+  caller: Pick<Caller, 'namespace'>,
+  workflow: string,
+  wanted: { version?: number; tag?: string },
+) => Promise<ResolvedVersion>
 
 /** Finds the version that a start means, one query for all that ask in the same moment; 404 when there is none. */
 export function createResolve(sql: Sql): Resolve {
-  const share = shareLookups<Resolved | undefined>()
+  const share = shareLookups<ResolvedVersion | undefined>()
   return async ({ namespace }, workflow, wanted) => {
     const key = JSON.stringify([namespace, workflow, wanted.version, wanted.tag])
     const resolved = await share(key, () => resolveVersion(sql, namespace, workflow, wanted))
@@ -44,18 +43,30 @@ export function wantedOf(body: unknown): { version?: number; tag?: string } {
 }
 
 /** 409 for an archived workflow. */
-export function refuseArchived(found: Resolved, { params }: { params: { name: string } }): void {
+export function refuseArchived(found: ResolvedVersion, { params }: { params: { name: string } }): void {
   if (found.archived) throw problem('BTN_WORKFLOW_ARCHIVED', `workflow ${params.name} is archived`)
 }
 
+/** The id and the version of a new run: those belong together where a canary has its share. */
+export function drawRun(resolved: ResolvedVersion): Drawn {
+  const id = newUuid()
+  return { id, ...chooseVersion(resolved, id) }
+}
+
+export interface Drawn {
+  id: string
+  version: number
+  checksum: string
+}
+
 /** The parts of a new run that do not come from its body. */
-export function draftRun(caller: Caller, workflow: string, resolved: Resolved, plan: Plan, request: FastifyRequest) {
+export function draftRun(caller: Caller, workflow: string, drawn: Drawn, plan: Plan, request: FastifyRequest) {
   return {
-    id: newUuid(),
+    id: drawn.id,
     namespace: caller.namespace,
     workflow,
-    version: resolved.version,
-    checksum: resolved.checksum,
+    version: drawn.version,
+    checksum: drawn.checksum,
     startedBy: caller.id,
     ...(plan.timeoutMs === undefined ? {} : { timeoutMs: plan.timeoutMs }),
     trace: traceOf(request),
@@ -77,6 +88,15 @@ export function idempotencyOf(request: FastifyRequest, body: object): Pick<RunTo
 /** Equal for bodies that are equal as parsed JSON, whatever the order of their keys. */
 export function hashOfBody(body: Json): string {
   return createHash('sha256').update(canonicalJson(body)).digest('hex')
+}
+
+/** How large definitions may be. */
+export function definitionLimitsOf(settings: Settings): DefinitionLimits {
+  return {
+    definitionBytesMax: settings.BATON_DEFINITION_BYTES_MAX,
+    stepsMax: settings.BATON_STEPS_MAX,
+    nestingMax: settings.BATON_NESTING_MAX,
+  }
 }
 
 /** How large and how deep inputs may be. */

@@ -1,6 +1,6 @@
-import { getRunsByIds, lastSeqs, type Sql } from '@baton/store'
+import { findReopening, getRunsByIds, lastSeqs, type Sql } from '@baton/store'
 
-/** Tells which of some runs (bare UUIDs) have ended. Only those that moved since they were last asked about are looked at closely. */
+/** Tells which of some runs (bare UUIDs) have ended, and are not about to be reopened. Only those that moved since they were last asked about are looked at closely. */
 export function createFindEnded(sql: Sql): (runIds: readonly string[]) => Promise<string[]> {
   let seen = new Map<string, number>()
   return async (runIds) => {
@@ -8,6 +8,8 @@ export function createFindEnded(sql: Sql): (runIds: readonly string[]) => Promis
     const moved = [...seqs].filter(([id, seq]) => seen.get(id) !== seq).map(([id]) => id)
     const rows = await getRunsByIds(sql, moved)
     seen = seqs
-    return rows.filter((run) => run.endedAt !== null).map((run) => run.id)
+    const ended = rows.filter((run) => run.endedAt !== null).map((run) => run.id)
+    const reopening = await findReopening(sql, ended)
+    return ended.filter((id) => !reopening.has(id))
   }
 }

@@ -36,8 +36,9 @@ export function runOf(row: RunRow): Run {
 
 /** A workflow as lists show it. */
 export function workflowOf(row: WorkflowRow): WorkflowSummary {
-  const { name, description, version, tags, archived } = row
-  return { name, description, version, tags, archived, createdAt: timeOf(row.createdAt), updatedAt: timeOf(row.updatedAt) }
+  const { name, description, version, tags, canaryPercent, archived } = row
+  const canary = canaryPercent === null ? {} : { canaryPercent }
+  return { name, description, version, tags, ...canary, archived, createdAt: timeOf(row.createdAt), updatedAt: timeOf(row.updatedAt) }
 }
 
 /** A version without its definition. */

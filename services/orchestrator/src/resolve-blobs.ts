@@ -19,7 +19,8 @@ export async function resolveBlobs(sql: Sql, namespace: string, value: Json): Pr
   return whole
 }
 
-function findRefs(value: Json): string[] {
+/** Ids of the payloads that a value refers to, as often as it does. */
+export function findRefs(value: Json): string[] {
   if (typeof value !== 'object' || value === null) return []
   if (isBlobRef(value)) return [value.$blob]
   return (Array.isArray(value) ? value : Object.values(value)).flatMap(findRefs)

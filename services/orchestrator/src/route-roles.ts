@@ -7,7 +7,7 @@ import type { Role } from '@baton/contracts'
 export type Access = 'public' | readonly Role[]
 
 const READERS = ['admin', 'developer', 'operator', 'viewer'] as const
-const BUILDERS = ['admin', 'developer'] as const
+export const BUILDERS: readonly Role[] = ['admin', 'developer']
 const OPERATORS = ['admin', 'developer', 'operator'] as const
 const ADMINS = ['admin'] as const
 
@@ -46,6 +46,14 @@ export const ROUTE_ROLES: Readonly<Record<string, Access>> = {
   'POST /api/v1/runs/:id/cancel': OPERATORS,
   'POST /api/v1/runs/:id/pause': OPERATORS,
   'POST /api/v1/runs/:id/resume': OPERATORS,
+  'POST /api/v1/runs/:id/retry': OPERATORS,
+  // With `config` it changes what is executed: developers alone (routes/reopen-runs.ts).
+  'POST /api/v1/runs/:id/steps/:path/replay': OPERATORS,
+  'POST /api/v1/runs/:id/fork': OPERATORS,
+  'POST /api/v1/runs/retry': OPERATORS,
+  'POST /api/v1/runs/fork': OPERATORS,
+  'PATCH /api/v1/runs/:id/definition': BUILDERS,
+  'GET /api/v1/audit': ADMINS,
 
   'POST /api/v1/events': OPERATORS,
   'GET /api/v1/schedules': READERS,

@@ -29,7 +29,7 @@ const Nothing = z.strictObject({})
 type Nothing = typeof Nothing
 
 export interface RouteSpec<Url extends string, Query extends z.ZodType, Body extends z.ZodType, Found> {
-  method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   url: Url
   tag: string
   summary: string

@@ -1,7 +1,7 @@
 /** Folded runs for readers: /steps, /graph and /why are views of the events, as the engine folds them. */
-import { applyEvent, createState, type RunHeader, type RunState } from '@baton/engine'
+import { applyEvent, createState, type RunState } from '@baton/engine'
 import { problem } from '@baton/runtime'
-import { listEvents, type RunRow, type Sql } from '@baton/store'
+import { headerOf, listEvents, type RunRow, type Sql } from '@baton/store'
 import { LRUCache } from 'lru-cache'
 import type { Compiled, GetPlan } from './plan-cache.ts'
 
@@ -32,7 +32,7 @@ export function createRunStates({ sql, getPlan, foldEventsMax, cacheEventsMax }:
     }
     const compiled = await getPlan(row.namespace, row.workflow, row.checksum)
     const key = `${row.id}/${row.checksum}`
-    const state = cache.get(key) ?? createState(compiled.plan, headerOf(row))
+    const state = cache.get(key) ?? createState(compiled.plan, headerOf(row, row.id))
     while (state.seq < row.seq) {
       const events = await listEvents(sql, row.id, state.seq, EVENTS_A_QUERY)
       // Others may have folded the same events while these were on their way.
@@ -42,9 +42,4 @@ export function createRunStates({ sql, getPlan, foldEventsMax, cacheEventsMax }:
     cache.set(key, state)
     return { state, compiled }
   }
-}
-
-function headerOf(row: RunRow): RunHeader {
-  const { id, namespace, workflow, version, checksum, input, labels, priority, startedBy, createdAt, trace } = row
-  return { runId: id, namespace, workflow, version, checksum, input, labels, priority, startedBy, createdAt, ...(trace ? { trace } : {}) }
 }

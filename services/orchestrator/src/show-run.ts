@@ -1,7 +1,7 @@
 /** One run as its reader sees it: whole, and, when asked, not before it has ended. */
 import { isBlobRef, isTerminal, type Json, type Run, uuidOf } from '@baton/contracts'
 import { problem } from '@baton/runtime'
-import { getRun, type RunRow, type Sql } from '@baton/store'
+import { findReopening, getRun, type RunRow, type Sql } from '@baton/store'
 import type { FastifyReply } from 'fastify'
 import { runOf } from './public-shapes.ts'
 import { resolveBlobs } from './resolve-blobs.ts'
@@ -14,14 +14,20 @@ export type ShowRun = (reply: FastifyReply, namespace: string, id: string, waitM
 export function createShowRun({ sql, waiters }: { sql: Sql; waiters: RunWaiters }): ShowRun {
   return async (reply, namespace, id, waitMs) => {
     const row = await readRun(sql, namespace, id)
-    if (!waitMs || isTerminal(row.status)) return wholeRun(sql, row)
+    if (!waitMs || (await isOver(sql, row))) return wholeRun(sql, row)
     const ended = await actAndWait(waiters, reply, { runId: id, ms: waitMs }, async () => {
       // Read again: it may have ended before we began to listen.
       const again = await readRun(sql, namespace, id)
-      return { result: isTerminal(again.status) ? again : undefined, isOver: isTerminal(again.status) }
+      const ended = await isOver(sql, again)
+      return { result: ended ? again : undefined, isOver: ended }
     })
     return wholeRun(sql, ended ?? (await readRun(sql, namespace, id)))
   }
+}
+
+/** False also for a run that has ended and is about to be reopened: what is waited for is its next end. */
+async function isOver(sql: Sql, row: RunRow): Promise<boolean> {
+  return isTerminal(row.status) && !(await findReopening(sql, [row.id])).has(row.id)
 }
 
 async function readRun(sql: Sql, namespace: string, id: string): Promise<RunRow> {

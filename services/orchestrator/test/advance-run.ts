@@ -5,7 +5,7 @@ import { applyEvent, compile, createState, decide, type EngineFact, type RunStat
 import { connectRedis } from '@baton/runtime'
 import { clock, commitBatch, getDefinition, loadInbox, loadRuns, putBlobs, type Sql } from '@baton/store'
 
-const LIMITS = { inlineBytesMax: 65_536, outputBytesMax: 10_485_760 }
+const LIMITS = { inlineBytesMax: 65_536, outputBytesMax: 10_485_760, forEachItemsMax: 10_000 }
 
 /** Decides these facts, and all that waits in the inbox. Gives the state that was committed. */
 export async function advanceRun(sql: Sql, runId: string, facts: EngineFact[] = []): Promise<RunState> {

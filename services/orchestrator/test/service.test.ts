@@ -1,14 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { parseSettings } from '@baton/runtime'
-import { emptyDatabase, endProcess, startPostgres, type Teardown, testRedis, until } from '@baton/testing'
+import { emptyDatabase, endProcess, serviceProgram, startPostgres, type Teardown, testRedis, until } from '@baton/testing'
 import t from 'tap'
 import { buildApp } from '../src/app.ts'
 import { Settings } from '../src/config.ts'
 import { ADMIN_KEY, startOrchestrator, TINY } from './start-orchestrator.ts'
 
-const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
 const headers = { authorization: `Bearer ${ADMIN_KEY}`, 'content-type': 'application/json' }
 
 async function readJson<T>(url: string): Promise<T> {
@@ -17,7 +15,7 @@ async function readJson<T>(url: string): Promise<T> {
 
 function startProcess(t: Teardown, env: Record<string, string>) {
   const { PATH = '' } = process.env
-  const child = spawn(process.execPath, ['--conditions=@baton/source', MAIN], { env: { PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, serviceProgram('orchestrator'), { env: { PATH, ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   t.teardown(() => endProcess(child, 'SIGKILL'))
   let text = ''
   child.stdout.on('data', (chunk) => {

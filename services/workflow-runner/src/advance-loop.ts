@@ -2,7 +2,8 @@
  * One batch at a time: whatever has arrived while the last batch was committed becomes the next one. Only this loop touches run states, so a
  * run is never advanced twice at once inside a process; between processes the fence of the commit decides.
  */
-import { type Advance, advanceRuns, type Delivery } from './advance-runs.ts'
+import type { Advance, Delivery } from './advance.ts'
+import { advanceRuns } from './advance-runs.ts'
 import { createTroubledRuns, type Patience } from './troubled-runs.ts'
 
 /** Something to advance, and what to do when it is safe to forget it. */

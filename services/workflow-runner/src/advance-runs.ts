@@ -5,73 +5,19 @@
  * - nothing is sent before its commit, and no fact is acknowledged before everything that follows from it was sent;
  * - a fact that changed nothing still goes through the fence, so that a stale cache acknowledges nothing away.
  */
-import type { BatonError, Fact, InboxFact, Json, StoredEvent } from '@baton/contracts'
+import type { InboxFact, Json } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
-import { BlobsNeeded, type DecideContext, type Decision, decide, type EngineFact, type Plan, type RunState, summaryOf } from '@baton/engine'
+import { BlobsNeeded, type DecideContext, type Decision, decide, type EngineFact, type RunState, summaryOf } from '@baton/engine'
 import { originOf } from '@baton/runtime'
-import { type BlobUse, type InboxRow, isTransient, type LoadedRun, type RunCommit } from '@baton/store'
+import { type InboxRow, isTransient, type RunCommit } from '@baton/store'
+import type { AbortFact, Advance, AdvanceStore, Delivery } from './advance.ts'
+import { beyondOf } from './beyond.ts'
 import { blobUsesOf } from './blob-uses.ts'
 import { endUnreadable, isOver } from './end-unreadable-run.ts'
 import { foldRun } from './load-run.ts'
 import { loadStates, type Unreadable } from './load-states.ts'
-import { nextTimerOf, type Outgoing, outgoingOf } from './outgoing.ts'
+import { nextTimerOf, outgoingOf } from './outgoing.ts'
 import { PlanUnreadable } from './plans.ts'
-
-/** What the hot path needs of Postgres. */
-export interface AdvanceStore {
-  /** `whole`: with all events, not from a snapshot. */
-  loadRuns(runIds: string[], options?: { whole?: boolean }): Promise<Map<string, LoadedRun>>
-  loadInbox(runIds: string[]): Promise<InboxRow[]>
-  /**
-   * One statement; throws when its outcome is unknown. `refused` are runs whose values Postgres does not take, `failed` those whose commit
-   * fails for another reason of their own: nothing of them was written.
-   */
-  commit(batch: RunCommit[]): Promise<{
-    won: ReadonlySet<string>
-    refused: ReadonlyMap<string, Error>
-    failed?: ReadonlyMap<string, Error>
-    at: number
-  }>
-  plan(namespace: string, checksum: string): Promise<Plan>
-  getBlobs(namespace: string, blobs: readonly string[]): Promise<Map<string, Json>>
-  putBlobs(namespace: string, blobs: ReadonlyMap<string, string>): Promise<void>
-  /** Says before the commit which payloads it may refer to: what nobody uses is collected. */
-  noteBlobUses?(uses: readonly BlobUse[]): Promise<void>
-  vars(namespace: string): Promise<Record<string, Json>>
-}
-
-export interface Advance {
-  store: AdvanceStore
-  /** Resolves when every command was answered by its queue. */
-  send(outgoing: Outgoing): Promise<void>
-  cache: {
-    get(runId: string): RunState | undefined
-    /** `events` are what the state has grown by. */
-    set(runId: string, state: RunState, events: readonly StoredEvent[]): unknown
-    delete(runId: string): unknown
-  }
-  /** A run was committed, from `fromSeq` to where its state is, by these events. */
-  committed?(state: RunState, fromSeq: number, events: readonly StoredEvent[]): void
-  /** Postgres' clock in ms, as well as it is known. */
-  now(): number
-  random(): number
-  newUuid(): string
-  limits: { inlineBytesMax: number; outputBytesMax: number }
-  log: { warn(object: object, message: string): void; error(object: object, message: string): void }
-  observe?: (batch: { facts: number; runs: number; conflicts: number; events: number; nextTimerAt: number | null }) => void
-}
-
-/** Timers of a run that fell due. */
-export type TimersFact = { kind: 'timers'; runId: string; facts: Extract<EngineFact, { kind: 'timer' }>[] }
-/** Ends a run that cannot go on; the other facts of the run in the same batch are dropped. */
-export type AbortFact = { kind: 'abort'; runId: string; error: BatonError }
-
-/** A fact as a queue, a timer or a sweep hands it over. */
-export interface Delivery {
-  fact: Fact | TimersFact | AbortFact
-  /** It may have been applied before. */
-  redelivered: boolean
-}
 
 interface Turn {
   runId: string
@@ -178,12 +124,22 @@ function onlyRow(deliveries: readonly Delivery[]): { id: string; fact: InboxFact
 async function decideRun(a: Advance, first: RunState, deliveries: Delivery[], waiting: readonly InboxRow[]): Promise<Turn> {
   const { runId, namespace } = first.header
   let rows = waiting
-  const vars = first.plan.usesVars ? await a.store.vars(namespace) : {}
+  const { usesVars, children } = first.plan
+  const vars = usesVars ? await a.store.vars(namespace) : {}
+  const workflows = children.length > 0 ? await a.store.workflows(namespace, children) : undefined
   const blobs = new Map<string, Json>()
   let state = first
   for (;;) {
     const fromSeq = state.seq
-    const ctx: DecideContext = { now: a.now(), random: a.random, newUuid: a.newUuid, vars, blobs, ...a.limits }
+    const ctx: DecideContext = {
+      now: a.now(),
+      random: a.random,
+      newUuid: a.newUuid,
+      vars,
+      blobs,
+      ...(workflows ? { workflows } : {}),
+      ...a.limits,
+    }
     try {
       const decision = decide(state, factsOf(deliveries, rows), ctx)
       return { runId, deliveries, state, fromSeq, decision, inboxIds: rows.map((row) => row.id) }
@@ -261,7 +217,7 @@ async function settleTurns(a: Advance, turns: Turn[], stuck: Set<string>): Promi
     else a.cache.set(runId, state, decision.events)
     a.committed?.(state, fromSeq, decision.events)
   }
-  const outgoing = outgoingOf(won, outcome.at, performance.now() - askedAt)
+  const outgoing = outgoingOf(won, outcome.at, performance.now() - askedAt, outcome.woken)
   a.observe?.({
     facts: turns.reduce((sum, turn) => sum + turn.deliveries.length, 0),
     runs: turns.length,
@@ -287,6 +243,7 @@ async function putBlobs(a: Advance, turns: readonly Turn[]): Promise<void> {
 
 function commitOf(turn: Turn): RunCommit {
   const { runId, state, fromSeq, decision, inboxIds } = turn
+  const beyond = beyondOf(state.header, decision)
   return {
     runId,
     namespace: state.header.namespace,
@@ -296,5 +253,6 @@ function commitOf(turn: Turn): RunCommit {
     summary: state.seq > fromSeq ? summaryOf(state) : null,
     decision,
     inboxIds,
+    ...(beyond ? { beyond } : {}),
   }
 }

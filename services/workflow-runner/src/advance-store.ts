@@ -12,8 +12,9 @@ import {
   putBlobs,
   type Sql,
 } from '@baton/store'
-import type { AdvanceStore } from './advance-runs.ts'
+import type { AdvanceStore } from './advance.ts'
 import type { ServerClock } from './clock.ts'
+import { findChildren } from './find-children.ts'
 import { foldRun } from './load-run.ts'
 import type { Metrics } from './metrics.ts'
 import { createPlans } from './plans.ts'
@@ -45,6 +46,7 @@ export function createAdvanceStore(
     putBlobs: (namespace, blobs) => putBlobs(sql, namespace, blobs),
     noteBlobUses: (uses) => noteBlobUses(sql, uses),
     vars: (namespace) => listAllVars(sql, namespace),
+    workflows: (namespace, children) => findChildren(sql, plan, namespace, children),
     async states(runIds) {
       const states: RunState[] = []
       for (const loaded of (await load(runIds)).values()) {

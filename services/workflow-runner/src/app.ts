@@ -12,8 +12,8 @@ import {
   startTracing,
 } from '@baton/runtime'
 import { deleteSnapshots, putSnapshot, clock as readClock } from '@baton/store'
+import type { Advance } from './advance.ts'
 import { createAdvanceLoop } from './advance-loop.ts'
-import type { Advance } from './advance-runs.ts'
 import { createAdvanceStore } from './advance-store.ts'
 import { createServerClock, learnClock } from './clock.ts'
 import type { Settings } from './config.ts'
@@ -84,7 +84,11 @@ export async function buildApp(settings: Settings): Promise<RunnableService> {
     now: clock.now,
     random: Math.random,
     newUuid,
-    limits: { inlineBytesMax: settings.BATON_INLINE_PAYLOAD_BYTES_MAX, outputBytesMax: settings.BATON_STEP_OUTPUT_BYTES_MAX },
+    limits: {
+      inlineBytesMax: settings.BATON_INLINE_PAYLOAD_BYTES_MAX,
+      outputBytesMax: settings.BATON_STEP_OUTPUT_BYTES_MAX,
+      forEachItemsMax: settings.BATON_FOR_EACH_ITEMS_MAX,
+    },
     log,
     observe(batch) {
       observeBatch(metrics, batch)

@@ -36,5 +36,6 @@ export const Settings = z.object({
   RUNNER_DATABASE_CONNECTIONS_MAX: wholeNumber(1, 1_000).default(4),
   BATON_INLINE_PAYLOAD_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.inlinePayloadBytesMax),
   BATON_STEP_OUTPUT_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.stepOutputBytesMax),
+  BATON_FOR_EACH_ITEMS_MAX: wholeNumber(1, 1_000_000).default(LIMITS.forEachItemsMax).describe('items of one forEach'),
 })
 export type Settings = z.infer<typeof Settings>

@@ -4,7 +4,7 @@
  */
 import type { BatonError, EventType, InboxFact, Json, StoredEvent } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
-import { applyEvent, createState, type Decision, type Plan, type RunState, TIMER_KINDS } from '@baton/engine'
+import { applyEvent, childEndOf, createState, type Decision, emptyDecision, type Plan, type RunState, TIMER_KINDS } from '@baton/engine'
 import type { LoadedRun } from '@baton/store'
 
 const OPEN = new Set(['step.scheduled', 'step.started', 'step.retrying', 'step.waiting', 'step.ending'])
@@ -16,6 +16,8 @@ interface OpenStep {
   data: Record<string, Json>
   /** The public id of the approval that it waits for. */
   approval: string | undefined
+  /** The public id of the child run that it waits for. */
+  run: string | undefined
 }
 
 /** True when the run has ended: facts about it change nothing, readable or not. */
@@ -42,9 +44,14 @@ export function endUnreadable(
     if (step.approval !== undefined) closeApproval(step.path, step.approval)
     emit('step.cancelled', step.path, step.data)
     for (const timer of TIMER_KINDS) decision.timersCleared.push({ path: step.path, timer })
+    decision.waitersCleared.push(step.path)
+    if (step.run !== undefined) decision.told.push({ runId: step.run.slice(4), fact: { kind: 'cancel', by: 'its parent run' } })
   }
   emit(`run.${state.ending!}` as EventType, '', state.error ? { error: state.error as unknown as Json } : {})
   decision.timersCleared.push({ path: '', timer: 'run' })
+  decision.slot = { act: 'leave' }
+  const end = childEndOf(state)
+  if (end) decision.told.push(end)
   return { state, decision }
 
   function closeApproval(path: string, approval: string): void {
@@ -63,7 +70,7 @@ export function endUnreadable(
 /** What the row of the run says of it; of steps it knows nothing. */
 function summaryStateOf(loaded: LoadedRun): RunState {
   const { checksum, workflow: name } = loaded.header
-  const nothing: Plan = { checksum, name, root: { steps: [], byId: new Map() }, stepCount: 0, usesVars: false }
+  const nothing: Plan = { checksum, name, root: { steps: [], byId: new Map() }, stepCount: 0, usesVars: false, children: [] }
   const state = createState(nothing, loaded.header)
   for (const event of loaded.events) fold(state, event)
   return state
@@ -83,22 +90,9 @@ function openStepsOf(events: readonly StoredEvent[]): OpenStep[] {
     if (!OPEN.has(type)) continue
     const known = open.get(path)?.data ?? {}
     const { generation = known.generation ?? 0, attempt = known.attempt ?? 1, startedAt = known.startedAt } = data
-    const waitingFor = data.waitingFor as { approval?: string } | undefined
+    const waitingFor = data.waitingFor as { approval?: string; run?: string } | undefined
     const merged = { generation, attempt, ...(startedAt === undefined ? {} : { startedAt }) }
-    open.set(path, { path, data: merged, approval: waitingFor?.approval })
+    open.set(path, { path, data: merged, approval: waitingFor?.approval, run: waitingFor?.run })
   }
   return [...open.values()].sort((a, b) => b.path.split('.').length - a.path.split('.').length)
-}
-
-function emptyDecision(): Decision {
-  return {
-    events: [],
-    calls: [],
-    turns: [],
-    timersSet: [],
-    timersCleared: [],
-    approvalsOpened: [],
-    approvalsClosed: [],
-    blobs: new Map(),
-  }
 }

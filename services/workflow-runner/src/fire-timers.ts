@@ -1,7 +1,7 @@
 /** Timers: due by Postgres' clock alone, deleted in the commit that applies them. Sleeps until the next one is due. */
 import type { TimerKind } from '@baton/engine'
+import type { TimersFact } from './advance.ts'
 import type { Item } from './advance-loop.ts'
-import type { TimersFact } from './advance-runs.ts'
 
 export interface DueTimer {
   runId: string

@@ -1,7 +1,7 @@
 /** How a run comes out of Postgres: its header and its events, folded, from its newest snapshot if it has one. */
 import { applyEvent, createState, type Plan, type RunState, restoreState } from '@baton/engine'
 import type { LoadedRun } from '@baton/store'
-import type { AdvanceStore } from './advance-runs.ts'
+import type { AdvanceStore } from './advance.ts'
 
 /** The state that a loaded run's events fold to. */
 export function stateOf(plan: Plan, loaded: LoadedRun): RunState {

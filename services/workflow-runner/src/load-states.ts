@@ -1,7 +1,7 @@
 /** The states that a batch of facts is about: from the cache, from the fact itself, or folded from what Postgres holds. */
 import { createState, type RunState } from '@baton/engine'
 import { isTransient, type LoadedRun } from '@baton/store'
-import type { Advance, Delivery } from './advance-runs.ts'
+import type { Advance, Delivery } from './advance.ts'
 import { foldRun, wholeOf } from './load-run.ts'
 
 /** Why a run has no state, and what was read of it. */

@@ -13,6 +13,9 @@ export interface Outgoing {
   ending: string[]
   /** Bare ids of runs that have ended. */
   ended: string[]
+  /** Bare ids of runs that have something new in their inbox, and of child runs that are to start. */
+  woken: readonly string[]
+  started: string[]
 }
 
 /** A run whose decision was committed. */
@@ -27,20 +30,29 @@ interface Committed {
 const LATE_MS = 500
 
 /** `at` is Postgres' time of the commit, which took `tookMs` until now. */
-export function outgoingOf(turns: readonly Committed[], at: number, tookMs: number): Outgoing {
-  const late = tookMs > LATE_MS ? { resent: true } : {}
-  const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ending: [], ended: [] }
+export function outgoingOf(turns: readonly Committed[], at: number, tookMs: number, woken: readonly string[] = []): Outgoing {
+  const isLate = tookMs > LATE_MS
+  const outgoing: Outgoing = { calls: [], turns: [], notifications: [], events: [], ending: [], ended: [], woken, started: [] }
   for (const { runId, state, decision, fromSeq } of turns) {
     const { namespace, workflow, trace, requestId } = state.header
-    const traced = trace ? { trace } : {}
-    for (const call of decision.calls) outgoing.calls.push({ ...call, at, ...late })
+    for (const decided of decision.calls) {
+      const call: HttpCall = { ...decided, at }
+      if (isLate) call.resent = true
+      outgoing.calls.push(call)
+    }
     for (const turn of decision.turns) outgoing.turns.push({ ...turn, at })
     if (fromSeq === 1 && decision.events.length > 0) outgoing.events.push(creationOf(state))
-    for (const event of decision.events) outgoing.events.push({ ...event, namespace, workflow, ...traced })
+    for (const decided of decision.events) {
+      const event: LiveEvent = { ...decided, namespace, workflow }
+      if (trace) event.trace = trace
+      outgoing.events.push(event)
+    }
     for (const opening of decision.approvalsOpened) {
       if (opening.notify === null) continue
-      outgoing.notifications.push({ approvalId: opening.id, namespace, ...traced, ...(requestId ? { requestId } : {}) })
+      const origin = { ...(trace ? { trace } : {}), ...(requestId ? { requestId } : {}) }
+      outgoing.notifications.push({ approvalId: opening.id, namespace, ...origin })
     }
+    for (const child of decision.children) outgoing.started.push(child.id)
     if (decision.events.some(({ type }) => type === 'run.ending')) outgoing.ending.push(runId)
     if (isTerminal(state.status) && state.seq > fromSeq) outgoing.ended.push(runId)
   }

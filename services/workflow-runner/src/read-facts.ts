@@ -50,10 +50,9 @@ export function readFacts(options: {
   /** Of some streams, those of the partitions that are held at the time. */
   async function read(among: readonly string[]): Promise<void> {
     const { onLost } = options
-    const own = () => streams().filter((stream) => among.includes(stream))
     for await (const entries of readGroup({
       ...grouped,
-      streams: own,
+      streams: heldAmong(among, partitions),
       count: entriesMax,
       blockMs: BLOCK_MS,
       signal: stopping.signal,
@@ -116,5 +115,20 @@ export function readFacts(options: {
     },
     ride: acks.ride,
     settle: acks.close,
+  }
+}
+
+/** Gives the streams of those partitions that are held at the time, the same list as long as they are the same: it is asked for before each read. */
+function heldAmong(among: readonly string[], partitions: () => readonly number[]): () => readonly string[] {
+  let of: string | undefined
+  let streams: readonly string[] = []
+  return () => {
+    const held = partitions()
+    const text = held.join()
+    if (text !== of) {
+      of = text
+      streams = held.map(keys.facts).filter((stream) => among.includes(stream))
+    }
+    return streams
   }
 }

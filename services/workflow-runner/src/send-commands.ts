@@ -1,5 +1,14 @@
 /** The way out after a commit: calls in packs, one entry of events and the ended runs in one pipeline; slow work by BullMQ. */
-import { type AgentTurn, ENTRY_FIELD, type HttpCall, keys, type LiveEvent, type Notification } from '@baton/contracts'
+import {
+  type AgentTurn,
+  ENTRY_FIELD,
+  type Fact,
+  type HttpCall,
+  keys,
+  type LiveEvent,
+  type Notification,
+  partitionOf,
+} from '@baton/contracts'
 import type { Redis } from '@baton/runtime'
 import { boundEvents } from './bound-events.ts'
 import { withoutStanding } from './find-traces.ts'
@@ -44,6 +53,7 @@ export function createSender(options: {
       const text = JSON.stringify(events)
       pipeline.xadd(keys.events(lane), 'MAXLEN', '~', keepEvents(text.length), '*', ENTRY_FIELD, text)
     }
+    for (const [partition, facts] of wakeUpsOf(outgoing)) pipeline.xadd(keys.facts(partition), '*', ENTRY_FIELD, JSON.stringify(facts))
     if (outgoing.ending.length > 0) pipeline.publish(keys.ending, outgoing.ending.join(','))
     if (outgoing.ended.length > 0) pipeline.publish(keys.ended, outgoing.ended.join(','))
     const slow = Promise.all([
@@ -55,6 +65,18 @@ export function createSender(options: {
     if (pipeline.length > 0) await sendOut(pipeline, options.ride)
     await slow
   }
+}
+
+/** What tells other runs to look into their inbox, and child runs to start, by partition. */
+function wakeUpsOf({ woken, started }: Outgoing): Map<number, Fact[]> {
+  const byPartition = new Map<number, Fact[]>()
+  const add = (fact: Fact) => {
+    const partition = partitionOf(fact.runId)
+    byPartition.set(partition, [...(byPartition.get(partition) ?? []), fact])
+  }
+  for (const runId of woken) add({ kind: 'inbox', runId })
+  for (const runId of started) add({ kind: 'start', runId })
+  return byPartition
 }
 
 async function sendOut(pipeline: Pipeline, ride: Ride | undefined): Promise<void> {

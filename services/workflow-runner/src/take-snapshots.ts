@@ -1,5 +1,6 @@
 /**
- * Snapshots of long runs: one each `everyEvents`, after its commit and beside the hot path. Losing one, or dying before it is written, costs
+ * Snapshots of long runs: one after `everyEvents`, and one more each time that the run has grown to twice as many, after its commit and beside the
+ * hot path. At even distances the work would grow with the square of a run's length. Losing one, or dying before it is written, costs
  * nothing but the time to fold more events.
  */
 import { isTerminal } from '@baton/contracts'
@@ -41,7 +42,7 @@ export function createSnapshotTaker(options: {
       if (state.seq < everyEvents) return
       const { runId, namespace } = state.header
       if (isTerminal(state.status)) return void (fromSeq < state.seq && write(runId, () => remove(runId)))
-      if (Math.floor(state.seq / everyEvents) === Math.floor(fromSeq / everyEvents) || writing.has(runId)) return
+      if (fromSeq >= lastDue(state.seq, everyEvents) || writing.has(runId)) return
       const { seq } = state
       // As text at once: the run moves on.
       const text = textOf(state)
@@ -51,6 +52,11 @@ export function createSnapshotTaker(options: {
       await last
     },
   }
+}
+
+/** The seq at or below this one at which a snapshot is due: `everyEvents` × a power of two. */
+function lastDue(seq: number, everyEvents: number): number {
+  return everyEvents * 2 ** Math.floor(Math.log2(seq / everyEvents))
 }
 
 function textOf(state: RunState): string | undefined {

@@ -8,12 +8,17 @@ export type TellCommitted = (state: RunState, events: readonly StoredEvent[]) =>
 const STEP_ENDS = new Set(['step.succeeded', 'step.failed', 'step.cancelled'])
 
 /** Ends that are not a success are told at level info, the others at debug: there may be thousands a second. */
-export function createRunTracer({ tracing, log }: { tracing: Tracing; log: Pick<Logger, 'info' | 'debug'> }): TellCommitted {
+export function createRunTracer({
+  tracing,
+  log,
+}: {
+  tracing: Tracing
+  log: Pick<Logger, 'info' | 'debug' | 'isLevelEnabled'>
+}): TellCommitted {
   return (state, events) => {
     if (isTerminal(state.status) && events.length > 0) {
-      const { runId, workflow } = state.header
-      const end = { runId, workflow, status: state.status, code: state.error?.code, seq: state.seq, ...originOf(state.header) }
-      log[state.status === 'succeeded' ? 'debug' : 'info'](end, 'run ended')
+      const level = state.status === 'succeeded' ? 'debug' : 'info'
+      if (log.isLevelEnabled(level)) log[level](endOf(state), 'run ended')
     }
     if (!tracing.exporting || state.header.trace === undefined) return
     for (const event of events) {
@@ -22,6 +27,10 @@ export function createRunTracer({ tracing, log }: { tracing: Tracing; log: Pick<
     }
     if (isTerminal(state.status) && events.length > 0) tracing.record(runSpan(state, events.at(-1)!))
   }
+}
+
+function endOf({ header, status, error, seq }: RunState): object {
+  return { runId: header.runId, workflow: header.workflow, status, code: error?.code, seq, ...originOf(header) }
 }
 
 function runSpan({ header, status, error }: RunState, last: StoredEvent): SpanRecord {

@@ -2,8 +2,10 @@
  * Runs that could not be advanced: tried again by themselves after a while that doubles, so that they neither spin nor hold up the others, and
  * given up after some tries. What comes for such a run meanwhile waits with it, unacknowledged.
  */
+
+import type { Delivery } from './advance.ts'
 import type { Item } from './advance-loop.ts'
-import type { Delivery, Unsettled } from './advance-runs.ts'
+import type { Unsettled } from './advance-runs.ts'
 
 export interface TroubledRuns {
   /** The items that may be taken now; what belongs to runs that rest waits with them. */

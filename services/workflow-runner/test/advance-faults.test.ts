@@ -3,7 +3,8 @@ import type { Json } from '@baton/contracts'
 import { addToInbox, loadRuns, type Sql } from '@baton/store'
 import { testDatabase } from '@baton/testing'
 import t from 'tap'
-import { advanceRuns, type Delivery } from '../src/advance-runs.ts'
+import type { Delivery } from '../src/advance.ts'
+import { advanceRuns } from '../src/advance-runs.ts'
 import { command, createRunner, eventsOf, type Runner, resultOf, saveWorkflow, startOf, startRuns } from './advance-harness.ts'
 
 const ONE = { steps: { a: { set: { x: 1 } } } }

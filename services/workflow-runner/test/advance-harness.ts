@@ -4,7 +4,7 @@ import { type Fact, type HttpCall, idOf, type Json } from '@baton/contracts'
 import { checksumOf, compile, type Plan, type RunState } from '@baton/engine'
 import { createLogger } from '@baton/runtime'
 import { addToInbox, commitBatchBisecting, createRuns, getBlobs, loadInbox, loadRuns, putBlobs, putWorkflow, type Sql } from '@baton/store'
-import type { Advance, Delivery } from '../src/advance-runs.ts'
+import type { Advance, Delivery } from '../src/advance.ts'
 import type { Outgoing } from '../src/outgoing.ts'
 
 export interface Runner extends Advance {
@@ -54,6 +54,7 @@ export function createRunner(sql: Sql, plans: Plan[]): Runner {
       getBlobs: (namespace, blobs) => getBlobs(sql, namespace, blobs),
       putBlobs: (namespace, blobs) => putBlobs(sql, namespace, blobs),
       vars: async () => ({}),
+      workflows: async () => new Map(),
     },
     async send(outgoing) {
       sent.push(outgoing)
@@ -61,7 +62,7 @@ export function createRunner(sql: Sql, plans: Plan[]): Runner {
     now: Date.now,
     random: Math.random,
     newUuid: () => randomUUIDv7(),
-    limits: { inlineBytesMax: 65_536, outputBytesMax: 10_000_000 },
+    limits: { inlineBytesMax: 65_536, outputBytesMax: 10_000_000, forEachItemsMax: 10_000 },
     log: createLogger({ name: 'test', level: 'silent' }),
   }
 }

@@ -1,6 +1,6 @@
 import t from 'tap'
+import type { Advance } from '../src/advance.ts'
 import { createAdvanceLoop, type Item } from '../src/advance-loop.ts'
-import type { Advance } from '../src/advance-runs.ts'
 
 t.test('everybody who waits for room is let go on when there is room', { timeout: 10_000 }, async (t) => {
   const gate = Promise.withResolvers<void>()

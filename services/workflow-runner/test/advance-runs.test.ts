@@ -1,7 +1,8 @@
 import { testDatabase } from '@baton/testing'
 import t from 'tap'
+import type { Delivery } from '../src/advance.ts'
 import { createAdvanceLoop } from '../src/advance-loop.ts'
-import { advanceRuns, type Delivery } from '../src/advance-runs.ts'
+import { advanceRuns } from '../src/advance-runs.ts'
 import { command, createRunner, eventsOf, resultOf, saveWorkflow, startOf, startRuns } from './advance-harness.ts'
 
 const SEQUENCE = {

@@ -27,7 +27,7 @@ t.test('the stream of live events stays within its bytes, however large its entr
   const named = { runId, namespace: 'default', workflow: 'w', type: 'step.succeeded', path: 's', at: 0 } as const
   for (let seq = 1; seq <= 400; seq++) {
     const event: LiveEvent = { ...named, seq, data: { output: 'x'.repeat(10_000) } }
-    await send({ calls: [], turns: [], notifications: [], events: [event], ending: [], ended: [] })
+    await send({ calls: [], turns: [], notifications: [], events: [event], ending: [], ended: [], woken: [], started: [] })
   }
   const bytes = Number(await redis.memory('USAGE', keys.events(3), 'SAMPLES', 0))
   t.ok(bytes < 2 * eventsBytesMax, `${bytes} bytes after 4 MB of events`)

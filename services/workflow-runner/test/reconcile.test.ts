@@ -20,7 +20,7 @@ function runWith(steps: number, agoMs: number): RunState {
   const names = { namespace: 'default', workflow: 'test', version: 1, checksum: 'x', startedBy: 'key_1' }
   const state = createState(plan!, { runId, ...names, input: null, labels: {}, priority: 5, createdAt: at })
   applyEvent(state, { runId, seq: 1, type: 'run.created', path: '', at, data: {} })
-  const limits = { inlineBytesMax: 65_536, outputBytesMax: 1_000_000 }
+  const limits = { inlineBytesMax: 65_536, outputBytesMax: 1_000_000, forEachItemsMax: 10_000 }
   decide(state, [{ kind: 'start' }], { now: at, random: () => 1, newUuid: () => runId, vars: {}, blobs: new Map(), ...limits })
   return state
 }

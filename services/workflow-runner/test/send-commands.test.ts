@@ -21,9 +21,12 @@ t.test('a queue that refuses while the streams are still away fails the batch, n
   const count = () => unhandled++
   process.on('unhandledRejection', count)
   t.teardown(() => process.removeListener('unhandledRejection', count))
-  const sending = t.rejects(send({ calls: [], turns: [{} as AgentTurn], notifications: [], events: [], ending: [], ended: [] }), {
-    message: 'away',
-  })
+  const sending = t.rejects(
+    send({ calls: [], turns: [{} as AgentTurn], notifications: [], events: [], ending: [], ended: [], woken: [], started: [] }),
+    {
+      message: 'away',
+    },
+  )
   await new Promise(setImmediate)
   await new Promise(setImmediate)
   gate.resolve([[null, '1-1']])
@@ -42,7 +45,7 @@ t.test('what is sent again goes out only if neither it nor its result stands in 
   const { url } = await testRedis(t)
   const redis = connectRedis(url, { name: 'test' })
   t.teardown(() => redis.disconnect())
-  const nothing = { turns: [], notifications: [], events: [], ending: [], ended: [] }
+  const nothing = { turns: [], notifications: [], events: [], ending: [], ended: [], woken: [], started: [] }
   const queue = { addMany: async () => {} }
   const send = createSender({
     redis,
@@ -111,7 +114,7 @@ t.test('calls whose sending was not answered are not sent twice by the connectio
   })
   const call = { runId: newUuid(), path: 'a', generation: 0, attempt: 1, at: Date.now() } as HttpCall
   way.loses = true
-  await t.rejects(send({ calls: [call], turns: [], notifications: [], events: [], ending: [], ended: [] }))
+  await t.rejects(send({ calls: [call], turns: [], notifications: [], events: [], ending: [], ended: [], woken: [], started: [] }))
   await until(async () => (await sending.ping().catch(() => '')) === 'PONG')
   t.equal(await redis.xlen(keys.calls(3)), 1)
 })

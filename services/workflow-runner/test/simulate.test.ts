@@ -8,13 +8,17 @@ const SEEDS = 100
 t.test(`${SEEDS} seeds keep what is promised`, async (t) => {
   const ends = new Set<string>()
   const faults = new Set<string>()
+  const told = new Set<string>()
   for (let seed = 1; seed <= SEEDS; seed++) {
     const outcome = await simulate({ seed, startRunner })
     if (outcome.violation) t.fail(`seed ${seed}: ${outcome.violation}`)
     for (const end of outcome.ends) ends.add(end)
     for (const fault of outcome.faults.keys()) faults.add(fault)
+    for (const what of outcome.told) told.add(what)
   }
   for (const end of ['succeeded', 'failed', 'cancelled', 'timed_out']) t.ok(ends.has(end), `some runs ${end}`)
+  for (const what of ['run.reopened', 's[n].s', 's.s[n].s', 's.compensate', 's[n].s.compensate', 'step.retrying'])
+    t.ok(told.has(what), `there was ${what}`)
   for (const fault of ['killHot', 'stopHot', 'lateCommit', 'lostAnswer', 'emptied', 'forgets', 'sentAgain', 'jump'])
     t.ok(faults.has(fault), `there was ${fault}`)
 })

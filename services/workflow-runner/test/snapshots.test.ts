@@ -1,10 +1,11 @@
 /** Long runs: from their snapshots they are what they are from their events. */
 import { isDeepStrictEqual } from 'node:util'
-import { applyEvent, createState, type Plan, type RunState } from '@baton/engine'
+import { applyEvent, createState, type Plan, type RunState, STATE_SHAPE } from '@baton/engine'
 import { deleteLeftSnapshots, deleteSnapshots, loadRuns, putSnapshot, type Sql } from '@baton/store'
 import { testDatabase } from '@baton/testing'
 import t, { type Test } from 'tap'
-import { advanceRuns, type Delivery } from '../src/advance-runs.ts'
+import type { Delivery } from '../src/advance.ts'
+import { advanceRuns } from '../src/advance-runs.ts'
 import { createSnapshotTaker } from '../src/take-snapshots.ts'
 import { command, createRunner, eventsOf, type Runner, resultOf, saveWorkflow, startOf, startRuns } from './advance-harness.ts'
 
@@ -108,9 +109,9 @@ t.test('a snapshot of another shape, of another definition, or broken is ignored
   t.ok(snapshot)
   for (const [shape, state] of [
     [0, { ...snapshot!.state, status: 'succeeded' }],
-    [1, { ...snapshot!.state, checksum: 'sha256:other', status: 'succeeded' }],
-    [1, { ...snapshot!.state, steps: [{ path: 'nowhere', status: 'running' }] }],
-    [1, {}],
+    [STATE_SHAPE, { ...snapshot!.state, checksum: 'sha256:other', status: 'succeeded' }],
+    [STATE_SHAPE, { ...snapshot!.state, steps: [{ path: 'nowhere', status: 'running' }] }],
+    [STATE_SHAPE, {}],
   ] as const) {
     await sql`update run_snapshots set shape = ${shape}, state = ${JSON.stringify(state)}::text::json`
     const cold = open().runner
@@ -130,4 +131,24 @@ t.test('an older snapshot never replaces a newer one; none is kept of a run that
   t.ok((await deleteLeftSnapshots(sql, 100)) > 0)
   await putSnapshot(sql, 'default', id!, 30, '{}')
   t.same(await snapshotsOf(sql), [])
+})
+
+t.test('snapshots are taken at doubling distances: a run of twice the length costs twice as much, not four times', async (t) => {
+  const taken: number[] = []
+  const taker = createSnapshotTaker({
+    put: async (_, _runId, seq) => void taken.push(seq),
+    remove: async () => {},
+    onTaken: () => {},
+    onFailed: (error) => t.fail(String(error)),
+    everyEvents: 10,
+  })
+  const header = { runId: 'r', namespace: 'default', checksum: 'x', createdAt: 0 }
+  const state = createState({ root: { steps: [], byId: new Map() } } as unknown as Plan, header as RunState['header'])
+  state.status = 'running'
+  for (let fromSeq = 1; fromSeq < 400; fromSeq += 3) {
+    state.seq = fromSeq + 3
+    taker.committed(state, fromSeq)
+    await taker.settled()
+  }
+  t.strictSame(taken, [10, 22, 40, 82, 160, 322])
 })

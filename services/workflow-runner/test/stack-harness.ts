@@ -1,12 +1,9 @@
 /** A runner as a process of its own, and a worker in the test that answers every call at once. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { fileURLToPath } from 'node:url'
 import { CallsEntry, GROUPS, type HttpCall, keys, PARTITION_COUNT } from '@baton/contracts'
 import { ackEntries, connectRedis, createFactSender, createLogger, readGroup } from '@baton/runtime'
-import { findFreePort, until } from '@baton/testing'
-
-const MAIN = fileURLToPath(new URL('../src/main.ts', import.meta.url))
+import { findFreePort, serviceProgram, until } from '@baton/testing'
 
 interface Teardown {
   teardown(action: () => unknown): void
@@ -26,7 +23,7 @@ export async function startRunner(
   env: Record<string, string> = {},
 ): Promise<RunnerProcess> {
   const listen = port ?? (await findFreePort())
-  const child = spawn(process.execPath, ['--conditions=@baton/source', '--no-warnings', MAIN], {
+  const child = spawn(process.execPath, serviceProgram('workflow-runner'), {
     env: {
       ...process.env,
       DATABASE_URL: urls.database,

@@ -23,7 +23,15 @@ function play(steps: Json, facts: [at: number, fact: EngineFact][], origin: { tr
     log: createLogger({ name: 'test' }, { write: (line: string) => void lines.push(JSON.parse(line)) }),
   })
   for (const [at, fact] of facts) {
-    const shared = { random: () => 0, newUuid, vars: {}, blobs: new Map(), inlineBytesMax: 65_536, outputBytesMax: 1_000_000 }
+    const shared = {
+      random: () => 0,
+      newUuid,
+      vars: {},
+      blobs: new Map(),
+      inlineBytesMax: 65_536,
+      outputBytesMax: 1_000_000,
+      forEachItemsMax: 10_000,
+    }
     const decision = decide(state, [fact], { now: at, ...shared } satisfies DecideContext)
     tell(state, decision.events)
   }

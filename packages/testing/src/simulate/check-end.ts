@@ -62,13 +62,14 @@ function judge(world: WorkerWorld, { runId, definition, n }: StartedRun): string
   if (run.events.some((text, index) => text !== JSON.stringify(history.events[index]))) return 'an event has changed'
   if (history.terminal === 'failed' && poisoned.has(runId)) return undefined
   const limit = definition.timeout === undefined ? Number.POSITIVE_INFINITY : parseDuration(definition.timeout)!
+  const reopenedAt = history.events.findLast(({ type }) => type === 'run.reopened')?.at
   return judgeRun({
     history,
     definition,
     n,
-    decisionOf: (path) => [...tables.approvals.values()].find((row) => row.runId === runId && row.path === path),
+    approvalOf: (id) => tables.approvals.get(id.slice(4)),
     unpack: (value) => unpack(tables.blobs, value ?? null),
-    timeoutPassed: checker.pgLatest() >= run.header.createdAt + limit - 1,
+    timeoutPassed: checker.pgLatest() >= (reopenedAt ?? run.header.createdAt) + limit - 1,
   })
 }
 

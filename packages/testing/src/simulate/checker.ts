@@ -6,7 +6,7 @@ import { callIdOf, type Fact, GROUPS, type HttpCall, type InboxFact, idOf, keys,
 import type { MemoryRedis } from './memory-redis.ts'
 import type { StreamEntry, StreamWatcher } from './memory-streams.ts'
 import type { Commit, InboxRow, RunRow, TableWatcher } from './memory-tables.ts'
-import { createHistory, isInFlight, type RunHistory, takeEvent } from './run-history.ts'
+import { createHistory, isCompensation, isInFlight, type RunHistory, takeEvent } from './run-history.ts'
 import type { CallIdentity } from './shop.ts'
 
 /** What one commit put out for others to do. */
@@ -65,6 +65,7 @@ export function createChecker(world: CheckerWorld) {
   function committed(commit: Commit, run: RunRow, by: string): void {
     pgLatest = Math.max(pgLatest, world.pgNow())
     const history = historyOf(commit.runId)
+    const { terminal } = history
     const work: CommittedWork = { calls: [], via: entriesOf(commit.runId, by) }
     for (const event of commit.decision.events) {
       world.trace(() => `committed by ${by} ${short(commit.runId)} ${event.seq} ${event.type} ${event.path} ${event.data.attempt ?? ''}`)
@@ -74,16 +75,26 @@ export function createChecker(world: CheckerWorld) {
     }
     if (run.seq !== history.events.length) return fail(`run ${commit.runId}: seq ${run.seq} after ${history.events.length} events`)
     checkCommands(commit, history)
+    checkReopening(commit, history, terminal)
     checkTimers(history)
   }
 
   /** What waits for time is woken. */
-  function checkTimers({ runId, steps, paused, endingSeq, terminal }: RunHistory): void {
-    if (paused || endingSeq !== undefined || terminal) return
+  function checkTimers({ runId, steps, paused, terminal }: RunHistory): void {
+    if (paused || terminal) return
     for (const { path, status, dueAt } of steps.values()) {
       const waits = dueAt !== undefined && (status === 'retrying' || status === 'waiting')
       if (waits && !world.hasTimer(runId, path)) return fail(`run ${runId}: ${path} is ${status} and has no timer`)
     }
+  }
+
+  /** A run is reopened when somebody asks for it, once; and a retry that is possible is not passed over. */
+  function checkReopening({ runId, inboxIds, decision }: Commit, history: RunHistory, before: RunHistory['terminal']): void {
+    const asked = inboxIds.map((id) => inboxAt.get(id)!.row.fact.kind).filter((kind) => kind === 'retry' || kind === 'replay')
+    const done = decision.events.filter(({ type }) => type === 'run.reopened' || type === 'step.replayed')
+    if (done.length > asked.length) return fail(`run ${runId}: reopened ${done.length} times, asked for ${asked.length} times`)
+    const isPossible = before !== undefined && before !== 'succeeded' && ![...history.steps.keys()].some(isCompensation)
+    if (isPossible && asked.includes('retry') && done.length === 0) fail(`run ${runId}: a retry was taken and had no effect`)
   }
 
   function entriesOf(runId: string, consumer: string): Set<string> {
@@ -100,7 +111,7 @@ export function createChecker(world: CheckerWorld) {
     if (type === 'step.scheduled') work.calls.push({ runId, path, generation, attempt })
     // One that was paused before it began is started by its resume, not by its start.
     else if (type === 'run.started' && historyOf(runId).events.at(-2)?.type !== 'run.resumed') recordedBy.set(startOf(runId), work)
-    else if (type.startsWith('step.')) recordedBy.set(callIdOf({ runId, path, generation, attempt }), work)
+    else if (type.startsWith('step.') && type !== 'step.cancelled') recordedBy.set(callIdOf({ runId, path, generation, attempt }), work)
   }
 
   /** What was accepted has its effect, once. */
@@ -115,7 +126,8 @@ export function createChecker(world: CheckerWorld) {
       if (isTaken) return fail(`run ${runId}: a ${fact.kind} of the inbox was applied twice`)
       known.moved = toSeq > fromSeq
       known.applied = true
-      const missing = missingEffect(history, fact)
+      const isReopened = history.reopenings.some(({ event }) => event.seq > fromSeq)
+      const missing = isReopened ? undefined : missingEffect(history, fact)
       if (missing) return fail(`run ${runId}: ${missing}`)
     }
   }
@@ -135,20 +147,22 @@ export function createChecker(world: CheckerWorld) {
     if (fact.kind === 'start' && run.status === 'queued') return 'its start was acknowledged, and it is not started'
     if (fact.kind === 'result' && isInFlight(history, fact)) {
       const isWithdrawal = fact.outcome.status === 'failed' && fact.outcome.error.code === 'BTN_WITHDRAWN'
-      if (!isWithdrawal || history.endingSeq !== undefined) return `the result of ${fact.path} was acknowledged, and it is not recorded`
+      const isCalledOff = history.endingSeq !== undefined && !isCompensation(fact.path)
+      if (!isWithdrawal || isCalledOff) return `the result of ${fact.path} was acknowledged, and it is not recorded`
     }
     const key = keyOf(fact)
     const work = key === undefined ? undefined : recordedBy.get(key)
     // A run that is ending sends nothing again: a call that was never out is over when it was looked for in vain.
-    if (!work?.via.has(entry) || !isHolder || history.endingSeq !== undefined) return undefined
-    const unsent = work.calls.find((call) => isOut(history, call) && !arrived.has(callIdOf(call)))
+    if (!work?.via.has(entry) || !isHolder) return undefined
+    const sent = work.calls.filter(({ path }) => history.endingSeq === undefined || isCompensation(path))
+    const unsent = sent.find((call) => isOut(history, call) && !arrived.has(callIdOf(call)))
     return unsent && `${key} was acknowledged before the call of ${unsent.path} was out`
   }
 
   function isOut(history: RunHistory, call: CallIdentity): boolean {
-    return isInFlight(history, call) && outside.has(`${call.runId}/${call.path}`)
+    return isInFlight(history, call) && outside.has(`${call.runId}/${call.path.replaceAll(/\[\d+\]/g, '')}`)
   }
-  /** Steps whose work is done by others. */
+  /** Steps whose work is done by others, by their paths without indexes. */
   const outside = new Set<string>()
 
   const factsOf = (entry: StreamEntry) => JSON.parse(entry.fields[1]!) as Fact[]
@@ -237,9 +251,8 @@ export function createChecker(world: CheckerWorld) {
     },
     /** A worker makes a call. */
     made(call: CallIdentity): void {
-      const step = historyOf(call.runId).steps.get(call.path)
       world.trace(() => `made ${short(callIdOf(call))}`)
-      if (step?.status === 'succeeded' && step.generation >= call.generation) {
+      if (historyOf(call.runId).ended.get(`${call.path}/${call.generation}`) === 'succeeded') {
         fail(`run ${call.runId}: the call of ${call.path} was made after its success was recorded`)
       }
     },

@@ -1,15 +1,15 @@
 /** The part of the model that knows calls and turns: attempts, retries, and what the last answer makes of the step. */
-import type { Judged } from './model.ts'
+import type { Judged } from './model-scope.ts'
 import type { StepBody } from './random-workflow.ts'
 import type { StepHistory } from './run-history.ts'
 import { answerOf, type Outcome } from './shop.ts'
 
 /** What is wrong with a step that calls, or undefined. */
-export function judgeCall(judged: Judged, step: StepHistory, body: StepBody, endingSeq: number): string | undefined {
+export function judgeCall(judged: Judged, step: StepHistory, body: StepBody): string | undefined {
   const { runId } = judged.history
   const isBroken = body.http?.url.includes('nope')
   if (isBroken) return step.end && isFailure(step, 'BTN_EXPRESSION', body) ? undefined : `should fail and is ${step.status}`
-  const answer = (attempt: number) => answerOf({ runId, path: step.path, generation: 0, attempt })
+  const answer = (attempt: number) => answerOf({ runId, path: step.path, generation: step.generation, attempt })
   for (let attempt = 1; attempt < step.attempt; attempt++) {
     if (!isRetried(answer(attempt), attempt, body)) return `attempt ${attempt + 1} was made without need`
   }
@@ -20,7 +20,7 @@ export function judgeCall(judged: Judged, step: StepHistory, body: StepBody, end
     const isRight = step.status === 'succeeded' && JSON.stringify(output) === JSON.stringify(last.output)
     return isRight ? undefined : `was answered ${JSON.stringify(last.output)} and is ${step.status} with ${JSON.stringify(output)}`
   }
-  if (isRetried(last, step.attempt, body) && step.end.seq < endingSeq) return `attempt ${step.attempt} was the last without need`
+  if (isRetried(last, step.attempt, body) && !step.whileEnding) return `attempt ${step.attempt} was the last without need`
   return isFailure(step, last.error.code, body) ? undefined : `was answered ${last.error.code} and is ${step.status}`
 }
 

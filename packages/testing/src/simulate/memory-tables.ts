@@ -247,7 +247,7 @@ export function createTables(now: () => number, watcher: TableWatcher, faults: R
     /** The "still wanted?" query. */
     isWanted({ runId, path, generation, attempt }: { runId: string; path: string; generation: number; attempt: number }): boolean {
       const run = runs.get(runId)
-      if (!run || isTerminal(run.status) || run.ending !== null) return false
+      if (!run || isTerminal(run.status) || (run.ending !== null && !path.endsWith('.compensate'))) return false
       const mine = run.events.map((text) => JSON.parse(text) as StoredEvent).filter((e) => e.path === path && e.type.startsWith('step.'))
       const last = mine.at(-1)
       return last?.type === 'step.scheduled' && last.data.generation === generation && last.data.attempt === attempt

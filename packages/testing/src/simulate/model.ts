@@ -4,35 +4,20 @@
  */
 import { isTerminal, type Json } from '@baton/contracts'
 import { isFailure, judgeCall } from './judge-call.ts'
-import type { Definition, StepBody, Steps } from './random-workflow.ts'
-import { isSatisfied, type RunHistory, type StepHistory } from './run-history.ts'
-
-export interface Judged {
-  history: RunHistory
-  definition: Definition
-  n: number
-  /** The decision of the approval of a path, as its row has it. */
-  decisionOf(path: string): { status: string; decision: string | null } | undefined
-  /** Whole outputs, also of those that are stored apart. */
-  unpack(value: Json | undefined): Json
-  timeoutPassed: boolean
-}
-
-interface Scope {
-  judged: Judged
-  prefix: string
-  steps: Map<string, StepBody>
-  /** When this scope, or one around it, began to end. */
-  endingSeq: number
-}
+import { judgeCompensations } from './judge-compensations.ts'
+import { judgeContainer } from './judge-containers.ts'
+import { judgeReopenings } from './judge-reopenings.ts'
+import { depsOf, type Judged, type Scope, same, scopeOf, testOf } from './model-scope.ts'
+import type { StepBody } from './random-workflow.ts'
+import { isSatisfied, type StepHistory } from './run-history.ts'
 
 /** What is wrong with the run; undefined when all of it is as it must be. */
 export function judgeRun(judged: Judged): string | undefined {
   const { history, definition } = judged
-  const scope = scopeOf(judged, '', definition.steps, history.endingSeq ?? Number.POSITIVE_INFINITY)
-  const wrong = judgeScope(scope)
+  const scope = scopeOf(judged, '', definition.steps, history.endingSeq ?? Number.POSITIVE_INFINITY, {})
+  const wrong = judgeReopenings(judged) ?? judgeScope(scope)
   if (wrong || history.terminal === undefined) return wrong
-  return judgeEnd(judged, scope)
+  return judgeCompensations(judged) ?? judgeEnd(judged, scope)
 }
 
 function judgeEnd({ history, definition, n, unpack, timeoutPassed }: Judged, scope: Scope): string | undefined {
@@ -42,6 +27,7 @@ function judgeEnd({ history, definition, n, unpack, timeoutPassed }: Judged, sco
   if (history.terminal === 'timed_out') return timeoutPassed ? undefined : 'the run timed out before its time'
   if (history.terminal === 'failed') {
     const isByOutput = definition.output?.n.includes('nope') && failed.length + open.length === 0
+    if (history.ending !== undefined && history.ending !== 'failed') return undefined // a compensation has failed
     return failed.some((step) => step!.status === 'failed') || isByOutput ? undefined : 'the run failed, and no step did'
   }
   if (history.terminal !== 'succeeded') return undefined
@@ -68,12 +54,17 @@ function judgeStep(scope: Scope, id: string, body: StepBody): string | undefined
     const isOver = isTerminal(history.terminal ?? 'running') && scope.endingSeq === Number.POSITIVE_INFINITY
     return verdict !== 'blocked' && isOver ? `should have been started (${verdict}) and was not` : undefined
   }
-  if (step.status === 'cancelled') return step.end!.seq > scope.endingSeq ? undefined : 'was cancelled without need'
+  if (step.status === 'cancelled') return isLeft(scope, step) || step.end!.seq > scope.endingSeq ? undefined : 'was cancelled without need'
   if (verdict === 'blocked') return `was started before what it needs: ${step.status}`
   if (verdict === 'skip') return step.status === 'skipped' ? undefined : `should be skipped and is ${step.status}`
   if (step.status === 'skipped') return verdict === 'either' ? undefined : 'was skipped without need'
   if (verdict === 'error') return isFailure(step, 'BTN_EXPRESSION', body) ? undefined : `should fail by its condition and is ${step.status}`
   return judgeBody(scope, step, body)
+}
+
+/** It ended before the run was reopened, by a replay of something else. */
+function isLeft({ judged }: Scope, step: StepHistory): boolean {
+  return step.end!.seq < (judged.history.reopenings.at(-1)?.event.seq ?? 0)
 }
 
 /** Whether the step starts, by what it depends on and its condition. `either`: depends on when it was looked at. */
@@ -92,44 +83,24 @@ function verdictOf(scope: Scope, id: string, body: StepBody, startSeq: number): 
   const mentioned = /steps\.(\w+)\.status/.exec(body.if)?.[1]
   if (mentioned && body.join === 'any') return 'either'
   if (mentioned) return at(mentioned)!.status === 'succeeded' ? 'run' : 'skip'
-  return conditionOf(body.if, scope.judged.n)
-}
-
-function conditionOf(text: string, n: number): 'run' | 'skip' | 'error' {
-  if (text.includes('nope')) return 'error'
-  const limit = /input\.n > (\d+)/.exec(text)?.[1]
-  return limit === undefined || n > Number(limit) ? 'run' : 'skip'
-}
-
-/** Written needs, those of a sequence, and every step of the scope that is mentioned. */
-function depsOf(scope: Scope, id: string, body: StepBody): { step: string; require: boolean }[] {
-  const deps = new Map<string, boolean>()
-  for (const [, other] of JSON.stringify({ ...body, needs: undefined }).matchAll(/steps\.(\w+)/g)) {
-    if (scope.steps.has(other!)) deps.set(other!, false)
-  }
-  for (const need of body.needs ?? []) {
-    if (typeof need === 'string') deps.set(need, deps.get(need) ?? false)
-    else deps.set(need.step, true)
-  }
-  const ids = [...scope.steps.keys()]
-  const before = ids[ids.indexOf(id) - 1]
-  if (body.id !== undefined && before !== undefined && !deps.has(before)) deps.set(before, false)
-  return [...deps].map(([step, require]) => ({ step, require }))
+  return testOf(scope, body.if)
 }
 
 function judgeBody(scope: Scope, step: StepHistory, body: StepBody): string | undefined {
-  if (body.http || body.agent) return judgeCall(scope.judged, step, body, scope.endingSeq)
+  if (body.http || body.agent) return judgeCall(scope.judged, step, body)
   if (!step.end) return undefined
   if (body.set) return judgeSet(scope, step, body)
   if (body.fail) return isFailure(step, 'BTN_USER_FAIL', body) ? undefined : `should fail and is ${step.status}`
   if (body.wait) return judgeWait(step, body)
   if (body.approval) return judgeApproval(scope, step, body)
-  return judgeSwitch(scope, step, body)
+  return judgeContainer(scope, step, body, judgeScope)
 }
 
-function judgeSet({ judged, prefix }: Scope, step: StepHistory, body: StepBody): string | undefined {
+function judgeSet({ judged, prefix, names }: Scope, step: StepHistory, body: StepBody): string | undefined {
   if (body.set!.n!.includes('nope')) return isFailure(step, 'BTN_EXPRESSION', body) ? undefined : `should fail and is ${step.status}`
   const output = judged.unpack(step.end!.data.output) as Record<string, Json>
+  const told = Object.keys(body.set!).find((key) => key in names && !same(output?.[key], names[key]))
+  if (told) return `gave ${told} as ${JSON.stringify(output[told])}, not ${JSON.stringify(names[told])}`
   const source = /steps\.(\w+)/.exec(body.set!.output ?? '')?.[1]
   const from = source === undefined ? undefined : judged.history.steps.get(prefix + source)
   const isRight =
@@ -148,7 +119,7 @@ function judgeWait(step: StepHistory, body: StepBody): string | undefined {
 }
 
 function judgeApproval({ judged }: Scope, step: StepHistory, body: StepBody): string | undefined {
-  const row = judged.decisionOf(step.path)
+  const row = judged.approvalOf(step.approvals.at(-1) ?? '')
   const outcomes = step.approvals.flatMap((id) => judged.history.outcomes.get(id) ?? [])
   if (!row || outcomes.length !== 1 || outcomes[0] !== `approval.${row.status}`) {
     return `its approval is ${row?.status}, and the run says ${outcomes.join() || 'nothing'}`
@@ -161,29 +132,3 @@ function judgeApproval({ judged }: Scope, step: StepHistory, body: StepBody): st
   const decision = (judged.unpack(step.end!.data.output) as Record<string, Json> | null)?.decision
   return step.status === 'succeeded' && decision === row.decision ? undefined : `was decided ${row.decision} and is ${step.status}`
 }
-
-function judgeSwitch({ judged, endingSeq }: Scope, step: StepHistory, body: StepBody): string | undefined {
-  const { cases, default: otherwise } = body.switch!
-  const index = cases.findIndex(({ if: condition }) => conditionOf(condition, judged.n) !== 'skip')
-  if (index >= 0 && conditionOf(cases[index]!.if, judged.n) === 'error') {
-    return isFailure(step, 'BTN_EXPRESSION', body) ? undefined : `should fail and is ${step.status}`
-  }
-  const chosen = index >= 0 ? cases[index] : otherwise
-  if (!chosen) return step.status === 'succeeded' ? undefined : `had nothing to do and is ${step.status}`
-  const own = judged.history.failing.get(step.path) ?? Number.POSITIVE_INFINITY
-  const inner = scopeOf(judged, `${step.path}.`, chosen.steps, Math.min(endingSeq, own))
-  const wrong = judgeScope(inner)
-  if (wrong) return wrong
-  const ends = [...inner.steps.keys()].map((id) => judged.history.steps.get(inner.prefix + id))
-  const isWhole = ends.every((end) => end?.end && isSatisfied(end))
-  if (step.status === 'succeeded') return isWhole ? undefined : 'succeeded before all that is in it'
-  const isCaused = own < step.end!.seq || ends.some((end) => end?.status === 'failed' && !isSatisfied(end))
-  return isCaused ? undefined : 'failed without a failure in it'
-}
-
-function scopeOf(judged: Judged, prefix: string, steps: Steps, endingSeq: number): Scope {
-  const entries: [string, StepBody][] = Array.isArray(steps) ? steps.map((body) => [body.id!, body]) : Object.entries(steps)
-  return { judged, prefix, steps: new Map(entries), endingSeq }
-}
-
-const same = (a: Json | undefined, b: Json | undefined) => JSON.stringify(a ?? null) === JSON.stringify(b ?? null)

@@ -1,9 +1,10 @@
-/** Who starts runs, votes, cancels, pauses and resumes. What they do is in the tables when they are answered; the wake-up may be lost. */
+/** Who starts runs, votes, cancels, pauses, resumes, retries and replays. What they do is in the tables when they are answered; the wake-up may be lost. */
 import { ENTRY_FIELD, type Fact, keys, parseDuration, partitionOf } from '@baton/contracts'
 import type { WorkerWorld } from './calls-worker.ts'
 import { EPOCH } from './install-clock.ts'
 import type { RunHeader } from './memory-tables.ts'
 import type { Definition } from './random-workflow.ts'
+import type { RunHistory } from './run-history.ts'
 
 export interface StartedRun {
   runId: string
@@ -19,6 +20,8 @@ export interface People {
 }
 
 const EVERY_MS = 250
+/** Of one run. */
+const REOPENINGS_MAX = 3
 
 /** Brings people into the world. `patience`: how likely a question is answered at each look. */
 export function invitePeople(world: WorkerWorld, patience: number): People {
@@ -40,6 +43,23 @@ export function invitePeople(world: WorkerWorld, patience: number): People {
     wake({ kind: 'inbox', runId })
   }
 
+  const reopened = new Map<string, number>()
+
+  /** Asks for a retry, or for the replay of a step: often it cannot be. */
+  function reopen(runId: string, history: RunHistory): void {
+    const times = reopened.get(runId) ?? 0
+    // What Postgres refused ends a run in the middle of anything: the model has no word for what it then does.
+    if (times >= REOPENINGS_MAX || world.poisoned.has(runId)) return
+    const paths = [...history.steps.keys()]
+    const isReplay = paths.length > 0 && dice.chance(0.5)
+    reopened.set(runId, times + 1)
+    const by = 'key_ann'
+    const fact = isReplay ? { kind: 'replay' as const, by, path: dice.pick(paths), reason: 'again' } : { kind: 'retry' as const, by }
+    world.trace(() => `${fact.kind} ${runId.slice(24)} ${isReplay ? (fact as { path: string }).path : ''}`)
+    tables.addToInbox(runId, fact)
+    wake({ kind: 'inbox', runId })
+  }
+
   function vote(): void {
     for (const approval of [...tables.approvals.values()]) {
       if (approval.status !== 'pending' || !dice.chance(patience)) continue
@@ -53,7 +73,9 @@ export function invitePeople(world: WorkerWorld, patience: number): People {
 
   function look(): void {
     vote()
-    for (const [runId, { terminal, paused }] of checker.histories) {
+    for (const [runId, history] of checker.histories) {
+      const { terminal, paused } = history
+      if (!weather.calm && dice.chance(terminal === undefined ? 0.002 : 0.04)) reopen(runId, history)
       const isOpen = terminal === undefined
       if (isOpen && (weather.calm ? paused : dice.chance(0.04))) command(runId, 'resume')
       else if (isOpen && !weather.calm && dice.chance(0.02)) command(runId, 'pause')

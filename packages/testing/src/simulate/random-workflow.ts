@@ -1,4 +1,5 @@
 /** Random workflows of the kinds that run, in a form that the model understands. Their input is `{ n: number }`. */
+import type { Json } from '@baton/contracts'
 import type { Dice } from './dice.ts'
 
 export type Definition = { timeout?: string; steps: Steps; output?: { n: string } }
@@ -18,6 +19,9 @@ export interface StepBody {
   approval?: { title: string; timeout?: string; onTimeout?: string; onReject?: string; quorum?: number; assignees?: string }
   fail?: { message: string }
   switch?: { cases: { if: string; steps: Steps }[]; default?: { steps: Steps } }
+  forEach?: { in: Json[] | string; as?: string; concurrency: number; onItemError?: 'continue'; steps: Steps }
+  loop?: { while?: string; until?: string; max: number; delay?: string; steps: Steps }
+  compensate?: Pick<StepBody, 'http' | 'agent' | 'set' | 'wait' | 'fail' | 'retry'>
 }
 
 interface Making {
@@ -26,13 +30,25 @@ interface Making {
   left: number
   /** All its steps are calls that are tried again and again. */
   stubborn: boolean
+  /** How likely a step can be undone. */
+  undone: number
+  /** Names of the items and rounds around the steps that are made. */
+  around: string[]
 }
 
+const QUICK = { attempts: 5, backoff: 'fixed', initial: '300ms', max: '1s' }
 const STUBBORN = { attempts: 4, backoff: 'fixed', initial: '1200ms', max: '3s', jitter: false }
 
 /** A definition that compiles. */
 export function randomWorkflow(dice: Dice): Definition {
-  const making: Making = { dice, ids: 0, left: 3 + dice.below(10), stubborn: dice.chance(0.2) }
+  const making: Making = {
+    dice,
+    ids: 0,
+    left: 3 + dice.below(10),
+    stubborn: dice.chance(0.2),
+    undone: dice.pick([0, 0.1, 0.6]),
+    around: [],
+  }
   const steps = randomSteps(making, 0)
   return {
     ...(dice.chance(0.15) ? { timeout: dice.pick(['4s', '12s', '40s']) } : {}),
@@ -53,6 +69,7 @@ function randomSteps(making: Making, depth: number): Steps {
       randomStep(
         making,
         depth,
+        id,
         steps.map(([before]) => before),
       ),
     ])
@@ -60,7 +77,7 @@ function randomSteps(making: Making, depth: number): Steps {
   return dice.chance(0.25) ? steps.map(([id, body]) => ({ id, ...body })) : Object.fromEntries(steps)
 }
 
-function randomStep(making: Making, depth: number, before: string[]): StepBody {
+function randomStep(making: Making, depth: number, id: string, before: string[]): StepBody {
   const { dice } = making
   const needs = before.filter(() => dice.chance(0.35))
   const step = randomBody(making, depth, needs)
@@ -68,12 +85,14 @@ function randomStep(making: Making, depth: number, before: string[]): StepBody {
     step.needs = needs.map((id) => (dice.chance(0.15) ? { step: id, require: 'succeeded' } : id))
     if (dice.chance(0.2)) step.join = 'any'
   }
-  if (dice.chance(0.2)) step.if = randomCondition(dice, needs)
+  if (dice.chance(0.2)) step.if = randomCondition(making, needs)
+  if (dice.chance(making.undone)) step.compensate = randomCompensation(making, id)
   if (dice.chance(0.5)) step.onError = dice.pick(['continue', { output: { n: 0 } }, { output: '${{ input.nope }}' }])
   return step
 }
 
-function randomCondition(dice: Dice, needs: string[]): string {
+function randomCondition({ dice, around }: Making, needs: string[]): string {
+  if (around.length > 0 && dice.chance(0.4)) return `${dice.pick(around)} ${dice.pick(['>', '<', '>=', '=='])} ${dice.below(4)}`
   if (needs.length > 0 && dice.chance(0.4)) return `steps.${dice.pick(needs)}.status == "succeeded"`
   return dice.pick(['input.n > 2', 'input.n > 100', 'true', 'input.nope > 1', '${{ input.n > 0 }}'])
 }
@@ -81,16 +100,29 @@ function randomCondition(dice: Dice, needs: string[]): string {
 function randomBody(making: Making, depth: number, needs: string[]): StepBody {
   const { dice } = making
   if (making.stubborn) return { ...randomCall(dice, needs), retry: STUBBORN, onError: 'continue' }
-  const roll = dice.below(depth < 2 ? 24 : 21)
+  const roll = dice.below(depth < 2 ? 29 : 21)
   if (roll < 10) return randomCall(dice, needs)
   if (roll < 12) return { agent: { model: 'mock/echo', prompt: 'n is ${{ input.n }}' }, ...randomRetry(dice) }
-  if (roll < 15) return { set: randomSet(dice, needs) }
+  if (roll < 15) return { set: randomSet(making, needs) }
   if (roll < 17) {
     return { wait: { for: dice.pick(['0s', '300ms', '1s', '3s']) }, ...(dice.chance(0.2) ? { timeout: '600ms' } : {}) }
   }
   if (roll < 20) return { approval: randomQuestion(dice) }
   if (roll < 21) return dice.chance(0.4) ? { fail: { message: 'no' } } : randomCall(dice, needs)
-  return randomSwitch(making, depth)
+  if (roll < 24) return randomSwitch(making, depth)
+  return roll < 27 ? randomForEach(making, depth) : randomLoop(making, depth)
+}
+
+/** What undoes a step; it may read what the step gave. */
+function randomCompensation({ dice }: Making, id: string): NonNullable<StepBody['compensate']> {
+  const roll = dice.below(10)
+  if (roll < 7) {
+    const url = dice.chance(0.05) ? 'http://x.example/${{ input.nope }}' : 'http://x.example/undo'
+    return { http: { url, body: { of: `\${{ steps.${id}.output }}` } }, ...(dice.chance(0.3) ? randomRetry(dice) : { retry: QUICK }) }
+  }
+  if (roll < 8) return { agent: { model: 'mock/echo', prompt: 'undo' } }
+  if (roll < 9) return { set: { of: `\${{ steps.${id}.output }}` } }
+  return dice.chance(0.6) ? { wait: { for: '300ms' } } : { fail: { message: 'no' } }
 }
 
 function randomCall(dice: Dice, needs: string[]): StepBody {
@@ -111,8 +143,10 @@ function randomRetry(dice: Dice): Pick<StepBody, 'retry'> {
   return { retry: dice.chance(0.1) ? { ...retry, on: 'error.code == "BTN_TIMEOUT"' } : retry }
 }
 
-function randomSet(dice: Dice, needs: string[]): Record<string, string> {
+function randomSet({ dice, around }: Making, needs: string[]): Record<string, string> {
   if (dice.chance(0.05)) return { n: '${{ input.nope }}' }
+  if (around.length > 0 && dice.chance(0.6))
+    return { n: '${{ input.n }}', ...Object.fromEntries(around.map((name) => [name, `\${{ ${name} }}`])) }
   if (needs.length === 0) return { n: '${{ input.n }}' }
   const id = dice.pick(needs)
   return { n: '${{ input.n }}', status: `\${{ steps.${id}.status }}`, output: `\${{ steps.${id}.output }}` }
@@ -126,12 +160,55 @@ function randomQuestion(dice: Dice): NonNullable<StepBody['approval']> {
   }
 }
 
+/** Steps inside: never none, also when the number of steps is used up. */
+function randomInner(making: Making, depth: number, names: string[] = []): Steps {
+  const { around } = making
+  making.left = Math.max(1, making.left)
+  making.around = [...new Set([...around, ...names])]
+  const steps = randomSteps(making, depth + 1)
+  making.around = around
+  return steps
+}
+
+const LISTS: readonly (Json[] | string)[] = [[], [1], [3, 2, 1], [0, 1, 2, 3, 4], '${{ [input.n, 2] }}', ['x'.repeat(300), 2, 3]]
+
+function randomForEach(making: Making, depth: number): StepBody {
+  const { dice } = making
+  const as = dice.chance(0.4) ? `x${making.ids}` : undefined
+  const list = dice.chance(0.04) ? '${{ input.n }}' : dice.pick(LISTS)
+  const steps = randomInner(making, depth, as ? [as, `${as}Index`] : ['item', 'index'])
+  return {
+    forEach: {
+      in: list,
+      ...(as ? { as } : {}),
+      concurrency: 1 + dice.below(3),
+      ...(dice.chance(0.5) ? { onItemError: 'continue' } : {}),
+      steps,
+    },
+    ...(dice.chance(0.2) ? { timeout: dice.pick(['1s', '20s']) } : {}),
+  }
+}
+
+function randomLoop(making: Making, depth: number): StepBody {
+  const { dice } = making
+  const ask = () => dice.pick(['iteration < 1', 'iteration < 2', 'iteration < input.n', 'input.n > 2', 'false'])
+  const told = () => dice.pick(['iteration >= 1', 'iteration == input.n', 'input.n > 1', ...(dice.chance(0.2) ? ['last.nope > 1'] : [])])
+  const asked = dice.below(3)
+  return {
+    loop: {
+      ...(asked !== 0 ? { while: ask() } : {}),
+      ...(asked !== 1 ? { until: told() } : {}),
+      max: 1 + dice.below(4),
+      ...(dice.chance(0.4) ? { delay: dice.pick(['0s', '300ms', '1s']) } : {}),
+      steps: randomInner(making, depth, ['iteration', 'last']),
+    },
+    ...(dice.chance(0.2) ? { timeout: dice.pick(['1s', '20s']) } : {}),
+  }
+}
+
 function randomSwitch(making: Making, depth: number): StepBody {
   const { dice } = making
-  const inner = (): Steps => {
-    making.left = Math.max(1, making.left)
-    return randomSteps(making, depth + 1)
-  }
+  const inner = () => randomInner(making, depth)
   const cases = Array.from({ length: 1 + dice.below(2) }, () => ({
     if: dice.pick(['input.n > 1', 'input.n > 3', 'input.n > 50', ...(dice.chance(0.1) ? ['input.nope > 1'] : [])]),
     steps: inner(),

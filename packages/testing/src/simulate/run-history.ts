@@ -6,7 +6,8 @@ import { isTerminal, type Json, type RunStatus, type StoredEvent } from '@baton/
 
 export interface StepHistory {
   path: string
-  status: 'scheduled' | 'waiting' | 'retrying' | 'succeeded' | 'failed' | 'skipped' | 'cancelled'
+  /** `pending`: to be done again, by a retry or a replay. */
+  status: 'pending' | 'scheduled' | 'waiting' | 'retrying' | 'succeeded' | 'failed' | 'skipped' | 'cancelled'
   generation: number
   attempt: number
   startSeq: number | undefined
@@ -17,6 +18,8 @@ export interface StepHistory {
   end: StoredEvent | undefined
   scheduled: StoredEvent | undefined
   approvals: string[]
+  /** It ended while the run, or something around it, was ending: no further attempt was due. */
+  whileEnding: boolean
 }
 
 export interface RunHistory {
@@ -29,11 +32,28 @@ export interface RunHistory {
   paused: boolean
   /** Outcomes of approvals, by their public ids. */
   outcomes: Map<string, string[]>
-  /** Seqs at which the scope of a container began to end, by its path. */
+  /** Seqs at which the scope of a container, or one item of it, began to end, by its path. */
   failing: Map<string, number>
+  /** Generations of steps (`<path>/<generation>`) that were begun, and that ended, with their ends. */
+  begun: Set<string>
+  ended: Map<string, string>
+  /** Retries and replays. */
+  reopenings: Reopening[]
+}
+
+/** A retry or a replay, and how the steps stood before it. */
+export interface Reopening {
+  event: StoredEvent
+  terminal: RunStatus | undefined
+  before: Map<string, StepHistory>
 }
 
 const ENDS = ['succeeded', 'failed', 'skipped', 'cancelled']
+
+/** True for a step that undoes another. */
+export const isCompensation = (path: string) => path.endsWith('.compensate')
+/** True when the step has ended, as far as it was not begun anew. */
+export const hasEnded = ({ status }: StepHistory) => ENDS.includes(status)
 
 /** A run of which nothing is known yet. */
 export function createHistory(runId: string): RunHistory {
@@ -47,6 +67,9 @@ export function createHistory(runId: string): RunHistory {
     paused: false,
     outcomes: new Map(),
     failing: new Map(),
+    begun: new Set(),
+    ended: new Map(),
+    reopenings: [],
   }
 }
 
@@ -63,8 +86,9 @@ export function takeEvent(history: RunHistory, event: StoredEvent, pgNow: number
   const before = history.events.at(-1)
   if (event.seq !== (before?.seq ?? 0) + 1) return `event ${event.seq} follows event ${before?.seq ?? 0}`
   if (before && event.at < before.at) return `event ${event.seq} is older than the one before it`
-  if (history.terminal) return `${event.type} ${event.path} after the end of the run`
+  if (history.terminal && event.type !== 'run.reopened') return `${event.type} ${event.path} after the end of the run`
   history.events.push(event)
+  if (event.type === 'run.reopened' || event.type === 'step.replayed') return reopen(history, event)
   if (event.path === '') return takeRunEvent(history, event)
   if (event.type.startsWith('step.')) return takeStepEvent(history, event, pgNow)
   return takeApprovalEvent(history, event, pgNow)
@@ -79,10 +103,11 @@ function takeRunEvent(history: RunHistory, { type, seq, data }: StoredEvent): st
     if (history.endingSeq !== undefined) return 'the run begins to end twice'
     history.endingSeq = seq
     history.ending = String(data.ending)
+    history.paused = false // the call of a compensation is not held back
   }
   if (!isTerminal(name as RunStatus)) return undefined
   history.terminal = name as RunStatus
-  const open = [...history.steps.values()].find(({ status }) => !ENDS.includes(status))
+  const open = [...history.steps.values()].find((step) => !hasEnded(step) && step.status !== 'pending')
   return open ? `the run has ended while ${open.path} is ${open.status}` : undefined
 }
 
@@ -92,29 +117,55 @@ function takeStepEvent(history: RunHistory, event: StoredEvent, pgNow: number): 
   const attempt = Number(data.attempt ?? 1)
   const name = type.slice(5)
   const known = history.steps.get(path)
-  if (known && ENDS.includes(known.status) && known.generation >= generation) return `${type} ${path} after the step's end`
+  if (known && (hasEnded(known) || known.generation !== generation)) {
+    return `${type} ${path} in generation ${generation}, and it is ${known.status} in ${known.generation}`
+  }
   if (type === 'step.ending') {
     history.failing.set(path, seq)
     return undefined
   }
   const step = known ?? createStep(path, generation)
   history.steps.set(path, step)
-  const wrong = ENDS.includes(name) ? undefined : orderOf(history, step, event, pgNow)
+  const wrong = (ENDS.includes(name) ? undefined : orderOf(history, step, event, pgNow)) ?? leaveDelay(history, path, pgNow)
   if (wrong) return wrong
   if (name === 'succeeded' && isEarly(step, pgNow)) return `${path} went on before its time`
+  if (step.startSeq === undefined) {
+    if (history.begun.has(`${path}/${generation}`)) return `generation ${generation} of ${path} began twice`
+    history.begun.add(`${path}/${generation}`)
+  }
   Object.assign(step, { status: name, generation, attempt })
   if (name === 'scheduled') step.scheduled ??= event
   step.startSeq ??= seq
   step.dueAt = timeOf(data.retryAt ?? data.dueAt)
   if (!ENDS.includes(name)) return undefined
+  if (history.ended.has(`${path}/${generation}`)) return `generation ${generation} of ${path} ended twice`
+  history.ended.set(`${path}/${generation}`, name)
   step.endSeq = seq
   step.end = event
+  step.whileEnding = !isCompensation(path) && isEnding(history, path)
+  return undefined
+}
+
+function isEnding({ endingSeq, failing }: RunHistory, path: string): boolean {
+  return endingSeq !== undefined || [...failing.keys()].some((around) => path.startsWith(`${around}.`) || path.startsWith(`${around}[`))
+}
+
+/** A loop that waits between two rounds goes on with the first step of the next. */
+function leaveDelay(history: RunHistory, path: string, pgNow: number): string | undefined {
+  const loop = history.steps.get(/^(.*)\[\d+\]\.\w+$/.exec(path)?.[1] ?? '')
+  if (loop?.status !== 'waiting') return undefined
+  if (isEarly(loop, pgNow)) return `${path} began before the delay of its loop had passed`
+  Object.assign(loop, { status: 'scheduled', dueAt: undefined })
   return undefined
 }
 
 /** What may start, and when. */
 function orderOf(history: RunHistory, step: StepHistory, { type, data }: StoredEvent, pgNow: number): string | undefined {
-  if (history.endingSeq !== undefined) return `${type} ${step.path} while the run is ending`
+  if (isCompensation(step.path)) {
+    const open = [...history.steps.values()].find((other) => other !== step && !hasEnded(other) && other.status !== 'pending')
+    if (history.endingSeq === undefined) return `${type} ${step.path} while the run is not ending`
+    if (open) return `${type} ${step.path} while ${open.path} is ${open.status}`
+  } else if (history.endingSeq !== undefined) return `${type} ${step.path} while the run is ending`
   if (history.paused && type === 'step.scheduled') return `${step.path} was started while the run is paused`
   if (type !== 'step.scheduled' || step.startSeq === undefined) return undefined
   if (step.status !== 'retrying') return `${step.path} was scheduled again while it is ${step.status}`
@@ -125,6 +176,41 @@ function orderOf(history: RunHistory, step: StepHistory, { type, data }: StoredE
 /** A millisecond is what times in events are rounded to. */
 function isEarly(step: StepHistory, pgNow: number): boolean {
   return step.dueAt !== undefined && step.approvals.length === 0 && pgNow < step.dueAt - 1
+}
+
+/** Steps go back to pending in their next generation; containers around them go on, in theirs. */
+function reopen(history: RunHistory, event: StoredEvent): string | undefined {
+  const { reset, reopen: reopened, rounds = {} } = event.data as { reset: string[]; reopen: string[]; rounds?: Record<string, number> }
+  const { terminal, steps } = history
+  const before = new Map([...steps].map(([path, step]) => [path, { ...step }]))
+  history.reopenings.push({ event, terminal, before })
+  if ([...steps.keys()].some(isCompensation)) return `${event.type} after a compensation`
+  if (terminal === undefined && history.endingSeq !== undefined) return `${event.type} while the run is ending`
+  if ((terminal === undefined) !== (event.type === 'step.replayed')) return `${event.type} of a run that is ${terminal ?? 'open'}`
+  Object.assign(history, { terminal: undefined, ending: undefined, endingSeq: undefined })
+  for (const path of [...reset, ...reopened]) {
+    const step = steps.get(path)
+    if (!step || !hasEnded(step)) return `${event.type}: ${path} is done again and is ${step?.status}`
+    history.failing.delete(path)
+    history.failing.delete(path.slice(0, Math.max(0, path.lastIndexOf('.'))))
+    Object.assign(step, { generation: step.generation + 1, attempt: 0, endSeq: undefined, end: undefined, dueAt: undefined, approvals: [] })
+  }
+  for (const [loop, round] of Object.entries(rounds)) forget(history, (path) => Number(roundOf(loop, path)) > round)
+  for (const path of reset) {
+    Object.assign(steps.get(path)!, { status: 'pending', startSeq: undefined, scheduled: undefined })
+    forget(history, (other) => other.startsWith(`${path}.`) || other.startsWith(`${path}[`))
+  }
+  for (const path of reopened) steps.get(path)!.status = 'scheduled'
+  return undefined
+}
+
+/** Which round of a loop, or item of a `forEach`, the path is in. */
+const roundOf = (container: string, path: string) =>
+  path.startsWith(`${container}[`) ? path.slice(container.length + 1).split(']')[0] : undefined
+
+function forget({ steps, failing }: RunHistory, isGone: (path: string) => boolean): void {
+  for (const path of [...steps.keys()]) if (isGone(path)) steps.delete(path)
+  for (const path of [...failing.keys()]) if (isGone(`${path}.`) || isGone(path)) failing.delete(path)
 }
 
 function takeApprovalEvent(history: RunHistory, { type, path, data }: StoredEvent, pgNow: number): string | undefined {
@@ -143,7 +229,7 @@ function takeApprovalEvent(history: RunHistory, { type, path, data }: StoredEven
 
 function createStep(path: string, generation: number): StepHistory {
   const none = { startSeq: undefined, endSeq: undefined, dueAt: undefined, end: undefined, scheduled: undefined }
-  return { path, status: 'scheduled', generation, attempt: 0, approvals: [], ...none }
+  return { path, status: 'scheduled', generation, attempt: 0, approvals: [], whileEnding: false, ...none }
 }
 
 /** Lets what depends on it go on. */

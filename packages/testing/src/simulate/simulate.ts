@@ -55,6 +55,8 @@ export interface Outcome {
   steps: number
   ms: number
   ends: string[]
+  /** What came about in the runs: types of events, and paths of steps without their ids. */
+  told: ReadonlySet<string>
   faults: ReadonlyMap<string, number>
 }
 
@@ -75,7 +77,17 @@ export async function simulate(simulation: Simulation): Promise<Outcome> {
   }
   const { violation, histories } = world.checker
   const ends = [...histories.values()].map(({ terminal }) => terminal ?? 'open')
-  return { violation, trace: world.lines, steps: world.scheduler.steps, ms: world.scheduler.now(), ends, faults: world.weather.faults }
+  const events = [...histories.values()].flatMap((history) => history.events)
+  const told = new Set(events.flatMap(({ type, path }) => [type, path.replaceAll(/s\d+/g, 's').replaceAll(/\[\d+\]/g, '[n]')]))
+  return {
+    violation,
+    trace: world.lines,
+    steps: world.scheduler.steps,
+    ms: world.scheduler.now(),
+    ends,
+    told,
+    faults: world.weather.faults,
+  }
 }
 
 function createWorld(simulation: Simulation) {
@@ -155,7 +167,8 @@ function expectCalls(world: WorkerWorld, runId: string, prefix: string, steps: S
   for (const [key, body] of Object.entries(steps) as [string, StepBody][]) {
     const path = prefix + (body.id ?? key)
     if (body.http || body.agent) world.checker.expectOutside(runId, path)
-    const inner = [...(body.switch?.cases ?? []), ...(body.switch?.default ? [body.switch.default] : [])]
+    if (body.compensate?.http || body.compensate?.agent) world.checker.expectOutside(runId, `${path}.compensate`)
+    const inner = [...(body.switch?.cases ?? []), body.switch?.default, body.forEach, body.loop].filter((scope) => scope !== undefined)
     for (const scope of inner) expectCalls(world, runId, `${path}.`, scope.steps)
   }
 }

@@ -1,11 +1,12 @@
 /** Saving and checking definitions: the routes whose body is a text in JSON or YAML. */
 import { Definition, NAME, Validation, WorkflowSaved } from '@baton/contracts'
-import { type CompileOptions, compile, DefinitionSyntaxError, type Finding } from '@baton/engine'
-import { problem } from '@baton/runtime'
+import { type CompileOptions, compile, DefinitionSyntaxError } from '@baton/engine'
 import { putWorkflow } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
 import type { Deps } from '../app.ts'
 import { DEFINITION_TYPES, type DefinitionText, malformedAt, readDefinition, takeDefinitionTexts } from '../definition-bodies.ts'
+import { definitionLimitsOf } from '../draft-runs.ts'
+import { invalidDefinition } from '../invalid-definition.ts'
 import { addRoute } from '../route.ts'
 import { isStorable, UNSTORABLE } from '../storable.ts'
 
@@ -13,11 +14,7 @@ type Limits = NonNullable<CompileOptions['limits']>
 
 /** PUT /workflows/{name} and POST /workflows/validate. */
 export function definitionRoutes(parent: FastifyInstance, { sql, settings }: Deps): void {
-  const limits = {
-    definitionBytesMax: settings.BATON_DEFINITION_BYTES_MAX,
-    stepsMax: settings.BATON_STEPS_MAX,
-    nestingMax: settings.BATON_NESTING_MAX,
-  }
+  const limits = definitionLimitsOf(settings)
   const shared = {
     tag: 'workflows',
     rawBody: { contentTypes: DEFINITION_TYPES, schema: Definition },
@@ -85,14 +82,4 @@ function parse(body: DefinitionText | undefined): ReturnType<typeof readDefiniti
   } catch (error) {
     throw error instanceof DefinitionSyntaxError ? malformedAt(error) : error
   }
-}
-
-function invalidDefinition(errors: Finding[]): Error {
-  // Bytes are a size; too many steps, or too deep ones, are a mistake at a place.
-  const tooLarge = errors.find((error) => error.code === 'BTN_TOO_LARGE' && error.pointer === '')
-  if (tooLarge) return problem('BTN_TOO_LARGE', tooLarge.message)
-  const code = errors.every((error) => error.code === 'BTN_UNSUPPORTED') ? 'BTN_UNSUPPORTED' : 'BTN_INVALID_DEFINITION'
-  const { pointer, message, line, column } = errors[0]!
-  const place = line === undefined ? '' : ` (line ${line}, column ${column})`
-  return problem(code, `${pointer || 'the definition'}: ${message}${place}`, { errors })
 }

@@ -40,7 +40,8 @@ export function eventRoutes(app: FastifyInstance, { sql, getPlan }: Deps): void 
     summary: 'The frozen copy of the definition that the run executes',
     answers: { 200: RunDefinition },
     find,
-    async handle({ found }) {
+    async handle({ found, reply }) {
+      reply.header('etag', `"${found.definitionVersion}"`)
       const { definition } = await getPlan(found.namespace, found.workflow, found.checksum)
       return { definitionVersion: found.definitionVersion, checksum: found.checksum, definition }
     },

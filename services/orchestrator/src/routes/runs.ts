@@ -4,6 +4,7 @@ import { joinTrace } from '@baton/runtime'
 import { countRuns, listRuns } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
 import type { Deps } from '../app.ts'
+import { askerOf } from '../asker.ts'
 import type { Caller } from '../caller.ts'
 import { type Command, controlRun, refuseImpossible } from '../control-run.ts'
 import { runOf } from '../public-shapes.ts'
@@ -58,7 +59,8 @@ export function runRoutes(app: FastifyInstance, { sql, showRun }: Deps): void {
 /** No run is older than this; neither Postgres nor ids can tell all times before. */
 const DAWN = '2020-01-01T00:00:00.000Z'
 
-function withSaneTimes(filter: RunFilter): RunFilter {
+/** The filter with times that Postgres can tell. */
+export function withSaneTimes(filter: RunFilter): RunFilter {
   const { since, until, ...rest } = filter
   return {
     ...rest,
@@ -87,10 +89,10 @@ export function controlRoutes(app: FastifyInstance, { sql, facts }: Deps): void 
       answers: { 200: Run, 202: Run },
       problems: [409],
       find,
-      check: (run) => refuseImpossible(command, run),
+      check: (run) => refuseImpossible(sql, command, run),
       async handle({ caller, found, request, reply }) {
         joinTrace(request, found.trace, spanIdOfRun(found.id))
-        const { row, verdict } = await controlRun(sql, found, command, caller.id)
+        const { row, verdict } = await controlRun(sql, found, command, askerOf(caller, request))
         reply.code(verdict === 'accept' ? 202 : 200)
         // A wake-up only: what was accepted stands in Postgres.
         if (verdict === 'accept') facts.send({ kind: 'inbox', runId: row.id }).catch(() => {})

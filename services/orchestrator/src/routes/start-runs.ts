@@ -1,12 +1,25 @@
 /** Starting runs, one or many. The hot path: nothing is parsed twice, plans come from the cache, inserts are grouped. */
-import { type Json, LIMITS, type ProblemError, Run } from '@baton/contracts'
+import { type Json, LIMITS, Run } from '@baton/contracts'
+import type { Plan } from '@baton/engine'
 import { problem } from '@baton/runtime'
 import { findFirstRuns, getRunsByIds, type Sql } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import type { Deps } from '../app.ts'
 import { batchBody, StartBody } from '../bodies.ts'
-import { bornRun, createResolve, draftRun, hashOfBody, idempotencyOf, inputLimitsOf, refuseArchived, wantedOf } from '../draft-runs.ts'
+import {
+  bornRun,
+  createResolve,
+  type Drawn,
+  draftRun,
+  drawRun,
+  hashOfBody,
+  idempotencyOf,
+  inputLimitsOf,
+  refuseArchived,
+  wantedOf,
+} from '../draft-runs.ts'
+import { invalidInput } from '../fork-run.ts'
 import { runOf } from '../public-shapes.ts'
 import { type CheckedInput, readInput } from '../read-input.ts'
 import { addRoute } from '../route.ts'
@@ -42,7 +55,8 @@ export function startRoutes(app: FastifyInstance, { sql, settings, getPlan, star
     // A repeated request is answered with its run, whatever became of the workflow since.
     check: (found, call) => (call.request.headers['idempotency-key'] === undefined ? refuseArchived(found, call) : undefined),
     async handle({ caller, params, query, body, found, request, reply }) {
-      const { plan } = await getPlan(caller.namespace, params.name, found.checksum)
+      const drawn = drawRun(found)
+      const { plan } = await getPlan(caller.namespace, params.name, drawn.checksum)
       const checked = readInput(plan, body.input, '/input', limits)
       if (found.archived || 'errors' in checked) {
         const first = await findFirstRun(sql, { namespace: caller.namespace, workflow: params.name, ...idempotencyOf(request, body) })
@@ -52,7 +66,7 @@ export function startRoutes(app: FastifyInstance, { sql, settings, getPlan, star
       if ('errors' in checked) throw invalidInput(checked.errors)
       const { labels, priority } = body
       const run: RunToStart = {
-        ...draftRun(caller, params.name, found, plan, request),
+        ...draftRun(caller, params.name, drawn, plan, request),
         ...checked,
         ...(labels ? { labels } : {}),
         ...(priority === undefined ? {} : { priority }),
@@ -96,14 +110,20 @@ export function batchRoutes(app: FastifyInstance, { sql, settings, getPlan, star
     find: ({ caller, params }) => resolve(caller, params.name, {}),
     check: refuseArchived,
     async handle({ caller, params, body, found, request, reply }) {
-      const { plan } = await getPlan(caller.namespace, params.name, found.checksum)
-      const checked = body.items.map((item, index) => readInput(plan, item.input, `/items/${index}/input`, limits))
+      const drawn = body.items.map(() => drawRun(found))
+      const plans = await plansOf(caller.namespace, params.name, drawn)
+      const checked = body.items.map((item, index) => readInput(plans[index]!, item.input, `/items/${index}/input`, limits))
       const errors = checked.flatMap((result) => ('errors' in result ? result.errors : []))
       if (errors.length > 0) throw invalidInput(errors)
       const runs = body.items.map(({ idempotencyKey: key, ...rest }, index): RunToStart => {
         const idempotency = key === undefined ? {} : { idempotency: { key, bodyHash: hashOfBody(rest as Json) } }
         const labels = rest.labels ? { labels: rest.labels } : {}
-        return { ...draftRun(caller, params.name, found, plan, request), ...(checked[index] as CheckedInput), ...labels, ...idempotency }
+        return {
+          ...draftRun(caller, params.name, drawn[index]!, plans[index]!, request),
+          ...(checked[index] as CheckedInput),
+          ...labels,
+          ...idempotency,
+        }
       })
       const started = await starter.startTogether(runs)
       const clash = started.findIndex((run) => run.outcome === 'mismatch')
@@ -114,6 +134,14 @@ export function batchRoutes(app: FastifyInstance, { sql, settings, getPlan, star
     },
   })
 
+  /** The plan of each run: one, or two where a canary has its share. */
+  async function plansOf(namespace: string, workflow: string, drawn: readonly Drawn[]): Promise<Plan[]> {
+    const checksums = [...new Set(drawn.map(({ checksum }) => checksum))]
+    const compiled = await Promise.all(checksums.map((checksum) => getPlan(namespace, workflow, checksum)))
+    const plans = new Map(checksums.map((checksum, index) => [checksum, compiled[index]!.plan]))
+    return drawn.map(({ checksum }) => plans.get(checksum)!)
+  }
+
   async function showBatch(runs: RunToStart[], started: StartedRun[], items: { input: Json }[]): Promise<Run[]> {
     const born = new Map(
       started.flatMap((run, index) => (run.outcome === 'created' ? [[run.id, bornRun(runs[index]!, items[index]!.input, run)]] : [])),
@@ -122,11 +150,6 @@ export function batchRoutes(app: FastifyInstance, { sql, settings, getPlan, star
     const rows = new Map((await getRunsByIds(sql, known)).map((row) => [row.id, runOf(row)]))
     return started.map((run) => born.get(run.id) ?? rows.get(run.id)!)
   }
-}
-
-function invalidInput(errors: ProblemError[]): Error {
-  const [first] = errors
-  return problem('BTN_INVALID_INPUT', `${first!.pointer}: ${first!.message}`, { errors })
 }
 
 function mismatch(pointer: string): Error {

@@ -11,7 +11,7 @@ import { versionOf, workflowOf } from '../public-shapes.ts'
 import { addRoute, invalidRequest } from '../route.ts'
 
 const tag = 'workflows'
-const WorkflowTag = z.object({ name: z.string(), tag: z.string(), version: z.int() })
+const WorkflowTag = z.object({ name: z.string(), tag: z.string(), version: z.int(), percent: z.int().optional() })
 
 function findWorkflow(sql: Sql) {
   return async ({ caller, params }: { caller: Caller; params: { name: string } }) => {
@@ -69,16 +69,21 @@ export function tagRoutes(app: FastifyInstance, { sql }: Deps): void {
     url: '/api/v1/workflows/:name/tags/:tag',
     tag,
     summary: 'Point a tag at a version',
-    description: 'Runs that name neither version nor tag start the version of the tag `live`, if it is set.',
+    description:
+      'Runs that name neither version nor tag start the version of the tag `live`, if it is set. With `percent` the tag `canary` takes that share of them.',
     body: TagBody,
     answers: { 200: WorkflowTag },
     problems: [400, 413, 415],
     find: findWorkflow(sql),
     async handle({ caller, params, body }) {
       if (!NAME.test(params.tag)) throw invalidRequest([{ pointer: '/path/tag', message: `must match ${NAME.source}` }])
-      const put = await putTag(sql, caller.namespace, params.name, params.tag, body.version)
-      if (!put) throw problem('BTN_WORKFLOW_NOT_FOUND', `workflow ${params.name} has no version ${body.version}`)
-      return { name: params.name, tag: params.tag, version: body.version }
+      const { version, percent } = body
+      if (percent !== undefined && params.tag !== 'canary') {
+        throw invalidRequest([{ pointer: '/percent', message: 'only the tag canary takes a share of the runs' }])
+      }
+      const put = await putTag(sql, caller.namespace, params.name, params.tag, version, percent)
+      if (!put) throw problem('BTN_WORKFLOW_NOT_FOUND', `workflow ${params.name} has no version ${version}`)
+      return { name: params.name, tag: params.tag, version, ...(percent === undefined ? {} : { percent }) }
     },
   })
 }

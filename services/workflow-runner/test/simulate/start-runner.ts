@@ -5,8 +5,8 @@ import { applyEvent, compile, createState, type RunState, stepsOf, summaryOf } f
 import { type Logger, type Redis, watchRedis } from '@baton/runtime'
 import type { LoadedRun } from '@baton/store'
 import type { RunnerPlace } from '@baton/testing/simulate'
+import type { Advance } from '../../src/advance.ts'
 import { createAdvanceLoop, type Item } from '../../src/advance-loop.ts'
-import type { Advance } from '../../src/advance-runs.ts'
 import { createServerClock } from '../../src/clock.ts'
 import { type DueTimer, pumpTimers, type TimerPump } from '../../src/fire-timers.ts'
 import { foldRun } from '../../src/load-run.ts'
@@ -123,6 +123,7 @@ function advanceOf(
         return outcome
       },
       vars: async () => ({}),
+      workflows: async () => new Map(),
     },
     send(outgoing) {
       checker.sends(outgoing.calls, place.name)
@@ -146,7 +147,7 @@ function advanceOf(
     now: clock.now,
     random: dice.next,
     newUuid: () => `${prefix}${(++ids).toString(16).padStart(6, '0')}`,
-    limits: { inlineBytesMax: INLINE_BYTES_MAX, outputBytesMax: 1_000_000 },
+    limits: { inlineBytesMax: INLINE_BYTES_MAX, outputBytesMax: 1_000_000, forEachItemsMax: 10_000 },
     log: logOf(place),
     observe({ nextTimerAt }) {
       if (nextTimerAt !== null) later.expect(nextTimerAt - clock.now())

@@ -1,0 +1,70 @@
+/** How a run starts, is held, and goes on. */
+import type { InboxFact } from '@baton/contracts'
+import { clearTimer, type Deciding, emit, errorOf, setRunTimer, setTimer, startScope } from './deciding.ts'
+import { endRun } from './end-step.ts'
+import { isContainer, openScopes } from './instances.ts'
+import { askSlot, isHeld } from './slots.ts'
+import { hasEnded, type ScopeState } from './state.ts'
+import { timersOf } from './timers.ts'
+
+/** The run begins, unless it has. */
+export function startRun(d: Deciding): void {
+  if (d.state.status !== 'queued' || d.state.ending) return
+  if (isHeld(d.state)) return askSlot(d)
+  emit(d, 'run.started', '', {})
+  startScope(d, d.state.root)
+}
+
+/** Nothing is to fire meanwhile: every timer goes, and comes back at resume. */
+export function pauseRun(d: Deciding, by: string): void {
+  const { state } = d
+  emit(d, 'run.paused', '', { by, from: state.status })
+  if (state.plan.timeoutMs !== undefined) clearTimer(d, '', 'run')
+  for (const step of state.steps.values()) for (const { timer } of timersOf(step)) clearTimer(d, step.path, timer)
+}
+
+/** Timers come back; what has become ready meanwhile starts. */
+export function resumeRun(d: Deciding, by: string): void {
+  const { state } = d
+  emit(d, 'run.resumed', '', { by, from: 'paused', to: state.pausedFrom ?? 'running' })
+  if (state.plan.timeoutMs !== undefined) setRunTimer(d, (state.reopenedAt ?? state.header.createdAt) + state.plan.timeoutMs)
+  for (const step of state.steps.values()) for (const { timer, dueAt } of timersOf(step)) setTimer(d, step, timer, dueAt)
+  if (d.state.status === 'queued') return startRun(d)
+  queueOpen(d, state.root)
+}
+
+/** The run has another plan by now: its timeout may be another one, and what has become ready starts. */
+export function goOnPatched(d: Deciding): void {
+  const { state } = d
+  if (state.ending || state.status === 'paused') return // at resume
+  if (state.plan.timeoutMs === undefined) clearTimer(d, '', 'run')
+  else setRunTimer(d, (state.reopenedAt ?? state.header.createdAt) + state.plan.timeoutMs)
+  if (state.status !== 'queued') queueOpen(d, state.root)
+}
+
+/** Queues all that may have become ready while nothing was started. */
+export function queueOpen(d: Deciding, scope: ScopeState): void {
+  for (const step of scope.steps) {
+    if (step.status === 'pending') d.queue.push(step)
+    else if (!hasEnded(step) && isContainer(step)) {
+      for (const inner of openScopes(step)) queueOpen(d, inner)
+      d.closing.push(step)
+    }
+  }
+}
+
+/** It is the turn of the run, or it cannot have one. */
+export function takeSlot(d: Deciding, { outcome, key }: Extract<InboxFact, { kind: 'slot' }>): void {
+  const { state } = d
+  if (!isHeld(state) || state.ending) return
+  if (outcome === 'refused') {
+    return endRun(
+      d,
+      'failed',
+      errorOf('BTN_CONCURRENCY', `there is no room for another run with the concurrency key ${JSON.stringify(key)}`),
+    )
+  }
+  emit(d, 'run.admitted', '', { key })
+  if (state.status === 'queued') startRun(d)
+  else queueOpen(d, state.root)
+}

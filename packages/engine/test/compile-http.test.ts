@@ -1,0 +1,46 @@
+/** What of an `http` step stands in its plan, and what is told when it is saved. */
+import { compile, parseDefinition } from '@baton/engine'
+import t from 'tap'
+
+function compiled(http: string) {
+  return compile(parseDefinition(`steps:\n  a:\n    http: ${http}\n`, 'yaml').value)
+}
+
+t.test('pages are read by link, cursor or number', async (t) => {
+  const planOf = (paginate: string) => {
+    const { plan, errors } = compiled(`{ url: "https://x", paginate: ${paginate} }`)
+    t.strictSame(errors, [], paginate)
+    return (plan!.root.steps[0]!.body as { paginate?: unknown }).paginate
+  }
+  t.strictSame(planOf('{ link: true }'), { link: true, max: 100, onMax: 'fail' })
+  t.strictSame(planOf('{ link: next, items: results, max: 3, onMax: stop }'), { link: 'next', items: 'results', max: 3, onMax: 'stop' })
+  t.match(planOf('{ cursor: { path: /meta/next, param: after } }'), { cursor: { path: '/meta/next', param: 'after', in: 'query' } })
+  t.match(planOf('{ page: { param: page, size: { param: size, value: 50 } } }'), { page: { start: 1, size: { value: 50 } } })
+})
+
+t.test('a mistake in paginate and auth is told at its place', async (t) => {
+  const wrong: [http: string, place: string][] = [
+    ['{ url: "https://x", paginate: {} }', '/steps/a/http/paginate'],
+    ['{ url: "https://x", paginate: { link: true, page: { param: p } } }', '/steps/a/http/paginate'],
+    ['{ url: "https://x", paginate: { link: true, max: 0 } }', '/steps/a/http/paginate/max'],
+    ['{ url: "https://x", paginate: { cursor: { path: next } } }', '/steps/a/http/paginate/cursor/param'],
+    ['{ url: "https://x", response: text, paginate: { link: true } }', '/steps/a/http/response'],
+    ['{ url: "https://x", auth: { oauth2: { tokenUrl: "ftp://x", clientId: a, clientSecret: b } } }', '/steps/a/http/auth/oauth2/tokenUrl'],
+  ]
+  for (const [http, place] of wrong) {
+    const { errors } = compiled(http)
+    t.ok(
+      errors.some(({ pointer }) => pointer === place),
+      `${http}: ${JSON.stringify(errors)}`,
+    )
+  }
+})
+
+t.test('the credentials of a client are texts of the step, and its secret stays a secret', async (t) => {
+  const { plan, errors } = compiled(
+    '{ url: "https://x", auth: { oauth2: { tokenUrl: "https://x/${{ input.t }}", clientId: a, clientSecret: "${{ secrets.S }}", scope: b } } }',
+  )
+  t.strictSame(errors, [])
+  t.match(JSON.stringify(plan!.root.steps[0]!.body), /"clientSecret",\{"type":"secret","parts":\[\{"secret":"S"\}\]\}/)
+  t.match(JSON.stringify(plan!.root.steps[0]!.body), /"clientAuth",\{"type":"literal","value":"basic"\}/)
+})

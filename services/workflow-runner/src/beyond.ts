@@ -1,0 +1,25 @@
+/** What a decision changes outside its own run, as the store takes it. */
+import type { Decision, RunHeader } from '@baton/engine'
+import type { Beyond, NewRun } from '@baton/store'
+
+/** Undefined for most decisions: they change nothing but their run. */
+export function beyondOf(header: RunHeader, decision: Decision): Beyond | undefined {
+  const { waitersSet, waitersCleared, emitted, told, slot } = decision
+  const size = waitersSet.length + waitersCleared.length + emitted.length + decision.children.length + told.length
+  if (size === 0 && !slot) return undefined
+  const wish = slot ? { slot: { ...slot, priority: header.priority } } : {}
+  return { waitersSet, waitersCleared, emitted, told, children: decision.children.map((child) => newRunOf(header, child)), ...wish }
+}
+
+/** A child run is started by whoever started the first run above it: who may decide its approvals is judged by that. */
+function newRunOf(header: RunHeader, child: Decision['children'][number]): NewRun {
+  const { id, workflow, version, checksum, input, timeoutMs, path, generation } = child
+  const { runId, namespace, priority, startedBy, trace, requestId, depth = 0 } = header
+  return {
+    ...{ id, namespace, workflow, version, checksum, input, priority, startedBy, depth: depth + 1 },
+    parent: { runId, path, generation },
+    ...(timeoutMs === undefined ? {} : { timeoutMs }),
+    ...(trace ? { trace } : {}),
+    ...(requestId ? { requestId } : {}),
+  }
+}

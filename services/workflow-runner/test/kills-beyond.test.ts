@@ -1,0 +1,81 @@
+/** SIGKILL of the runner while runs wait for each other: slots, child runs, and events that one run tells and another waits for. */
+import { until } from '@baton/testing'
+import t, { type Test } from 'tap'
+import { saveWorkflow, startRuns } from './advance-harness.ts'
+import { openWorld, type World } from './kill-harness.ts'
+import { answerCalls, startRunner } from './stack-harness.ts'
+
+const KILLS = 3
+const http = { http: { url: 'http://x.example/' } }
+
+/** Lets a runner work, and kills it again and again while it does, until all of these runs have ended. */
+async function endAmongKills(t: Test, { sql, urls, facts }: World, runs: readonly string[]): Promise<void> {
+  answerCalls(t, urls.redis)
+  let runner = await startRunner(t, urls, undefined, { RUNNER_SWEEP_MS: '500', RUNNER_LEASE_MS: '500' })
+  for (const runId of runs) await facts.send({ kind: 'start', runId })
+  const ended = async () => Number((await sql<{ n: string }[]>`select count(*) as n from runs where ended_at is not null`)[0]!.n)
+  for (let kill = 1; kill <= KILLS; kill++) {
+    const before = await ended()
+    await until(async () => (await ended()) >= before + 3, { timeoutMs: 60_000, what: `three more ends before kill ${kill}` })
+    await runner.kill('SIGKILL')
+    runner = await startRunner(t, urls, runner.port, { RUNNER_SWEEP_MS: '500', RUNNER_LEASE_MS: '500' })
+  }
+  const open = async () => Number((await sql<{ n: string }[]>`select count(*) as n from runs where ended_at is null`)[0]!.n)
+  await until(async () => (await open()) === 0, { timeoutMs: 90_000, what: 'the end of all runs' })
+}
+
+t.test('runs with one slot never have it at the same time, and all get it', async (t) => {
+  const world = await openWorld(t)
+  const { sql } = world
+  const FLOW = { concurrency: { key: '${{ input.key }}', limit: 1 }, steps: [{ id: 'a', ...http }] }
+  await saveWorkflow(sql, 'one', FLOW)
+  const runs = await startRuns(sql, 'one', FLOW, 40)
+  let most = 0
+  const watching = setInterval(() => {
+    sql<{ n: string }[]>`select count(*) as n from concurrency_slots where held`.then(
+      ([row]) => {
+        most = Math.max(most, Number(row!.n))
+      },
+      () => {},
+    )
+  }, 10)
+  t.teardown(() => clearInterval(watching))
+  await endAmongKills(t, world, runs)
+  clearInterval(watching)
+  t.equal(most, 1)
+  t.same(await sql`select distinct status from runs`, [{ status: 'succeeded' }])
+  t.same(await sql`select from concurrency_slots`, [], 'no slot is left')
+  const spans = await sql<{ from: number; to: number }[]>`
+    select min(at) filter (where type = 'run.admitted') as from, max(at) filter (where type = 'run.succeeded') as to
+      from run_events group by run_id order by 1`
+  for (const [i, { from }] of spans.slice(1).entries())
+    t.ok(from >= spans[i]!.to, `run ${i + 1} is admitted after the one before has ended`)
+})
+
+t.test('child runs start once, their ends reach their parents, and told events their waiters', async (t) => {
+  const world = await openWorld(t)
+  const { sql } = world
+  const CHILD = {
+    steps: [
+      { id: 'a', ...http },
+      { id: 'tell', emit: { type: 'done', data: { n: '${{ input.n }}' } } },
+    ],
+  }
+  const PARENT = {
+    steps: {
+      each: { forEach: { in: [1, 2, 3], steps: { child: { workflow: { name: 'child', input: { n: '${{ run.id + string(item) }}' } } } } } },
+      heard: { waitFor: { event: 'done', where: "event.data.n == run.id + '2'" } },
+    },
+  }
+  await saveWorkflow(sql, 'child', CHILD)
+  await saveWorkflow(sql, 'parent', PARENT)
+  const runs = await startRuns(sql, 'parent', PARENT, 12)
+  await endAmongKills(t, world, runs)
+  t.same(await sql`select workflow, status, count(*)::int as n from runs group by 1, 2 order by 1`, [
+    { workflow: 'child', status: 'succeeded', n: 36 },
+    { workflow: 'parent', status: 'succeeded', n: 12 },
+  ])
+  t.same(await sql`select from event_waiters`, [], 'nobody waits any more')
+  const [events] = await sql<{ n: number }[]>`select count(*)::int as n from custom_events`
+  t.equal(events!.n, 36, 'each event was told once')
+})
