@@ -38,7 +38,7 @@ export function inputOfSlot(name: string, input: Json | undefined, slot: number)
 }
 
 /** Drafts the run of a slot. Throws what makes it impossible. */
-export function draftSlot(
+export async function draftSlot(
   draft: DraftTriggeredRun,
   schedule: Pick<DueSchedule, 'namespace' | 'name' | 'workflow'>,
   settings: ScheduleSettings,
