@@ -3,6 +3,7 @@ import { type Json, newUuid } from '@baton/contracts'
 import { ExpressionError } from '@baton/engine'
 import { ProblemException, problem } from '@baton/runtime'
 import { createRuns, type Db, putBlobs, type Sql } from '@baton/store'
+import { chooseVersion } from './choose-version.ts'
 import type { Resolve } from './draft-runs.ts'
 import type { GetPlan } from './plan-cache.ts'
 import { type InputLimits, readInput } from './read-input.ts'
@@ -40,18 +41,20 @@ export function createDraftTriggeredRun({ resolve, getPlan, limits }: DraftDeps)
       ...(tag === undefined ? {} : { tag }),
     })
     if (found.archived) throw problem('BTN_WORKFLOW_ARCHIVED', `workflow ${workflow} is archived`)
-    const { plan } = await getPlan(namespace, workflow, found.checksum)
+    const id = newUuid()
+    const chosen = chooseVersion(found, id)
+    const { plan } = await getPlan(namespace, workflow, chosen.checksum)
     const checked = readInput(plan, input, '/input', limits)
     if ('errors' in checked) {
       const [first] = checked.errors
       throw problem('BTN_INVALID_INPUT', `${first!.pointer}: ${first!.message}`, { errors: checked.errors })
     }
     return {
-      id: newUuid(),
+      id,
       namespace,
       workflow,
-      version: found.version,
-      checksum: found.checksum,
+      version: chosen.version,
+      checksum: chosen.checksum,
       startedBy: origin.startedBy,
       labels: origin.labels,
       ...checked,

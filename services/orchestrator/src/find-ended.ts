@@ -6,10 +6,10 @@ export function createFindEnded(sql: Sql): (runIds: readonly string[]) => Promis
   return async (runIds) => {
     const seqs = await lastSeqs(sql, runIds)
     const moved = [...seqs].filter(([id, seq]) => seen.get(id) !== seq).map(([id]) => id)
+    const reopening = await findReopening(sql, moved) // before the rows: what is applied in between shows in them
     const rows = await getRunsByIds(sql, moved)
     seen = seqs
     const ended = rows.filter((run) => run.endedAt !== null).map((run) => run.id)
-    const reopening = await findReopening(sql, ended)
     return ended.filter((id) => !reopening.has(id))
   }
 }

@@ -13,21 +13,26 @@ export type ShowRun = (reply: FastifyReply, namespace: string, id: string, waitM
 
 export function createShowRun({ sql, waiters }: { sql: Sql; waiters: RunWaiters }): ShowRun {
   return async (reply, namespace, id, waitMs) => {
-    const row = await readRun(sql, namespace, id)
-    if (!waitMs || (await isOver(sql, row))) return wholeRun(sql, row)
+    if (!waitMs) return wholeRun(sql, await readRun(sql, namespace, id))
+    const over = await findOver(sql, namespace, id)
+    if (over) return wholeRun(sql, over)
     const ended = await actAndWait(waiters, reply, { runId: id, ms: waitMs }, async () => {
       // Read again: it may have ended before we began to listen.
-      const again = await readRun(sql, namespace, id)
-      const ended = await isOver(sql, again)
-      return { result: ended ? again : undefined, isOver: ended }
+      const result = await findOver(sql, namespace, id)
+      return { result, isOver: result !== undefined }
     })
     return wholeRun(sql, ended ?? (await readRun(sql, namespace, id)))
   }
 }
 
-/** False also for a run that has ended and is about to be reopened: what is waited for is its next end. */
-async function isOver(sql: Sql, row: RunRow): Promise<boolean> {
-  return isTerminal(row.status) && !(await findReopening(sql, [row.id])).has(row.id)
+/**
+ * The run if it has ended and is not about to be reopened: then its next end is waited for. The inbox is read first: what is applied in between
+ * shows in the row.
+ */
+async function findOver(sql: Sql, namespace: string, id: string): Promise<RunRow | undefined> {
+  const reopening = await findReopening(sql, [id])
+  const row = await readRun(sql, namespace, id)
+  return isTerminal(row.status) && !reopening.has(id) ? row : undefined
 }
 
 async function readRun(sql: Sql, namespace: string, id: string): Promise<RunRow> {
