@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { emptyDatabase } from '@baton/testing'
 import { test } from 'tap'
-import { connect, countRuns, createRuns, listRuns, migrate } from '../src/index.ts'
+import { connect, countRuns, createRuns, listRuns, migrate, type NewRun } from '../src/index.ts'
 import { newRun } from './fixtures/runs.ts'
 
 const OURS = resolve(import.meta.dirname, '../migrations')
@@ -22,9 +22,14 @@ test('runs that were there before their labels had a table are found by them, an
     newRun({ labels: { team: 'x' } }),
     newRun({ labels: { a: 'b:c' } }),
   ]
-  await createRuns(sql, runs.slice(0, 2))
+  const startOld = async (run: NewRun) => sql`
+    insert into runs (id, namespace, workflow, version, checksum, labels, input, started_by, created_at, updated_at)
+    values (${run.id}, ${run.namespace}, ${run.workflow}, ${run.version}, ${run.checksum}, ${JSON.stringify(run.labels ?? {})}::text::jsonb,
+            'null', ${run.startedBy}, now(), now())`
+  for (const run of runs.slice(0, 2)) await startOld(run)
   await migrate(url, { expandOnly: true })
-  await createRuns(sql, runs.slice(2)) // the statement of every version
+  await startOld(runs[2]!) // an older replica beside us
+  await createRuns(sql, runs.slice(3))
   const found = await listRuns(sql, 'default', { label: ['team:x'] }, { limit: 10 })
   t.same(
     found.items.map(({ id }) => id),
