@@ -45,7 +45,8 @@ export function createRateBuckets(redis: Redis, log: Logger): RateBuckets {
   function takeAlone(host: string, { intervalUs, burst }: RateLimit, wanted: number): Taken {
     const now = performance.now() * 1_000
     let at = Math.max(own.get(host) ?? 0, now)
-    const granted = Math.min(wanted, Math.max(0, Math.floor((now + (burst - 1) * intervalUs - at) / intervalUs + 1)))
+    // A difference of large times may come out a little too small.
+    const granted = Math.min(wanted, Math.max(0, Math.floor((now + (burst - 1) * intervalUs - at) / intervalUs + 1.000_001)))
     at += granted * intervalUs
     own.set(host, at)
     return { granted, waitMs: Math.ceil((at - now - (burst - 1) * intervalUs) / 1_000) }

@@ -109,10 +109,10 @@ const DEFINITIONS: Row[] = [
   },
   {
     what: 'a kind that does not run yet',
-    ask: ['PUT', put, { body: { steps: { a: { emit: { type: 'x' } } } } }],
+    ask: ['PUT', put, { body: { steps: { a: { task: { capabilities: ['x'] } } } } }],
     code: 'BTN_UNSUPPORTED',
     status: 422,
-    pointer: '/steps/a/emit',
+    pointer: '/steps/a/task',
   },
   {
     what: 'a description that cannot be stored',
