@@ -129,7 +129,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'failed steps undone',
     breaks: 'only what succeeded is undone',
     file: `${ENGINE}/compensations.ts`,
-    edits: [["step.status === 'succeeded') found", "step.status !== 'skipped' && step.endedAt) found"]],
+    edits: [["step.status === 'succeeded' && !step.copied", "step.status !== 'skipped' && step.endedAt"]],
   },
   {
     name: 'one item too many at once',
