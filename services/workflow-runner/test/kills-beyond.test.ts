@@ -36,7 +36,7 @@ t.test('runs with one slot never have it at the same time, and all get it', asyn
   const { sql } = world
   const FLOW = { concurrency: { key: '${{ input.key }}', limit: 1 }, steps: [{ id: 'a', ...http }] }
   await saveWorkflow(sql, 'one', FLOW)
-  const runs = await startRuns(sql, 'one', FLOW, 120)
+  const runs = await startRuns(sql, 'one', FLOW, 120, { key: 'k' })
   let most = 0
   const watching = setInterval(() => {
     sql<{ n: string }[]>`select count(*) as n from concurrency_slots where held`.then(
