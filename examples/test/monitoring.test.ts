@@ -131,11 +131,16 @@ test('Prometheus reaches every service, and every panel has data after some work
 /** Names of metrics that the page has, and a service does not tell, or the other way round. */
 async function compareWithPage(t: Test, replicas: Record<string, string[]>): Promise<void> {
   const metrics = documentedMetrics()
+  const byUse = new Set([...metrics].filter(([, { service }]) => service === 'those that do it').map(([name]) => name))
+  const unseen = new Set(byUse)
   const onLinux = /^process_(heap_bytes|max_fds|open_fds|virtual_memory_bytes)$/
   for (const [service, [host]] of Object.entries(replicas)) {
     const text = await (await fetch(`http://${host}/metrics`)).text()
-    const told = [...text.matchAll(/^# TYPE (\S+) /gm)].map((match) => match[1]!).filter((name) => !onLinux.test(name))
+    const names = [...text.matchAll(/^# TYPE (\S+) /gm)].map((match) => match[1]!).filter((name) => !onLinux.test(name))
+    for (const name of names) unseen.delete(name)
+    const told = names.filter((name) => !byUse.has(name))
     const written = [...metrics].filter(([, metric]) => ['every service', service].includes(metric.service)).map(([name]) => name)
     t.same(told.sort(), written.sort(), service)
   }
+  t.same([...unseen], [], 'what the page says of those that do it, some service tells')
 }

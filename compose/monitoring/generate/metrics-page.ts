@@ -4,6 +4,8 @@ import type { RegisteredMetric } from './registered-metrics.ts'
 /** Those that other systems than Linux do not have: the page is the same wherever it is made. */
 const LINUX_ONLY = ['process_heap_bytes', 'process_max_fds', 'process_open_fds', 'process_virtual_memory_bytes']
 
+const TITLES: Record<string, string> = { 'every service': 'In every service', 'those that do it': 'In the services that do it' }
+
 /** Not ours: what prom-client tells of Node and of the process. */
 const isOfProcess = ({ name }: RegisteredMetric) => !name.startsWith('baton_')
 
@@ -41,7 +43,7 @@ ${tableOf(metrics.filter((metric) => isOfProcess(metric) && !LINUX_ONLY.includes
 }
 
 function sectionOf(service: string, metrics: readonly RegisteredMetric[]): string {
-  return `## ${service === 'every service' ? 'In every service' : service}\n\n${tableOf(metrics)}`
+  return `## ${TITLES[service] ?? service}\n\n${tableOf(metrics)}`
 }
 
 function tableOf(metrics: readonly RegisteredMetric[]): string {

@@ -4,11 +4,15 @@
  */
 import { createLogger, createService, describeMetrics, type MetricDescription } from '../../../packages/runtime/src/index.ts'
 
-/** A metric and the service that has it; `every service` for those of the kit. */
+/** Of the kit, and told by the services that do it: a bundle leaves out what its service does not use. */
+const BY_USE = /^baton_(facts|jobs?|stream)_/
+
+/** A metric and the service that has it; `every service` for those of the kit, `those that do it` where a service may go without. */
 export interface RegisteredMetric extends MetricDescription {
   service: string
 }
 
+const EVERY = 'every service'
 const nothing = () => 0
 const never = () => new Promise<never>(() => {})
 
@@ -48,9 +52,11 @@ export async function registeredMetrics(): Promise<RegisteredMetric[]> {
   const found = new Map<string, RegisteredMetric>()
   const collect = (service: string) => {
     const fresh = describeMetrics().filter(({ name }) => !found.has(name))
-    for (const metric of fresh.sort((a, b) => a.name.localeCompare(b.name))) found.set(metric.name, { ...metric, service })
+    for (const metric of fresh.sort((a, b) => a.name.localeCompare(b.name))) {
+      found.set(metric.name, { ...metric, service: service === EVERY && BY_USE.test(metric.name) ? 'those that do it' : service })
+    }
   }
-  collect('every service')
+  collect(EVERY)
   for (const [service, register] of Object.entries(SERVICES)) {
     await register()
     collect(service)
