@@ -207,7 +207,8 @@ export function readiness(step: StepState): 'ready' | 'blocked' | 'skip' {
   const needs = step.step.needs
   if (step.step.join === 'any' && needs.length > 0) {
     if (needs.some((need) => step.scope.steps[need.index]!.status === 'succeeded')) return 'ready'
-    return step.blocked === 0 ? 'skip' : 'blocked'
+    // Not because of one that fails the run: beside a replay it stays failed, and a retry may yet let it succeed.
+    return step.blocked === 0 && needs.every((need) => isSatisfied(step.scope.steps[need.index]!)) ? 'skip' : 'blocked'
   }
   if (step.blocked > 0) return 'blocked'
   for (const need of needs) {
