@@ -18,8 +18,8 @@ export interface Deciding {
   queue: StepState[]
   /** Containers that may have come to their end, or to their next item or round. */
   closing: StepState[]
-  /** The run was aborted: it ends with this decision. */
-  aborted?: boolean
+  /** The run was aborted for this: it ends with this decision. */
+  aborted?: BatonError
   /** Calls that were sent by this decision: not sent again by a resend. */
   sent: Set<StepState>
   /** What becomes of each timer, the last word only: null clears it. */
