@@ -205,18 +205,14 @@ export function isLive(d: Deciding, scope: ScopeState): boolean {
 /** True when all that the step depends on has ended and lets it go on; 'skip' when it never will. */
 export function readiness(step: StepState): 'ready' | 'blocked' | 'skip' {
   const needs = step.step.needs
-  if (step.step.join === 'any' && needs.length > 0) {
-    if (needs.some((need) => step.scope.steps[need.index]!.status === 'succeeded')) return 'ready'
-    // Not because of one that fails the run: beside a replay it stays failed, and a retry may yet let it succeed.
-    return step.blocked === 0 && needs.every((need) => isSatisfied(step.scope.steps[need.index]!)) ? 'skip' : 'blocked'
-  }
+  const any = step.step.join === 'any' && needs.length > 0
+  if (any && needs.some((need) => step.scope.steps[need.index]!.status === 'succeeded')) return 'ready'
   if (step.blocked > 0) return 'blocked'
-  for (const need of needs) {
-    const dependency = step.scope.steps[need.index]!
-    if (!isSatisfied(dependency)) return 'blocked'
-    if (need.require === 'succeeded' && dependency.status !== 'succeeded') return 'skip'
-  }
-  return 'ready'
+  // What fails the run decides nothing: beside a replay it stays failed or cancelled, and a retry may yet let it succeed.
+  if (needs.some((need) => !isSatisfied(step.scope.steps[need.index]!))) return 'blocked'
+  if (any) return 'skip'
+  const isUnmet = needs.some((need) => need.require === 'succeeded' && step.scope.steps[need.index]!.status !== 'succeeded')
+  return isUnmet ? 'skip' : 'ready'
 }
 
 /** True for a step that may have nothing to wait for. */
