@@ -1,64 +1,68 @@
-/** Every example of examples/kinds runs as its head says. */
-import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { until } from '@baton/testing'
+/** Every example of examples/kinds runs as its head says, and every key that runs stands in one of them. */
+import { commonKeys, type DefinitionKey, runningKeysOf, runningKinds, topKeys } from '@baton/contracts'
 import { test } from 'tap'
-import { startShop } from '../src/shop.ts'
-import { SHOP_CLIENT } from '../src/shop-lists.ts'
-import { type Loose, openContract } from './contract-harness.ts'
+import { parse } from 'yaml'
+import { openContract } from './contract-harness.ts'
+import { readExamples, runExamples } from './run-examples.ts'
 
-const FOLDER = join(import.meta.dirname, '../kinds')
-
-interface Example {
-  name: string
-  text: string
-  /** What its head says: `# word: JSON`, or text. */
-  head: Record<string, Loose>
-}
-
-function readExample(file: string): Example {
-  const text = readFileSync(join(FOLDER, file), 'utf8')
-  const head: Record<string, Loose> = {}
-  for (const [, word, value] of text.matchAll(/^# ([a-z]+): (.*)$/gm)) head[word!] = parsed(value!)
-  return { name: file.replace('.yaml', ''), text, head }
-}
-
-function parsed(value: string): Loose {
-  try {
-    return JSON.parse(value)
-  } catch {
-    return value
-  }
-}
+test('every kind and every key that runs stands in an example, and every value of a choice', (t) => {
+  const shown = new Set<string>()
+  for (const { text } of readExamples('kinds')) noteDefinition(parse(text), shown)
+  const wanted = [
+    ...topKeys().flatMap((key) => placesOf('', key)),
+    ...commonKeys().flatMap((key) => placesOf('step.', key)),
+    ...runningKinds().flatMap((kind) => [`step.${kind}`, ...runningKeysOf(kind).flatMap((key) => placesOf(`step.${kind}.`, key))]),
+  ]
+  t.ok(wanted.length > 150, 'the schema was walked')
+  t.same(
+    wanted.filter((place) => !shown.has(place)),
+    [],
+  )
+  t.end()
+})
 
 test('every example of a kind runs as its head says', { timeout: 120_000 }, async (t) => {
-  const contract = await openContract(t)
-  const shop = await startShop()
-  t.teardown(() => shop.close())
-  await contract.call('PUT', '/api/v1/vars/SHOP', { body: { value: shop.url } })
-  await contract.call('PUT', '/api/v1/secrets/SHOP_CLIENT_SECRET', { body: { value: SHOP_CLIENT.secret } })
-  const examples = readdirSync(FOLDER)
-    .filter((file) => file.endsWith('.yaml'))
-    .map(readExample)
-  for (const { name, text } of examples) {
-    const { status, body } = await contract.call('PUT', `/api/v1/workflows/${name}`, { body: text, type: 'application/yaml' })
-    t.equal(status, 201, `${name} is taken: ${JSON.stringify(body.errors ?? '')}`)
-  }
-  for (const { name, head } of examples) {
-    await t.test(name, async (t) => {
-      const input = head.input === undefined ? {} : { input: head.input }
-      const { id } = await contract.start(name, input)
-      if (head.decide) await decide(id, head.decide)
-      const run = await contract.ended(id)
-      t.equal(run.status, head.status, JSON.stringify(run.error))
-      if ('output' in head) t.same(run.output, head.output)
-      if (head.error) t.equal(run.error.code, head.error)
-      for (const [path, status] of Object.entries(head.steps ?? {})) t.equal((await contract.step(id, path)).status, status, path)
-    })
-  }
-
-  async function decide(run: string, { step, decision }: { step: string; decision: string }): Promise<void> {
-    const approval = await until(async () => contract.approvalOf(run, step))
-    await contract.call('POST', `/api/v1/approvals/${approval.id}/decision`, { body: { decision } })
-  }
+  await runExamples(t, await openContract(t), readExamples('kinds'))
 })
+
+/** The key, and each value of its choice that is not the one that stands anyway. */
+function placesOf(prefix: string, { path, values, standard, type }: DefinitionKey): string[] {
+  const isFlag = type.startsWith('true or false')
+  const chosen = isFlag ? [standard === 'true' ? 'false' : 'true'] : values.filter((value) => JSON.stringify(value) !== standard)
+  return [prefix + path, ...chosen.map((value) => `${prefix}${path}=${value}`)]
+}
+
+type Value = Record<string, unknown>
+
+function noteDefinition({ steps, ...top }: Value, shown: Set<string>): void {
+  noteValue(top, '', shown)
+  noteSteps(steps, '', shown)
+}
+
+function noteSteps(steps: unknown, at: string, shown: Set<string>): void {
+  shown.add(`${at}steps`)
+  for (const step of Array.isArray(steps) ? steps : Object.values(steps as Value)) noteStep(step as Value, shown)
+}
+
+function noteStep({ compensate, ...step }: Value, shown: Set<string>): void {
+  if (compensate !== undefined) {
+    shown.add('step.compensate')
+    noteStep(compensate as Value, shown)
+  }
+  noteValue(step, 'step.', shown)
+}
+
+/** Every place of a value by its keys; those of inner steps as of steps. Lists add nothing. */
+function noteValue(value: unknown, at: string, shown: Set<string>): void {
+  if (Array.isArray(value)) {
+    for (const item of value) noteValue(item, at, shown)
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [key, inner] of Object.entries(value)) {
+      if (key === 'steps') noteSteps(inner, at, shown)
+      else {
+        shown.add(at + key)
+        noteValue(inner, `${at}${key}.`, shown)
+      }
+    }
+  } else shown.add(`${at.slice(0, -1)}=${String(value)}`)
+}

@@ -63,7 +63,14 @@ function keyAndInner(path: string, written: z.ZodType): DefinitionKey[] {
     isRequired: !isOptional,
     meaning: (z.globalRegistry.get(written) ?? z.globalRegistry.get(schema))?.description ?? '',
   }
-  return [key, ...innerObjects(schema).flatMap((inner) => keysOf(inner, `${path}.`))]
+  const inner = innerObjects(schema)
+  const keys = inner.flatMap((object) => keysOf(object, `${path}.`))
+  // Of several objects that it may be, each has its own keys: none of them has to be there.
+  return [key, ...(inner.length > 1 ? keys.map((own) => (depthOf(own) === depthOf(key) + 1 ? { ...own, isRequired: false } : own)) : keys)]
+}
+
+function depthOf({ path }: DefinitionKey): number {
+  return path.split('.').length
 }
 
 /** What stands inside `optional` and `default`. */
