@@ -15,7 +15,7 @@ because too few people are left who may vote, the rejecting one is the decision.
     decision: 'id of the option that won',
     comment: 'comment of the vote that decided, or null',
     data: "that vote's answers to `form`, or null",
-    decidedBy: 'who voted, in order; empty when the deadline decided',
+    decidedBy: 'who voted for it, in order; empty when the deadline decided',
     decidedAt: 'when (RFC 3339)',
   },
   errors: [
