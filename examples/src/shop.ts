@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { echo, showJob, showReceipt } from './shop-answers.ts'
+import { charge, echo, reserve, showJob, showReceipt } from './shop-answers.ts'
 import { grantToken, listInvoices, listItems, listOrders, showAccount } from './shop-lists.ts'
 
 /** One request that reached the shop. Times are milliseconds since 1970. */
@@ -141,6 +141,11 @@ function answerOther(request: IncomingMessage, url: URL, text: string): Answer |
       return listItems(url)
     case 'echo':
       return echo(method ?? 'GET', url, headers, text)
+    case 'charges':
+      return charge(asJson(text))
+    case 'reservations':
+    case 'reservations/':
+      return reserve(method ?? 'GET', id)
     case 'receipts/':
       return showReceipt(decodeURIComponent(id!))
     case 'moved-orders/':

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { UNSUPPORTED } from '@baton/contracts'
 import { until } from '@baton/testing'
 import type { Test } from 'tap'
+import { parse } from 'yaml'
 import { startShop } from '../src/shop.ts'
 import { SHOP_CLIENT } from '../src/shop-lists.ts'
 import { type Contract, freshName, type Loose, must } from './contract-harness.ts'
@@ -56,13 +57,15 @@ export async function runExamples(t: Test, contract: Contract, examples: readonl
   t.teardown(() => shop.close())
   await contract.call('PUT', '/api/v1/vars/SHOP', { body: { value: shop.url } })
   await contract.call('PUT', '/api/v1/secrets/SHOP_CLIENT_SECRET', { body: { value: SHOP_CLIENT.secret } })
-  for (const example of examples) await saveExample(t, contract, example)
+  const saved: { name: string; version: number }[] = []
+  for (const example of examples) saved.push(await saveExample(t, contract, example))
   const voterOf = makeVoters(contract)
-  const ended = examples.map(async ({ name, head }) => {
+  const ended = examples.map(async ({ head }, i) => {
+    const { name, version } = saved[i]!
     const votes: Vote[] = [head.decide ?? []].flat()
     // All of them before the first vote: where too few people are there for a quorum, nothing can win.
     for (const { as } of votes) if (as !== undefined) await voterOf(as)
-    const { id } = await contract.start(name, head.input === undefined ? {} : { input: head.input })
+    const { id } = await contract.start(name, { version, ...(head.input === undefined ? {} : { input: head.input }) })
     for (const event of head.events ?? []) await sendEvent(contract, event)
     for (const vote of votes) await castVote(contract, id, vote, voterOf)
     return contract.ended(id)
@@ -80,13 +83,17 @@ export async function runExamples(t: Test, contract: Contract, examples: readonl
   }
 }
 
-async function saveExample(t: Test, contract: Contract, { name, text, head }: Example): Promise<void> {
-  const { status, body } = await contract.call('PUT', `/api/v1/workflows/${name}`, { body: text, type: 'application/yaml' })
+/** Under the name that stands in it, so that two files may be two versions of one workflow. */
+async function saveExample(t: Test, contract: Contract, { name, text, head }: Example): Promise<{ name: string; version: number }> {
+  const path = `/api/v1/workflows/${parse(text).name}`
+  const { status, body } = await contract.call('PUT', path, { body: text, type: 'application/yaml' })
   t.equal(status, 201, `${name} is taken: ${JSON.stringify(body.errors ?? '')}`)
-  if (head.tag) must(await contract.call('PUT', `/api/v1/workflows/${name}/tags/${head.tag}`, { body: { version: 1 } }), 200, 201)
+  if (head.tag) must(await contract.call('PUT', `${path}/tags/${head.tag}`, { body: { version: 1 } }), 200, 201)
+  return body
 }
 
-async function sendEvent(contract: Contract, event: Loose): Promise<void> {
+/** Sends a CloudEvent with an id of its own. */
+export async function sendEvent(contract: Contract, event: Loose): Promise<void> {
   const body = { specversion: '1.0', id: freshName('event'), source: '/examples', ...event }
   must(await contract.call('POST', '/api/v1/events', { body, type: 'application/cloudevents+json' }), 202)
 }

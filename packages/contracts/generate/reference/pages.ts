@@ -1,4 +1,4 @@
-/** docs/reference and the examples of docs/patterns: every page by its path in the repository. */
+/** docs/reference: every generated page by its path in the repository. */
 import { join } from 'node:path'
 import { commonKeysPage } from './common-keys-page.ts'
 import { definitionPage } from './definition-page.ts'
