@@ -29,18 +29,19 @@ interface Vote {
   after?: string
 }
 
-/** The examples of a folder beside examples/test, but those for what this version refuses (`# feature:`). */
+/** The examples of a folder beside examples/test, by name, but those for what this version refuses (`# feature:`). */
 export function readExamples(folder: string): Example[] {
   const path = join(import.meta.dirname, '..', folder)
-  const files = readdirSync(path).filter((file) => file.endsWith('.yaml'))
-  return files.map((file) => readExample(path, file)).filter(({ head }) => !(UNSUPPORTED as readonly string[]).includes(head.feature))
+  const names = readdirSync(path).flatMap((file) => (file.endsWith('.yaml') ? [file.replace('.yaml', '')] : []))
+  const examples = names.sort().map((name) => readExample(path, name))
+  return examples.filter(({ head }) => !(UNSUPPORTED as readonly string[]).includes(head.feature))
 }
 
-function readExample(folder: string, file: string): Example {
-  const text = readFileSync(join(folder, file), 'utf8')
+function readExample(folder: string, name: string): Example {
+  const text = readFileSync(join(folder, `${name}.yaml`), 'utf8')
   const head: Record<string, Loose> = {}
   for (const [, word, value] of text.matchAll(/^# ([a-z]+): (.*)$/gm)) head[word!] = parsed(value!)
-  return { name: file.replace('.yaml', ''), text, head }
+  return { name, text, head }
 }
 
 function parsed(value: string): Loose {

@@ -12,8 +12,8 @@ export interface ExampleFile {
 /** The examples of a folder under examples/, by name. */
 export function readExampleFiles(repository: string, folder: string): ExampleFile[] {
   const path = join(repository, 'examples', folder)
-  const files = readdirSync(path).filter((file) => file.endsWith('.yaml'))
-  return files.sort().map((file) => ({ name: file.replace('.yaml', ''), folder, text: readFileSync(join(path, file), 'utf8') }))
+  const names = readdirSync(path).flatMap((file) => (file.endsWith('.yaml') ? [file.replace('.yaml', '')] : []))
+  return names.sort().map((name) => ({ name, folder, text: readFileSync(join(path, `${name}.yaml`), 'utf8') }))
 }
 
 /** One example under a heading, with a link to its file. */
