@@ -72,6 +72,7 @@ export const HttpBody = describedObject(meanings.HTTP, {
   method: z
     .string()
     .regex(/^([A-Za-z]+|\$\{\{[\s\S]*\}\})$/, 'not an HTTP method')
+    .register(TYPE_NAMES, { name: 'text' })
     .default('GET'),
   headers: z.record(z.string(), Scalar).optional(),
   query: z.record(z.string(), z.union([Scalar, z.array(Scalar)])).optional(),

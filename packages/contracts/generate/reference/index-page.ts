@@ -11,7 +11,7 @@ export function indexPage(): string {
 ${GENERATED}
 
 What may stand in a workflow, key by key. The pages are generated from the schema that checks definitions, and every example in them is run by a test against the whole stack, so what they
-say is what happens. Editors get the same meanings from [workflow.schema.json](../../packages/contracts/schemas/workflow.schema.json).
+say is what happens: the [head of an example](../../examples/README.md) tells what it was given and what came of it. Editors get the same meanings from [workflow.schema.json](../../packages/contracts/schemas/workflow.schema.json).
 
 | page | |
 |---|---|
