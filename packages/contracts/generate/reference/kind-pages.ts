@@ -56,10 +56,7 @@ Each may be tolerated by [\`onError\`](common-keys.md#onerror); [all codes](../e
 ${text.controls.map(([control, effect]) => `| ${control} | ${cell(effect)} |`).join('\n')}
 
 [Moving runs](../controls.md) says when each is taken.
-
-## Examples
-
-${examples.map(exampleSection).join('\n')}${text.more ? `\n${text.more}\n` : ''}`
+${examples.length > 0 ? `\n## Examples\n\n${examples.map(exampleSection).join('\n')}` : ''}${text.more ? `\n${text.more}\n` : ''}`
 }
 
 function keysSection(kind: StepKind, keys: readonly DefinitionKey[]): string {
