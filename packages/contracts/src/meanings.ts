@@ -38,7 +38,7 @@ export const KIND_SUMMARIES: Record<StepKind, string> = {
 /** The top of a definition. */
 export const DEFINITION = {
   name: 'Name of the workflow. May be left out where the address or the file says it',
-  description: 'What the workflow is for, up to 10 000 characters; shown in lists',
+  description: 'What the workflow is for; shown in lists',
   input: 'JSON Schema 2020-12 of the input, checked when a run starts (422 `BTN_INVALID_INPUT`). Left out: any input',
   timeout: 'How long a run may take, from its creation, waiting included; then it ends as `timed_out`',
   concurrency: 'How many runs with the same key go on at once',
@@ -55,7 +55,7 @@ export const CONCURRENCY = {
 
 /** Keys of every step. */
 export const COMMON = {
-  name: 'A name for people, up to 200 characters; left out: the id of the step',
+  name: 'A name for people; left out: the id of the step',
   needs:
     'Steps of the same scope that must have ended first: an id, `{ step, require }`, or a list of these. Steps that are mentioned in an expression need not be named',
   if: 'Condition; false skips the step, whose output is then null',
@@ -139,7 +139,7 @@ export const APPROVAL = {
     'Whom to tell of the question: `{ webhook: { url, headers? } }`, `{ slack: { url } }`, or a list of them. `{ email: … }` is taken, and not sent yet',
 }
 export const APPROVAL_OPTION = {
-  id: 'What a vote names, up to 63 characters',
+  id: 'What a vote names',
   title: 'What people read',
   approves: 'The option that `onTimeout: approve` takes; left out: the one named `approve`',
   rejects: 'The option that `veto` and `onReject` are about; left out: the one named `reject`',
