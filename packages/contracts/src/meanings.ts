@@ -23,7 +23,7 @@ export const KIND_SUMMARIES: Record<StepKind, string> = {
   http: 'Makes an HTTP call and gives its answer.',
   approval: 'Asks people and waits for their decision.',
   agent: 'Asks a language model, and gives its answer as text or as data that fits a schema.',
-  task: 'Offers a unit of work that a program of yours (a worker agent) claims, does and completes.',
+  task: 'Offers a unit of work that a program of yours claims, does and completes.',
   set: 'Computes values for later steps.',
   switch: 'Runs the steps of the first case that is true.',
   forEach: 'Runs steps for each item of a list, several items at a time.',
@@ -162,9 +162,9 @@ export const BUDGET = {
 }
 
 export const TASK = {
-  capabilities: 'What a worker agent must be capable of to claim the task',
-  payload: 'Any JSON that the worker agent gets',
-  lease: 'How long a claim lasts without word from its worker agent; then the task is offered again',
+  capabilities: 'What a worker must be able to do, all of it',
+  payload: 'Any JSON that the worker gets',
+  lease: 'How long a claim lasts without a sign of life; then the task is offered again',
   priority: 'Higher ones are offered first',
 }
 

@@ -83,15 +83,19 @@ An answer that was paid for is not lost: it is stored before the job is acknowle
 }
 
 const task: KindText = {
-  about: `For work that is pulled and not pushed: a program of yours registers as a worker agent with what it is capable of, claims the next task that suits it, tells of its
-progress, and completes it. A claim is a lease: a worker agent that goes silent loses it, and the task is offered again.`,
-  output: 'What the worker agent completed the task with.',
-  errors: [['BTN_TIMEOUT', 'the step took longer than its `timeout`'], ANY_EXPRESSION],
-  waits: 'A worker agent: the step is `waiting` until its task is completed or failed.',
+  about: `For work that is pulled and not pushed: the step offers a task, and any program with a key of the role \`worker\` that can do what \`capabilities\` ask for claims it, tells how far it is,
+and completes it. A claim is exclusive, and a lease: a worker that falls silent loses it, and the same task is offered again.
+
+Where \`http\` calls a service that is there, \`task\` waits for one that comes: behind a firewall, on a machine that is not always on, with a queue of its own, or a person at a screen.
+Each attempt of the step is a task of its own, with the same payload.`,
+  output: 'What the worker completed the task with.',
+  errors: [['BTN_TIMEOUT', 'nobody completed it within `timeout`, over all attempts'], ANY_EXPRESSION],
+  waits:
+    'A worker: the step is `waiting`; `waitingFor` names the task and its capabilities, and `/why` who holds it and how far that one is.',
   controls: [
-    ['cancel', 'the task is taken back'],
-    ['pause', 'a task that is done meanwhile counts at `resume`'],
-    ['retry, replay', 'a new task is offered'],
+    ['cancel', 'the task is cancelled, also when it is held: the next call of its holder is 409'],
+    ['pause', 'no task of the run can be claimed; who holds one may go on and complete it'],
+    ['retry, replay', 'a new task is offered, in the next generation'],
   ],
 }
 
