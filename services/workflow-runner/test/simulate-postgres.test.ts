@@ -4,7 +4,7 @@ import { testDatabase } from '@baton/testing'
 import { type Statement, simulate } from '@baton/testing/simulate'
 import t from 'tap'
 import { replay, takeClock } from './simulate/replay.ts'
-import { startRunner } from './simulate/start-runner.ts'
+import * as runner from './simulate/start-runner.ts'
 
 const SEEDS = Number(process.env.SEEDS ?? 25)
 
@@ -16,7 +16,7 @@ t.test(`the statements of ${SEEDS} simulations are answered by Postgres as they 
   const asked = new Set<string>()
   for (let seed = 1; seed <= SEEDS; seed++) {
     const statements: Statement[] = []
-    const { violation } = await simulate({ seed, startRunner, statements })
+    const { violation } = await simulate({ seed, ...runner, statements })
     t.equal(violation, undefined, `seed ${seed}`)
     for (const { name } of statements) asked.add(name)
     const otherwise = await replay(sql, statements)

@@ -1,7 +1,7 @@
 /** Random workflows on real runners between a Postgres, a Redis, workers and people that are simulated. `make simulate` does many more. */
 import { simulate } from '@baton/testing/simulate'
 import t from 'tap'
-import { startRunner } from './simulate/start-runner.ts'
+import * as runner from './simulate/start-runner.ts'
 
 const SEEDS = 100
 
@@ -10,7 +10,7 @@ t.test(`${SEEDS} seeds keep what is promised`, async (t) => {
   const faults = new Set<string>()
   const told = new Set<string>()
   for (let seed = 1; seed <= SEEDS; seed++) {
-    const outcome = await simulate({ seed, startRunner })
+    const outcome = await simulate({ seed, ...runner })
     if (outcome.violation) t.fail(`seed ${seed}: ${outcome.violation}`)
     for (const end of outcome.ends) ends.add(end)
     for (const fault of outcome.faults.keys()) faults.add(fault)
@@ -24,7 +24,7 @@ t.test(`${SEEDS} seeds keep what is promised`, async (t) => {
 })
 
 t.test('the same seed tells the same story', async (t) => {
-  const [first, again] = [await simulate({ seed: 11, startRunner, traced: true }), await simulate({ seed: 11, startRunner, traced: true })]
+  const [first, again] = [await simulate({ seed: 11, ...runner, traced: true }), await simulate({ seed: 11, ...runner, traced: true })]
   t.ok(first.trace.length > 20)
   t.strictSame(again, first)
 })

@@ -9,8 +9,10 @@ import { type Checker, createChecker } from './checker.ts'
 import { createDice, type Dice } from './dice.ts'
 import { EPOCH, installClock } from './install-clock.ts'
 import { createMemoryRedis } from './memory-redis.ts'
+import type { RunHeader } from './memory-rows.ts'
 import { createTables, type TableFault } from './memory-tables.ts'
-import { invitePeople, runIdOf, type StartedRun } from './people.ts'
+import { type ForkEvents, invitePeople, runIdOf, type StartedRun } from './people.ts'
+import { drawCrowd } from './random-linked.ts'
 import { type Definition, randomWorkflow, type StepBody, type Steps } from './random-workflow.ts'
 import { recordStatements, type Statement } from './record-statements.ts'
 import { connectMemoryRedis, type MemoryClient } from './redis-client.ts'
@@ -31,6 +33,8 @@ export interface RunnerPlace {
   holder: { held(): number[]; tend(): Promise<boolean>; release(): Promise<void> }
   agentTurns: { addMany(turns: readonly object[]): Promise<void> }
   definitionOf(checksum: string): Definition
+  /** The checksum of a saved workflow, by its name. */
+  childOf(name: string): string | undefined
   /** What Postgres holds of a run, or undefined when it is not at this seq. */
   eventsAt(runId: string, seq: number): string[] | undefined
   checker: Checker
@@ -41,6 +45,7 @@ export interface RunnerPlace {
 export interface Simulation {
   seed: number
   startRunner(place: RunnerPlace): void
+  forkEvents: ForkEvents
   faults?: readonly Fault[]
   /** Keeps a line for everything that happens. */
   traced?: boolean
@@ -60,7 +65,9 @@ export interface Outcome {
   faults: ReadonlyMap<string, number>
 }
 
-const STEPS_MAX = 150_000
+const STEPS_MAX = 200_000
+/** Of a page of earlier events: small, so that there are several. */
+const EVENTS_PAGE = 3
 /** How long everything may take to come to rest when the weather is calm. */
 const REST_MS_MAX = 180_000
 
@@ -110,13 +117,21 @@ function createWorld(simulation: Simulation) {
     trace,
   })
   const server = createMemoryRedis(() => EPOCH + Math.floor(scheduler.now()), checker.streamWatcher)
-  const own = createTables(pgNow, checker.tableWatcher, faults as ReadonlySet<TableFault>)
+  const own = createTables(pgNow, {
+    watcher: { ...checker.tableWatcher, created: (header) => enter(header) },
+    faults: faults as ReadonlySet<TableFault>,
+    // A real Postgres is asked for pages of another length.
+    page: simulation.statements ? Number.POSITIVE_INFINITY : EVENTS_PAGE,
+    later: (act) => void scheduler.after(200, act),
+  })
   const tables = simulation.statements ? recordStatements(own, simulation.statements) : own
   const base = { server, scheduler, weather, dice: dice.fork(), awayUntil: 0, tables, checker, poisoned: new Set<string>(), trace }
   const world: WorkerWorld = base
   const queue = createAgentQueue(world)
   const definitions = new Map<string, Definition>()
-  const runs = startRuns(world, dice, definitions)
+  const runs: StartedRun[] = []
+  const enter = (header: RunHeader) => enterRun(world, runs, definitions, header)
+  startRuns(world, dice, { definitions, runs, forkEvents: simulation.forkEvents })
   const rest = { runs, turns: () => [...queue.jobs.values()].filter(({ state }) => state !== 'kept').length }
   const place = { world, simulation, queue, definitions, faults, clocks, processes: new Set<Process>() }
   populate(place, dice)
@@ -149,17 +164,39 @@ function stuck({ tables, checker, server }: WorkerWorld, runs: readonly StartedR
   return `it does not come to rest: ${steps.join(', ')}; inbox ${tables.inbox.size}; ${streams.map(([name, { entries }]) => `${name} ${entries.length}`).join(', ')}`
 }
 
-function startRuns(world: WorkerWorld, dice: Dice, definitions: Map<string, Definition>): StartedRun[] {
-  const people = invitePeople(world, dice.pick([0.02, 0.1, 0.3]))
-  return Array.from({ length: 1 + dice.below(3) }, (_, order) => {
-    const definition = randomWorkflow(dice)
+interface Beginning {
+  definitions: Map<string, Definition>
+  runs: StartedRun[]
+  forkEvents: ForkEvents
+}
+
+const CHILDREN = ['child-1', 'child-2']
+
+/** Workflows that others start, the second by the first too; then runs, many of few steps where they crowd at a key. */
+function startRuns(world: WorkerWorld, dice: Dice, { definitions, runs, forkEvents }: Beginning): void {
+  const people = invitePeople(world, { patience: dice.pick([0.02, 0.1, 0.3]), chatter: dice.pick([0.05, 0.3]), forkEvents, runs })
+  const crowd = drawCrowd(dice)
+  const free = { ...crowd, keyed: 0 }
+  definitions.set('sha256:child-2', randomWorkflow(dice, free, { small: true }))
+  definitions.set('sha256:child-1', randomWorkflow(dice, free, { small: true, children: ['child-2'] }))
+  const isCrowded = crowd.keyed > 0
+  for (let order = 0; order < (isCrowded ? 3 + dice.below(3) : 1 + dice.below(3)); order++) {
+    const definition = randomWorkflow(dice, crowd, { children: CHILDREN, small: isCrowded })
     const checksum = `sha256:${order}`
     definitions.set(checksum, definition)
     const run = { runId: runIdOf(dice, order), definition, n: dice.below(5) }
-    expectCalls(world, run.runId, '', definition.steps)
+    runs.push(run)
     people.start(run, checksum, dice.between(0, 2_000))
-    return run
-  })
+  }
+}
+
+/** A run was created: by people, or as the child of another. */
+function enterRun(world: WorkerWorld, runs: StartedRun[], definitions: ReadonlyMap<string, Definition>, header: RunHeader): void {
+  const { runId, checksum, input, parent } = header
+  const definition = definitions.get(checksum)!
+  world.checker.historyOf(runId)
+  if (parent) runs.push({ runId, definition, n: (input as { n: number }).n })
+  expectCalls(world, runId, '', definition.steps)
 }
 
 /** Says which steps are done by others. */
@@ -230,6 +267,7 @@ function runnerPlace({ world, queue, definitions }: Place, process: Process, ind
     },
     agentTurns: queue.producer(process) as RunnerPlace['agentTurns'],
     definitionOf: (checksum) => definitions.get(checksum)!,
+    childOf: (name) => (definitions.has(`sha256:${name}`) ? `sha256:${name}` : undefined),
     eventsAt(runId, seq) {
       const run = tables.runs.get(runId)
       return run?.seq === seq ? run.events : undefined
