@@ -1,5 +1,5 @@
 import type { StoredEvent } from '@baton/contracts'
-import { applyEvent, createState, forkOf, type RunState, restoreState, snapshotOf, stepsOf } from '@baton/engine'
+import { applyEvent, type CopiedEvent, createState, forkOf, type RunState, restoreState, snapshotOf, stepsOf } from '@baton/engine'
 import t from 'tap'
 import { type Harness, start } from './decide-harness.ts'
 
@@ -113,6 +113,24 @@ t.test('a generation that is over is not copied', async (t) => {
   const forked = fork(h, 'b')
   t.match(forked.steps.get('a'), { generation: 1, attempt: 2, output: 'new', status: 'succeeded' })
   t.same(forked.steps.get('a')!.input, h.state.steps.get('a')!.input, 'as its first attempt was rendered')
+})
+
+t.test('a container that was reopened is copied in the generation that it ended in', async (t) => {
+  const h = start({ steps: { route: { switch: { cases: [{ if: 'true', steps: { a: http() } }] } }, b: http({ needs: 'route' }) } })
+  h.succeed('route.a')
+  h.succeed('b')
+  h.take({ kind: 'replay', by: 'key_1', path: 'route.a', reason: 'again' })
+  h.succeed('route.a')
+  const copied = forkOf(h.state, h.events, 'b') as { events: CopiedEvent[] }
+  const ofRoute = copied.events.filter(({ path }) => path === 'route')
+  t.same(
+    ofRoute.map(({ type, data }) => [type, data.generation]),
+    [
+      ['step.scheduled', 1],
+      ['step.succeeded', 1],
+    ],
+  )
+  t.match(fork(h, 'b').steps.get('route'), { generation: 1, status: 'succeeded' })
 })
 
 t.test('a fork does not undo what another run did', async (t) => {

@@ -124,7 +124,7 @@ const STATEMENT = `
     select $1, w.run_id,
            json_build_object('kind', 'event', 'path', w.path, 'generation', w.generation, 'seq', f.seq, 'event', f.event)
       from fresh f join event_waiters w on w.namespace = $1 and w.type = f.type
-     order by f.seq
+     order by f.seq, w.run_id, w.path
     returning run_id
   ),
   wanted as (

@@ -5,6 +5,7 @@
 export { type Checker, createChecker } from './checker.ts'
 export { createDice, type Dice, hashOf } from './dice.ts'
 export { EPOCH, installClock } from './install-clock.ts'
+export type { NewFork } from './memory-rows.ts'
 export { createMemoryRedis, type MemoryRedis } from './memory-redis.ts'
 export { createMutantLoader, type SourceEdit } from './mutants.ts'
 export type { ForkEvents } from './people.ts'

@@ -51,7 +51,7 @@ export interface Reaching {
 }
 
 /** Promises that a mutant breaks. */
-export type BeyondFault = 'waiter set after the commit' | 'events read by their waiters alone' | 'slot given while all are held'
+export type BeyondFault = 'waiter set after the commit' | 'slot given while all are held'
 
 export interface BeyondDeps {
   now(): number
@@ -87,7 +87,6 @@ export function createBeyond(deps: BeyondDeps) {
       if (faults.has('waiter set after the commit')) deps.later(set)
       else set()
     }
-    if (faults.has('events read by their waiters alone')) return []
     const told = rows.flatMap((row) => {
       const { createdAt } = deps.header(row.runId)
       const earlier = events.filter(({ type, seq, acceptedAt }) => type === row.type && seq > row.after && acceptedAt >= createdAt)

@@ -103,10 +103,12 @@ export function invitePeople(world: WorkerWorld, { patience, chatter, forkEvents
     const row = tables.runs.get(source.runId)
     if (!row || world.poisoned.has(source.runId)) return
     const { definition, n } = source
-    const from = dice.pick([...bodiesOf(definition.steps).keys()])
+    const ids = [...bodiesOf(definition.steps).keys()]
     const events = row.events.map((text) => JSON.parse(text) as StoredEvent)
-    const copied = forkEvents(definition, row.header, events, from)
-    if (!copied) return
+    // One that takes something over tells more.
+    const tries = Array.from({ length: 3 }, () => dice.pick(ids)).map((id) => ({ id, copied: forkEvents(definition, row.header, events, id) }))
+    const { id: from, copied } = tries.find((tried) => tried.copied?.length) ?? tries[0]!
+    if (!copied || (copied.length === 0 && dice.chance(0.8))) return
     forks++
     const runId = runIdOf(dice, 100 + forks)
     world.trace(() => `fork ${source.runId.slice(24)} from ${from}: ${runId.slice(24)}`)
@@ -132,7 +134,7 @@ export function invitePeople(world: WorkerWorld, { patience, chatter, forkEvents
   function look(): void {
     vote()
     if (dice.chance(weather.calm ? Math.max(chatter, 0.05) : chatter)) tellEvent()
-    if (!weather.calm && forks < FORKS_MAX && dice.chance(0.02)) fork(dice.pick(runs))
+    if (!weather.calm && forks < FORKS_MAX && dice.chance(0.05)) fork(dice.pick(runs))
     for (const [runId, history] of checker.histories) {
       const { terminal, paused } = history
       if (!weather.calm && dice.chance(terminal === undefined ? 0.002 : 0.04)) reopen(runId, history)

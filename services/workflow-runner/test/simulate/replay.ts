@@ -5,8 +5,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { InboxFact, StoredEvent } from '@baton/contracts'
 import {
+  acceptEvents,
   addToInbox,
   commitBatchBisecting,
+  createFork,
   createRuns,
   decideApproval,
   deleteSnapshots,
@@ -24,7 +26,7 @@ import {
   type RunCommit,
   type Sql,
 } from '@baton/store'
-import type { Statement } from '@baton/testing/simulate'
+import type { NewFork, Statement } from '@baton/testing/simulate'
 
 const CLOCK = `
   create schema sim;
@@ -33,6 +35,7 @@ const CLOCK = `
   create function sim.now() returns timestamptz language sql stable as
     $$ select to_timestamp(current_setting('sim.now')::float8 / 1000) $$;
   alter table inbox alter created_at set default sim.now();
+  alter table custom_events alter accepted_at set default sim.now();
   alter table runs alter created_at set default sim.now(), alter updated_at set default sim.now()`
 
 /** Turns the clock of the database over to the simulation. `sql` must be a pool of one connection. */
@@ -43,7 +46,7 @@ export async function takeClock(sql: Sql): Promise<void> {
 
 /** Replays the statements on empty tables; gives the first that is answered otherwise. */
 export async function replay(sql: Sql, statements: readonly Statement[]): Promise<string | undefined> {
-  await sql.unsafe('truncate runs, run_events, run_snapshots, inbox, timers, approvals, approval_votes restart identity cascade')
+  await sql.unsafe('truncate runs, run_events, run_snapshots, inbox, timers, approvals, approval_votes, custom_events, event_waiters, concurrency_slots restart identity cascade')
   for (const [n, { name, args, answer, now }] of statements.entries()) {
     await sql`select set_config('sim.now', ${String(now)}, false)`
     const ask = ANSWERS[name]!
@@ -71,16 +74,30 @@ const ANSWERS: Record<string, Ask> = {
     const made = await createRuns(sql, [{ ...run, id: runId, ...(timeoutMs === undefined ? {} : { timeoutMs: timeoutMs as number }) }])
     return [made, { at: createdAt, runs: [{ outcome: 'created', id: runId }] }]
   },
-  async commit(sql, [batch], answer) {
-    const names = { namespace: 'default', workflow: 'random' }
-    const { won, at } = await commitBatchBisecting(
-      sql,
-      (batch as RunCommit[]).map((commit) => ({ ...names, ...commit })),
-    )
-    const expected = answer as { won: Set<string>; at: number }
+  async createFork(sql, [fork]) {
+    const { header, timeoutMs, from, forkedFrom, events } = fork as NewFork
+    const { runId, createdAt, ...run } = header
+    const bound = timeoutMs === undefined ? {} : { timeoutMs }
+    const made = await createFork(sql, { run: { ...run, id: runId, ...bound, forkedFrom }, from, events: [...events], blobs: [] })
+    return [made, { at: createdAt, seq: events.length + 2 }]
+  },
+  async acceptEvents(sql, [events], answer) {
+    const { accepted, woken } = await acceptEvents(sql, 'default', events as Parameters<typeof acceptEvents>[2])
+    const expected = answer as { accepted: number; woken: string[] }
     return [
-      [[...won].sort(), Math.round(at)],
-      [[...expected.won].sort(), expected.at],
+      [accepted, woken.sort()],
+      [expected.accepted, [...expected.woken].sort()],
+    ]
+  },
+  async commit(sql, [batch], answer) {
+    const { won, at, woken = [] } = await commitBatchBisecting(
+      sql,
+      (batch as RunCommit[]).map((commit) => ({ ...commit, namespace: 'default' })),
+    )
+    const expected = answer as { won: Set<string>; at: number; woken: string[] }
+    return [
+      [[...won].sort(), Math.round(at), [...woken].sort()],
+      [[...expected.won].sort(), expected.at, [...expected.woken].sort()],
     ]
   },
   async addToInbox(sql, [runId, fact]) {
