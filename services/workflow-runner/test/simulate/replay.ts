@@ -30,10 +30,11 @@ import type { NewFork, Statement } from '@baton/testing/simulate'
 
 const CLOCK = `
   create schema sim;
+  create unlogged table sim.clock as select 0::float8 as ms;
   create function sim.clock_timestamp() returns timestamptz language sql volatile as
-    $$ select to_timestamp(current_setting('sim.now')::float8 / 1000) $$;
+    $$ select to_timestamp(ms / 1000) from sim.clock $$;
   create function sim.now() returns timestamptz language sql stable as
-    $$ select to_timestamp(current_setting('sim.now')::float8 / 1000) $$;
+    $$ select to_timestamp(ms / 1000) from sim.clock $$;
   alter table inbox alter created_at set default sim.now();
   alter table custom_events alter accepted_at set default sim.now();
   alter table runs alter created_at set default sim.now(), alter updated_at set default sim.now()`
@@ -42,13 +43,15 @@ const CLOCK = `
 export async function takeClock(sql: Sql): Promise<void> {
   await sql.unsafe(CLOCK)
   await sql.unsafe('set search_path = sim, public, pg_catalog')
+  // Transactions have connections of their own.
+  await sql`do $$ begin execute format('alter database %I set search_path = sim, public, pg_catalog', current_database()); end $$`
 }
 
 /** Replays the statements on empty tables; gives the first that is answered otherwise. */
 export async function replay(sql: Sql, statements: readonly Statement[]): Promise<string | undefined> {
   await sql.unsafe('truncate runs, run_events, run_snapshots, inbox, timers, approvals, approval_votes, custom_events, event_waiters, concurrency_slots restart identity cascade')
   for (const [n, { name, args, answer, now }] of statements.entries()) {
-    await sql`select set_config('sim.now', ${String(now)}, false)`
+    await sql`update sim.clock set ms = ${now}`
     const ask = ANSWERS[name]!
     const [found, expected] = await ask(sql, args, answer, now)
     if (isDeepStrictEqual(plain(found), plain(expected))) continue
