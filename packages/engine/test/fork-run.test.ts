@@ -157,6 +157,18 @@ t.test('a fork does not undo what another run did', async (t) => {
   )
 })
 
+t.test('a step inside a container that was taken over is replayed, also before the fork is started', async (t) => {
+  const h = start({ steps: { route: { switch: { cases: [{ if: 'true', steps: { a: http() } }] } }, b: http({ needs: 'route' }) } })
+  h.succeed('route.a')
+  h.succeed('b')
+  const g = h.goOn(fork(h, 'b'))
+  g.take({ kind: 'replay', by: 'key_1', path: 'route.a', reason: 'again' })
+  g.take({ kind: 'start' })
+  g.succeed('route.a')
+  g.succeed('b')
+  t.equal(g.state.status, 'succeeded')
+})
+
 t.test('only a step at the top can be forked from', async (t) => {
   const h = start({ steps: { each: { forEach: { in: [1], steps: { one: http() } } } } })
   t.match(forkOf(h.state, h.events, 'each[0].one'), { refused: /from a step at the top alone, here each/, isUnknown: false })

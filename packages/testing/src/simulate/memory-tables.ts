@@ -194,10 +194,12 @@ export function createTables(now: () => number, { watcher, faults, page, later }
         .slice(0, limit)
         .map(({ id, runId }) => ({ id, runId }))
     },
-    unstarted: (cuts: readonly Cut[], afterId: string | null, limit: number) =>
-      runsWhere(({ status, updatedAt, header }) => status === 'queued' && isBefore(cuts, header.runId, updatedAt), afterId, limit).map(
-        ({ id }) => id,
-      ),
+    /** Those that have asked for a slot are told by their inbox. */
+    unstarted(cuts: readonly Cut[], afterId: string | null, limit: number): string[] {
+      const isUnstarted = ({ status, updatedAt, header: { runId } }: RunRow) =>
+        status === 'queued' && isBefore(cuts, runId, updatedAt) && !beyond.slots.has(runId)
+      return runsWhere(isUnstarted, afterId, limit).map(({ id }) => id)
+    },
     active(partitions: readonly number[], statuses: readonly string[], before: number, afterId: string | null, limit: number) {
       const cuts = partitions.map((partition) => ({ partition, before }))
       return runsWhere(
