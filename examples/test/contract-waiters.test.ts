@@ -52,7 +52,10 @@ test(`events posted 1 ms before, at and 1 ms after the step waits, ${WAITERS} ti
     lagMs += (batch.lagMs - lagMs) / 2
   }
   const open = async () => must(await contract.call('GET', '/api/v1/runs/count?workflow=waits&status=queued,running,waiting'), 200).count
-  await until(async () => (await open()) === 0, { timeoutMs: 60_000, what: 'the end of all waiters' })
+  await until(async () => (await open()) === 0, { timeoutMs: 20_000, what: 'the end of all waiters' }).catch(async () => {
+    const left = await contract.list('/api/v1/runs?workflow=waits&status=queued,running,waiting')
+    t.fail(`${left.length} waiters wait for ever: ${JSON.stringify(await contract.events(left[0].id))}`)
+  })
 
   const seen = { before: 0, at: 0, after: 0 }
   for (const waiter of waiters) {

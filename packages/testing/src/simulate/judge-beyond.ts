@@ -6,7 +6,7 @@ import type { EventRow } from './memory-beyond.ts'
 import { bodiesOf, innerOf, type Judged, type Scope, same } from './model-scope.ts'
 import { UNKNOWN_CHILD } from './random-linked.ts'
 import type { Definition, StepBody } from './random-workflow.ts'
-import { hasEnded, isSatisfied, type RunHistory, type StepHistory } from './run-history.ts'
+import { hasEnded, isCompensation, isSatisfied, type RunHistory, type StepHistory } from './run-history.ts'
 
 /** What a model of one run knows of the world around it. */
 export interface Around {
@@ -136,15 +136,16 @@ export function judgeFork({ history, definition, around }: Judged): string | und
   return undefined
 }
 
-/** Nothing of a run with a concurrency key happens before it has its slot. */
+/** Nothing of a run with a concurrency key happens before it has its slot; what it did in an earlier life is undone also when it got none again. */
 export function judgeSlot({ history, definition }: Judged): string | undefined {
   let admitted = definition.concurrency === undefined
-  for (const { type, seq, data } of history.events) {
+  for (const { type, path, seq, data } of history.events) {
+    const isStart = type === 'run.started' || (type === 'step.scheduled' && !data.copied && !isCompensation(path))
     if (type === 'run.admitted') {
       if (!definition.concurrency) return 'was admitted, and has no concurrency key'
       admitted = true
     } else if (type === 'run.reopened') admitted = definition.concurrency === undefined
-    else if ((type === 'run.started' || (type === 'step.scheduled' && !data.copied)) && !admitted) return `${type} ${seq} without a slot`
+    else if (isStart && !admitted) return `${type} ${seq} without a slot`
   }
   return undefined
 }
