@@ -77,16 +77,25 @@ test(`events posted 1 ms before, at and 1 ms after the step waits, ${WAITERS} ti
 })
 
 /** Starts a batch of waiters and posts at them. `lagMs`: how long after the end of `rest` they are expected to register, and in truth did. */
-async function startBatch(contract: Contract, first: number, lagMs: number, keys: { key: string }[]): Promise<{ waiters: Waiter[]; lagMs: number }> {
+async function startBatch(
+  contract: Contract,
+  first: number,
+  lagMs: number,
+  keys: { key: string }[],
+): Promise<{ waiters: Waiter[]; lagMs: number }> {
   const items = Array.from({ length: BATCH }, (_, index) => ({ input: { n: first + index } }))
   const { items: runs } = must(await contract.call('POST', '/api/v1/workflows/waits/runs/batch', { body: { items } }), 202)
   const createdAt = Date.parse(runs[0].createdAt)
   const due = createdAt + WAIT_MS + lagMs
-  const posts = await Promise.all(AIMS.map((aimMs, client) => postAt(contract, due + aimMs, runs, { key: keys[client]!.key, first, client })))
+  const posts = await Promise.all(
+    AIMS.map((aimMs, client) => postAt(contract, due + aimMs, runs, { key: keys[client]!.key, first, client })),
+  )
   const registered = await until(
     async () => {
       const events = await contract.events(runs[0].id)
-      return events.find(({ type, subject }: Loose) => type === 'dev.baton.step.waiting' && subject === 'each[0].w')?.time as string | undefined
+      return events.find(({ type, subject }: Loose) => type === 'dev.baton.step.waiting' && subject === 'each[0].w')?.time as
+        | string
+        | undefined
     },
     { what: 'the waiter' },
   )
@@ -97,7 +106,12 @@ async function startBatch(contract: Contract, first: number, lagMs: number, keys
 }
 
 /** Posts one event for each waiter, twice: the second time they are duplicates. */
-async function postAt(contract: Contract, atMs: number, runs: Loose[], from: { key: string; first: number; client: number }): Promise<Post> {
+async function postAt(
+  contract: Contract,
+  atMs: number,
+  runs: Loose[],
+  from: { key: string; first: number; client: number },
+): Promise<Post> {
   const body = runs.map((_, index) => {
     const n = from.first + index
     return { specversion: '1.0', id: `${n}-${from.client}`, source: '/test', type: 'ping', data: { n } }

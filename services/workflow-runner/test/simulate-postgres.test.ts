@@ -22,5 +22,6 @@ t.test(`the statements of ${SEEDS} simulations are answered by Postgres as they 
     const otherwise = await replay(sql, statements)
     if (otherwise) return t.fail(`seed ${seed}: ${otherwise}`)
   }
-  for (const name of ['commit', 'createFork', 'acceptEvents', 'vote', 'due', 'active', 'stale', 'snapshotOf']) t.ok(asked.has(name), `some asked for ${name}`)
+  for (const name of ['commit', 'createFork', 'acceptEvents', 'vote', 'due', 'active', 'stale', 'snapshotOf'])
+    t.ok(asked.has(name), `some asked for ${name}`)
 })

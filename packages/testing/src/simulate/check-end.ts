@@ -81,7 +81,8 @@ function checkWaiters({ tables, checker }: WorkerWorld): void {
   for (const { runId, steps } of checker.histories.values()) {
     for (const { path, status, waitsFor } of steps.values()) {
       const isWaiting = status === 'waiting' && waitsFor === 'event'
-      if (isWaiting && !tables.waiters.has(`${runId} ${path}`)) checker.fail(`run ${runId}: ${path} waits for an event, which nobody tells it`)
+      if (isWaiting && !tables.waiters.has(`${runId} ${path}`))
+        checker.fail(`run ${runId}: ${path} waits for an event, which nobody tells it`)
     }
   }
 }

@@ -4,8 +4,8 @@
  */
 import { callIdOf, type Fact, GROUPS, type HttpCall, type InboxFact, idOf, keys, partitionOf, type StoredEvent } from '@baton/contracts'
 import type { MemoryRedis } from './memory-redis.ts'
-import type { StreamEntry, StreamWatcher } from './memory-streams.ts'
 import type { Commit, InboxRow, RunRow } from './memory-rows.ts'
+import type { StreamEntry, StreamWatcher } from './memory-streams.ts'
 import type { TableWatcher } from './memory-tables.ts'
 import { createHistory, isCompensation, isInFlight, type RunHistory, takeEvent } from './run-history.ts'
 import type { CallIdentity } from './shop.ts'
@@ -126,8 +126,7 @@ export function createChecker(world: CheckerWorld) {
     // One that was paused before it began is started by its resume, one that asked for a slot by its admission.
     else if (type === 'run.started' && !asking.has(runId) && historyOf(runId).events.at(-2)?.type !== 'run.resumed') {
       recordedBy.set(startOf(runId), work)
-    }
-    else if (type.startsWith('step.') && type !== 'step.cancelled') recordedBy.set(callIdOf({ runId, path, generation, attempt }), work)
+    } else if (type.startsWith('step.') && type !== 'step.cancelled') recordedBy.set(callIdOf({ runId, path, generation, attempt }), work)
   }
 
   /** What was accepted has its effect, once. */
@@ -160,7 +159,8 @@ export function createChecker(world: CheckerWorld) {
           return `a wake-up was acknowledged, and the ${row.fact.kind} is not applied`
       }
     }
-    if (fact.kind === 'start' && run.status === 'queued' && !asking.has(fact.runId)) return 'its start was acknowledged, and it is not started'
+    if (fact.kind === 'start' && run.status === 'queued' && !asking.has(fact.runId))
+      return 'its start was acknowledged, and it is not started'
     if (fact.kind === 'result' && isInFlight(history, fact)) {
       const isWithdrawal = fact.outcome.status === 'failed' && fact.outcome.error.code === 'BTN_WITHDRAWN'
       const isCalledOff = history.endingSeq !== undefined && !isCompensation(fact.path)

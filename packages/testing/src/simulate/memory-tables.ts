@@ -8,12 +8,7 @@ import { type BeyondFault, createBeyond } from './memory-beyond.ts'
 import type { ApprovalRow, Commit, Cut, InboxRow, NewFork, RunHeader, RunRow, TimerRow } from './memory-rows.ts'
 
 /** Promises of the statements that a mutant breaks. */
-export type TableFault =
-  | BeyondFault
-  | 'fence skipped'
-  | 'inbox deleted before the commit'
-  | 'timers kept'
-  | 'approvals closed unasked'
+export type TableFault = BeyondFault | 'fence skipped' | 'inbox deleted before the commit' | 'timers kept' | 'approvals closed unasked'
 
 /** Told of what was committed, after it was. */
 export interface TableWatcher {
@@ -55,7 +50,11 @@ export function createTables(now: () => number, { watcher, faults, page, later }
     return row
   }
 
-  function createRun(header: RunHeader, timeoutMs: number | undefined, more: readonly Pick<StoredEvent, 'type' | 'path' | 'data'>[] = []): void {
+  function createRun(
+    header: RunHeader,
+    timeoutMs: number | undefined,
+    more: readonly Pick<StoredEvent, 'type' | 'path' | 'data'>[] = [],
+  ): void {
     const { runId, createdAt, workflow, version, labels, priority, startedBy, parent } = header
     const above = parent ? { parent: { run: idOf('run', parent.runId), step: parent.path } } : {}
     const created = { type: 'run.created' as const, path: '', data: { workflow, version, labels, priority, startedBy, ...above } }

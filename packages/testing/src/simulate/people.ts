@@ -106,7 +106,10 @@ export function invitePeople(world: WorkerWorld, { patience, chatter, forkEvents
     const ids = [...bodiesOf(definition.steps).keys()]
     const events = row.events.map((text) => JSON.parse(text) as StoredEvent)
     // One that takes something over tells more.
-    const tries = Array.from({ length: 3 }, () => dice.pick(ids)).map((id) => ({ id, copied: forkEvents(definition, row.header, events, id) }))
+    const tries = Array.from({ length: 3 }, () => dice.pick(ids)).map((id) => ({
+      id,
+      copied: forkEvents(definition, row.header, events, id),
+    }))
     const { id: from, copied } = tries.find((tried) => tried.copied?.length) ?? tries[0]!
     if (!copied || (copied.length === 0 && dice.chance(0.8))) return
     forks++

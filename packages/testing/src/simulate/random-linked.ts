@@ -28,7 +28,9 @@ function randomWait(dice: Dice): NonNullable<StepBody['waitFor']> {
   const timeout = dice.chance(0.4) ? { timeout: dice.pick(['500ms', '3s']) } : {}
   return {
     event: dice.chance(0.2) ? `\${{ '${EVENT_TYPES[0]}' }}` : dice.pick(EVENT_TYPES),
-    ...(dice.chance(0.6) ? { where: dice.pick(['event.data.n > input.n', 'event.data.n == 2', 'event.data.n < 4', 'event.data.nope > 1']) } : {}),
+    ...(dice.chance(0.6)
+      ? { where: dice.pick(['event.data.n > input.n', 'event.data.n == 2', 'event.data.n < 4', 'event.data.nope > 1']) }
+      : {}),
     ...timeout,
     ...('timeout' in timeout && dice.chance(0.5) ? { onTimeout: 'continue' as const } : {}),
   }

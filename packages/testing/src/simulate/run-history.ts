@@ -255,7 +255,15 @@ function takeApprovalEvent(history: RunHistory, { type, path, data }: StoredEven
 }
 
 function createStep(path: string, generation: number): StepHistory {
-  const none = { startSeq: undefined, endSeq: undefined, dueAt: undefined, end: undefined, scheduled: undefined, waitsFor: undefined, waited: undefined }
+  const none = {
+    startSeq: undefined,
+    endSeq: undefined,
+    dueAt: undefined,
+    end: undefined,
+    scheduled: undefined,
+    waitsFor: undefined,
+    waited: undefined,
+  }
   return { path, status: 'scheduled', generation, attempt: 0, approvals: [], whileEnding: false, ...none }
 }
 

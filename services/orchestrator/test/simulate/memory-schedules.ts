@@ -60,7 +60,9 @@ export function createScheduleTables(world: ScheduleWorld) {
   function commit(tx: Transaction): void {
     if (tx.state !== 'open') throw lost()
     for (const move of tx.moves) {
-      const slots = tx.runs.filter(({ startedBy }) => startedBy === `schedule:${move.name}`).map(({ labels }) => Date.parse(labels!['baton.slot']!))
+      const slots = tx.runs
+        .filter(({ startedBy }) => startedBy === `schedule:${move.name}`)
+        .map(({ labels }) => Date.parse(labels!['baton.slot']!))
       const wrong = judgeMove(schedules.get(move.name)!, tx.claimed.get(move.name), slots, move.nextAt, world.lateMsMax)
       if (wrong) world.fail(`${move.name} ${wrong}`)
       schedules.get(move.name)!.fired.push(...slots)
@@ -69,7 +71,9 @@ export function createScheduleTables(world: ScheduleWorld) {
     end(tx, 'committed')
   }
 
-  function connect(owner: Process): FireStore & { agenda(): Promise<{ dueInMs: number | null; untriggered: boolean }>; clock(): Promise<number> } {
+  function connect(
+    owner: Process,
+  ): FireStore & { agenda(): Promise<{ dueInMs: number | null; untriggered: boolean }>; clock(): Promise<number> } {
     const link = createLink(scheduler, weather, owner, dice)
 
     async function ask<T>(effect: () => T): Promise<T> {
@@ -126,7 +130,19 @@ export function createScheduleTables(world: ScheduleWorld) {
 function rowOf({ name, nextAt, catchUp, everyMs }: Schedule, now: number): DueSchedule {
   const settings = { cron: `*/${everyMs / 1_000} * * * * *`, timezone: 'UTC', catchUp, input: { slot: '${{ schedule.slot }}' } }
   const none = { lastAt: null, lastRun: null, lastError: null, lastErrorAt: null }
-  return { ...none, namespace: 'default', name, workflow: 'tick', enabled: true, settings, nextAt, now, createdBy: 'key_ann', createdAt: 0, updatedAt: 0 }
+  return {
+    ...none,
+    namespace: 'default',
+    name,
+    workflow: 'tick',
+    enabled: true,
+    settings,
+    nextAt,
+    now,
+    createdBy: 'key_ann',
+    createdAt: 0,
+    updatedAt: 0,
+  }
 }
 
 /** What is wrong with what a transaction made of a schedule, told by its policy alone. */
@@ -144,7 +160,8 @@ function judgeMove(
   const missed = due.filter((slot) => slot < since || now - slot > lateMsMax)
   const kept = catchUp === 'all' ? missed : catchUp === 'last' ? missed.slice(-1) : []
   const expected = due.filter((slot) => !missed.includes(slot) || kept.includes(slot))
-  if (JSON.stringify(slots) !== JSON.stringify(expected)) return `(${catchUp}) fires ${slots.map((slot) => slot - now)}, not ${expected.map((slot) => slot - now)}`
+  if (JSON.stringify(slots) !== JSON.stringify(expected))
+    return `(${catchUp}) fires ${slots.map((slot) => slot - now)}, not ${expected.map((slot) => slot - now)}`
   const first = due.at(-1)! + everyMs
   return nextAt === first ? undefined : `goes on at ${(nextAt ?? 0) - now}, not ${first - now}`
 }

@@ -81,7 +81,10 @@ function start(tables: ReturnType<typeof createScheduleTables>, process: Process
   })
 }
 
-async function draft(origin: { namespace: string; workflow: string; startedBy: string; labels: Record<string, string> }, input: Json): Promise<RunToStart> {
+async function draft(
+  origin: { namespace: string; workflow: string; startedBy: string; labels: Record<string, string> },
+  input: Json,
+): Promise<RunToStart> {
   const { namespace, workflow, startedBy, labels } = origin
   return { id: newUuid(), namespace, workflow, version: 1, checksum: 'sha256:tick', startedBy, labels, input } as RunToStart
 }

@@ -240,7 +240,12 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'slot kept by what does not succeed',
     breaks: 'a run leaves its slot when it has ended, in whatever way',
     file: `${ENGINE}/end-run.ts`,
-    edits: [["if (state.plan.concurrency) d.decision.slot = { act: 'leave' }", "if (state.plan.concurrency && !state.error) d.decision.slot = { act: 'leave' }"]],
+    edits: [
+      [
+        "if (state.plan.concurrency) d.decision.slot = { act: 'leave' }",
+        "if (state.plan.concurrency && !state.error) d.decision.slot = { act: 'leave' }",
+      ],
+    ],
   },
   {
     name: 'admission outlives the run',
@@ -248,8 +253,16 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${ENGINE}/apply-event.ts`,
     edits: [['      delete state.admitted\n', '']],
   },
-  { name: 'slot given while all are held', breaks: 'never more runs in their slots than the limit', fault: 'slot given while all are held' },
-  { name: 'waiter set after the commit', breaks: 'no event falls between the look at earlier ones and the waiter', fault: 'waiter set after the commit' },
+  {
+    name: 'slot given while all are held',
+    breaks: 'never more runs in their slots than the limit',
+    fault: 'slot given while all are held',
+  },
+  {
+    name: 'waiter set after the commit',
+    breaks: 'no event falls between the look at earlier ones and the waiter',
+    fault: 'waiter set after the commit',
+  },
   { name: 'fence skipped', breaks: 'a commit applies to the state that it was decided on', fault: 'fence skipped' },
   { name: 'inbox deleted before the commit', breaks: 'what was accepted is applied', fault: 'inbox deleted before the commit' },
   { name: 'timer fired twice', breaks: 'a timer is deleted in the commit that applies it', fault: 'timers kept' },

@@ -49,7 +49,9 @@ export async function takeClock(sql: Sql): Promise<void> {
 
 /** Replays the statements on empty tables; gives the first that is answered otherwise. */
 export async function replay(sql: Sql, statements: readonly Statement[]): Promise<string | undefined> {
-  await sql.unsafe('truncate runs, run_events, run_snapshots, inbox, timers, approvals, approval_votes, custom_events, event_waiters, concurrency_slots restart identity cascade')
+  await sql.unsafe(
+    'truncate runs, run_events, run_snapshots, inbox, timers, approvals, approval_votes, custom_events, event_waiters, concurrency_slots restart identity cascade',
+  )
   for (const [n, { name, args, answer, now }] of statements.entries()) {
     await sql`update sim.clock set ms = ${now}`
     const ask = ANSWERS[name]!
@@ -93,7 +95,11 @@ const ANSWERS: Record<string, Ask> = {
     ]
   },
   async commit(sql, [batch], answer) {
-    const { won, at, woken = [] } = await commitBatchBisecting(
+    const {
+      won,
+      at,
+      woken = [],
+    } = await commitBatchBisecting(
       sql,
       (batch as RunCommit[]).map((commit) => ({ ...commit, namespace: 'default' })),
     )
