@@ -85,8 +85,9 @@ function verdictOf(scope: Scope, id: string, body: StepBody, startSeq: number): 
   if (body.join === 'any' && deps.length > 0) {
     if (succeeded.length === 0) return ended.length === deps.length ? 'skip' : 'blocked'
   } else {
-    if (ended.length < deps.length || ended.some(({ step }) => !isSatisfied(at(step)!))) return 'blocked'
-    if (deps.some(({ step, require }) => require && at(step)!.status !== 'succeeded')) return 'skip'
+    if (ended.length < deps.length) return 'blocked'
+    if (deps.some(({ step, require }) => require && at(step)!.status !== 'succeeded' && isSatisfied(at(step)!))) return 'skip'
+    if (ended.some(({ step }) => !isSatisfied(at(step)!))) return 'blocked'
   }
   if (!body.if) return 'run'
   const mentioned = /steps\.(\w+)\.status/.exec(body.if)?.[1]
