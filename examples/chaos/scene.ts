@@ -81,6 +81,7 @@ async function finish(t: Test, name: string, scene: Scene, timeoutMs: number): P
     }
   })
   const endedAfterMs = Date.now() - from
+  t.strictSame(await client.runs.stuck({ forMs: 10_000 }), [], 'no run stands still for good')
   await folk.stop()
   const followed = await Promise.all(folk.followed)
   const { derived, strange } = await findDerived(client, started)

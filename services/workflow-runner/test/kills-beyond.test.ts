@@ -1,6 +1,6 @@
 /**
  * SIGKILL of the runner while runs wait for each other: slots, child runs, and events that one run tells and another waits for. SLOT_RUNS=500
- * lets more runs crowd at one slot, among as many more kills.
+ * TAP_TIMEOUT=180 lets more runs crowd at one slot, among more kills, and leaves out the rest.
  */
 import { until } from '@baton/testing'
 import t, { type Test } from 'tap'
@@ -10,6 +10,7 @@ import { answerCalls, startRunner, type TestWorker } from './stack-harness.ts'
 
 const KILLS = 3
 const SLOT_RUNS = Number(process.env.SLOT_RUNS ?? 120)
+const skip = process.env.SLOT_RUNS !== undefined && 'slots alone'
 const http = { http: { url: 'http://x.example/' } }
 
 /** Lets a runner work, and kills it again and again while it does, until all of these runs have ended. */
@@ -52,7 +53,7 @@ t.test('runs with one slot never have it at the same time, and all get it', asyn
     )
   }, 10)
   t.teardown(() => clearInterval(watching))
-  const { spans: answered } = await endAmongKills(t, world, runs, Math.ceil(SLOT_RUNS / 40))
+  const { spans: answered } = await endAmongKills(t, world, runs, Math.max(KILLS, Math.ceil(SLOT_RUNS / 60)))
   clearInterval(watching)
   t.equal(most, 1)
   const calls = [...answered.values()].sort((a, b) => a.from - b.from)
@@ -70,7 +71,7 @@ t.test('runs with one slot never have it at the same time, and all get it', asyn
     t.ok(from >= spans[i]!.to, `run ${i + 1} is admitted after the one before has ended`)
 })
 
-t.test('child runs start once, their ends reach their parents, and told events their waiters', async (t) => {
+t.test('child runs start once, their ends reach their parents, and told events their waiters', { skip }, async (t) => {
   const world = await openWorld(t)
   const { sql } = world
   const CHILD = {
