@@ -9,7 +9,7 @@ const WAITING: Record<string, Record<string, Json>> = {
   approval: { steps: { a: { approval: { title: 'Go?' } } } },
   event: { steps: { a: { waitFor: { event: 'never' } } } },
   call: { steps: { a: http } },
-  loop: { steps: { a: { loop: { max: 2, steps: [{ id: 'b', ...http }] } } } },
+  loop: { steps: { a: { loop: { max: 2, while: 'true', steps: [{ id: 'b', ...http }] } } } },
   retry: { steps: { a: { ...http, retry: { attempts: 2, initial: '1h' } } } },
 }
 
@@ -57,8 +57,8 @@ t.test('a parent is stuck when its child has ended and it was not told', async (
       values (${bare(parent)}, ${index + 2}, now(), 'default', ${type}, ${path}, ${JSON.stringify(data)}::text::json)`
   }
   await o.sql`
-    insert into runs (id, namespace, workflow, version, checksum, input, started_by, parent_run, parent_step, parent_generation)
-    select ${kid}, namespace, workflow, version, checksum, input, started_by, id, 'a', 0 from runs where id = ${bare(parent)}`
+    insert into runs (id, namespace, workflow, version, checksum, input, started_by, parent_run, parent_step, parent_generation, created_at, updated_at)
+    select ${kid}, namespace, workflow, version, checksum, input, started_by, id, 'a', 0, now(), now() from runs where id = ${bare(parent)}`
   const stuck = async () => (await o.get('/api/v1/runs/stuck?for=500ms')).body.items.map(({ id }: { id: string }) => id)
   t.same(await stuck(), [], 'its child is open')
   await o.sql`update runs set status = 'cancelled', ended_at = now() where id = ${kid}`

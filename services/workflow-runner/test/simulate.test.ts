@@ -3,7 +3,7 @@ import { simulate } from '@baton/testing/simulate'
 import t from 'tap'
 import * as runner from './simulate/start-runner.ts'
 
-const SEEDS = 100
+const SEEDS = 150
 
 t.test(`${SEEDS} seeds keep what is promised`, async (t) => {
   const ends = new Set<string>()
@@ -17,7 +17,8 @@ t.test(`${SEEDS} seeds keep what is promised`, async (t) => {
     for (const what of outcome.told) told.add(what)
   }
   for (const end of ['succeeded', 'failed', 'cancelled', 'timed_out']) t.ok(ends.has(end), `some runs ${end}`)
-  for (const what of ['run.reopened', 's[n].s', 's.s[n].s', 's.compensate', 's[n].s.compensate', 'step.retrying'])
+  const kinds = ['run.reopened', 'run.forked', 'run.admitted', 'an event that was taken', 'a child that was started']
+  for (const what of [...kinds, 's[n].s', 's.s[n].s', 's.compensate', 's[n].s.compensate', 'step.retrying'])
     t.ok(told.has(what), `there was ${what}`)
   for (const fault of ['killHot', 'stopHot', 'lateCommit', 'lostAnswer', 'emptied', 'forgets', 'sentAgain', 'jump'])
     t.ok(faults.has(fault), `there was ${fault}`)

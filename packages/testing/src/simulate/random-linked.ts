@@ -47,7 +47,7 @@ export interface Crowd {
 
 /** Most worlds know few ties; in some the runs crowd at one key. */
 export function drawCrowd(dice: Dice): Crowd {
-  return { linked: dice.pick([0, 0.15, 0.4]), keyed: dice.pick([0, 0, 0.9]), limit: 1 + dice.below(2) }
+  return { linked: dice.pick([0, 0, 0.15, 0.4]), keyed: dice.pick([0, 0, 0, 0.9]), limit: 1 + dice.below(2) }
 }
 
 /** The concurrency key of a workflow, if it has one. */

@@ -3,6 +3,7 @@
  * weather; then it calms down, and everything has to come to its end.
  */
 import { createAgentQueue, startAgentRunner } from './agent-turns.ts'
+import { enterRun, startRuns } from './begin-runs.ts'
 import { startCallsWorker, type WorkerWorld } from './calls-worker.ts'
 import { checkEnd, isAtRest } from './check-end.ts'
 import { type Checker, createChecker } from './checker.ts'
@@ -11,9 +12,8 @@ import { EPOCH, installClock } from './install-clock.ts'
 import { createMemoryRedis } from './memory-redis.ts'
 import type { RunHeader } from './memory-rows.ts'
 import { createTables, type TableFault } from './memory-tables.ts'
-import { type ForkEvents, invitePeople, runIdOf, type StartedRun } from './people.ts'
-import { drawCrowd } from './random-linked.ts'
-import { type Definition, randomWorkflow, type StepBody, type Steps } from './random-workflow.ts'
+import type { ForkEvents, StartedRun } from './people.ts'
+import type { Definition } from './random-workflow.ts'
 import { recordStatements, type Statement } from './record-statements.ts'
 import { connectMemoryRedis, type MemoryClient } from './redis-client.ts'
 import { createScheduler, type Process } from './scheduler.ts'
@@ -85,7 +85,14 @@ export async function simulate(simulation: Simulation): Promise<Outcome> {
   const { violation, histories } = world.checker
   const ends = [...histories.values()].map(({ terminal }) => terminal ?? 'open')
   const events = [...histories.values()].flatMap((history) => history.events)
-  const told = new Set(events.flatMap(({ type, path }) => [type, path.replaceAll(/s\d+/g, 's').replaceAll(/\[\d+\]/g, '[n]')]))
+  const told = new Set(
+    events.flatMap(({ type, path, data }) => [
+      type,
+      path.replaceAll(/s\d+/g, 's').replaceAll(/\[\d+\]/g, '[n]'),
+      ...(data.accepted === undefined ? [] : ['an event that was taken']),
+      ...(type === 'step.scheduled' && data.run !== undefined ? ['a child that was started'] : []),
+    ]),
+  )
   return {
     violation,
     trace: world.lines,
@@ -162,52 +169,6 @@ function stuck({ tables, checker, server }: WorkerWorld, runs: readonly StartedR
   })
   const streams = [...server.streams.all].filter(([name, { entries }]) => !name.startsWith('events:') && entries.length > 0)
   return `it does not come to rest: ${steps.join(', ')}; inbox ${tables.inbox.size}; ${streams.map(([name, { entries }]) => `${name} ${entries.length}`).join(', ')}`
-}
-
-interface Beginning {
-  definitions: Map<string, Definition>
-  runs: StartedRun[]
-  forkEvents: ForkEvents
-}
-
-const CHILDREN = ['child-1', 'child-2']
-
-/** Workflows that others start, the second by the first too; then runs, many of few steps where they crowd at a key. */
-function startRuns(world: WorkerWorld, dice: Dice, { definitions, runs, forkEvents }: Beginning): void {
-  const people = invitePeople(world, { patience: dice.pick([0.02, 0.1, 0.3]), chatter: dice.pick([0.05, 0.3]), forkEvents, runs })
-  const crowd = drawCrowd(dice)
-  const free = { ...crowd, keyed: 0 }
-  definitions.set('sha256:child-2', randomWorkflow(dice, free, { small: true }))
-  definitions.set('sha256:child-1', randomWorkflow(dice, free, { small: true, children: ['child-2'] }))
-  const isCrowded = crowd.keyed > 0
-  for (let order = 0; order < (isCrowded ? 3 + dice.below(3) : 1 + dice.below(3)); order++) {
-    const definition = randomWorkflow(dice, crowd, { children: CHILDREN, small: isCrowded })
-    const checksum = `sha256:${order}`
-    definitions.set(checksum, definition)
-    const run = { runId: runIdOf(dice, order), definition, n: dice.below(5) }
-    runs.push(run)
-    people.start(run, checksum, dice.between(0, 2_000))
-  }
-}
-
-/** A run was created: by people, or as the child of another. */
-function enterRun(world: WorkerWorld, runs: StartedRun[], definitions: ReadonlyMap<string, Definition>, header: RunHeader): void {
-  const { runId, checksum, input, parent } = header
-  const definition = definitions.get(checksum)!
-  world.checker.historyOf(runId)
-  if (parent) runs.push({ runId, definition, n: (input as { n: number }).n })
-  expectCalls(world, runId, '', definition.steps)
-}
-
-/** Says which steps are done by others. */
-function expectCalls(world: WorkerWorld, runId: string, prefix: string, steps: Steps): void {
-  for (const [key, body] of Object.entries(steps) as [string, StepBody][]) {
-    const path = prefix + (body.id ?? key)
-    if (body.http || body.agent) world.checker.expectOutside(runId, path)
-    if (body.compensate?.http || body.compensate?.agent) world.checker.expectOutside(runId, `${path}.compensate`)
-    const inner = [...(body.switch?.cases ?? []), body.switch?.default, body.forEach, body.loop].filter((scope) => scope !== undefined)
-    for (const scope of inner) expectCalls(world, runId, `${path}.`, scope.steps)
-  }
 }
 
 interface Place {
