@@ -62,8 +62,6 @@ function judgeStep(scope: Scope, id: string, body: StepBody): string | undefined
     const isMeant = isLeft(scope, step) || step.end!.seq > scope.endingSeq
     return isMeant ? judgeCancelledChild(scope.judged, step, body) : 'was cancelled without need'
   }
-  // A replay beside what had failed went past it; a retry of that, later, leaves what was skipped as it is.
-  if (verdict === 'blocked' && step.status === 'skipped' && isLeft(scope, step)) return undefined
   if (verdict === 'blocked') return `was started before what it needs: ${step.status}`
   if (verdict === 'skip') return step.status === 'skipped' ? undefined : `should be skipped and is ${step.status}`
   if (step.status === 'skipped') return verdict === 'either' ? undefined : 'was skipped without need'
@@ -83,11 +81,11 @@ function verdictOf(scope: Scope, id: string, body: StepBody, startSeq: number): 
   const ended = deps.filter(({ step }) => (at(step)?.endSeq ?? Number.POSITIVE_INFINITY) < startSeq)
   const succeeded = ended.filter(({ step }) => at(step)!.status === 'succeeded')
   if (body.join === 'any' && deps.length > 0) {
-    if (succeeded.length === 0) return ended.length === deps.length ? 'skip' : 'blocked'
+    if (succeeded.length === 0)
+      return ended.length === deps.length && ended.every(({ step }) => isSatisfied(at(step)!)) ? 'skip' : 'blocked'
   } else {
-    if (ended.length < deps.length) return 'blocked'
-    if (deps.some(({ step, require }) => require && at(step)!.status !== 'succeeded' && isSatisfied(at(step)!))) return 'skip'
-    if (ended.some(({ step }) => !isSatisfied(at(step)!))) return 'blocked'
+    if (ended.length < deps.length || ended.some(({ step }) => !isSatisfied(at(step)!))) return 'blocked'
+    if (deps.some(({ step, require }) => require && at(step)!.status !== 'succeeded')) return 'skip'
   }
   if (!body.if) return 'run'
   const mentioned = /steps\.(\w+)\.status/.exec(body.if)?.[1]
