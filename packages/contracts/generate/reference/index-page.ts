@@ -33,7 +33,7 @@ What is to come, and refused until then, stands in [the roadmap](../roadmap.md).
 ## Patterns
 
 [Saga](../patterns/saga.md) · [Fan-out with partial failure](../patterns/fan-out.md) · [Escalation to other people](../patterns/escalation.md) ·
-[Polling an API](../patterns/polling.md) · [Versioned rollout](../patterns/versioned-rollout.md) · [all of them](../patterns/README.md)
+[Polling an API](../patterns/polling.md) · [Callback](../patterns/callback.md) · [Versioned rollout](../patterns/versioned-rollout.md) · [all of them](../patterns/README.md)
 
 ## How to read the tables
 
