@@ -144,7 +144,7 @@ export const AgentBody = z.strictObject({
   session: Template.optional(),
 })
 const TaskBody = z.strictObject({
-  capabilities: z.array(z.string()).min(1),
+  capabilities: z.array(Template.min(1)).min(1).max(20),
   payload: Json.optional(),
   lease: Duration.default('60s'),
   priority: z.int().min(0).max(9).default(5),
