@@ -99,13 +99,14 @@ function jsonOf(value: object | null): string | null {
 }
 
 /**
- * Puts back tasks whose lease has run out, by the clock of Postgres. Safe from many at once. `runs`: those that have something new in their inbox.
+ * Puts back tasks of runs of these partitions whose lease has run out, by the clock of Postgres. Safe from many at once. `runs`: those that have something new in their inbox.
  * The last holder stays in the row, so that it can be told why it comes too late.
  */
-export function expireLeases(sql: Sql, limit: number): Promise<{ expired: number; runs: string[] }> {
+export function expireLeases(sql: Sql, partitions: readonly number[], limit: number): Promise<{ expired: number; runs: string[] }> {
   return withTransaction(sql, async (tx) => {
     const due = await tx<TaskRow[]>`
       select t.* from tasks t where t.status = 'claimed' and t.lease_until <= clock_timestamp()
+         and partition_of(t.run_id) = any(${[...partitions]}::smallint[])
        order by t.lease_until limit ${limit} for no key update skip locked`
     if (due.length === 0) return { expired: 0, runs: [] }
     await tx`

@@ -6,6 +6,7 @@ import { claimNext, commitBatch, expireLeases, getTask, listTasks, loadInbox, mo
 import { commitOf } from './fixtures/runs.ts'
 import { COMPLETE, caller, NOTHING, offer, offered } from './fixtures/tasks.ts'
 
+const ALL = Array.from({ length: 16 }, (_, partition) => partition)
 const [ANN, BOB] = [caller('ann'), caller('bob')]
 
 const outcomeOf = (move: Awaited<ReturnType<typeof moveTask>>) => (!move ? 'unknown' : 'refused' in move ? move.refused : move.task.status)
@@ -77,7 +78,7 @@ test('a lease that ran out puts the task back, and whoever held it comes too lat
   for (const { id } of [seen, unseen]) {
     t.equal(await call(id, ANN, { call: 'claim' }), 'claimed')
     await expire(sql, id)
-    if (id === seen.id) t.same(await expireLeases(sql, 100), { expired: 1, runs: [runId] })
+    if (id === seen.id) t.same(await expireLeases(sql, ALL, 100), { expired: 1, runs: [runId] })
     for (const late of [COMPLETE, { call: 'progress', percent: 1, note: null, data: null }, { call: 'release' }] as TaskCall[])
       t.equal(await call(id, ANN, late), 'claim-lost', `${late.call} comes too late`)
     t.equal(await call(id, BOB, { call: 'claim' }), 'claimed')
@@ -86,7 +87,7 @@ test('a lease that ran out puts the task back, and whoever held it comes too lat
   }
   const row = (await getTask(sql, 'default', unseen.id))!
   t.match(row, { claims: 2, leaseExpiries: 1, holderName: 'bob', result: { output: { text: 'hello' } } })
-  t.same(await expireLeases(sql, 100), { expired: 0, runs: [] })
+  t.same(await expireLeases(sql, ALL, 100), { expired: 0, runs: [] })
   t.same((await told(sql, runId)).filter((what) => what === 'lease_expired').length, 2)
 })
 
@@ -99,13 +100,13 @@ test('a lease that runs out and a completion that comes late: one outcome, 100 t
     tasks.map(async ({ id, leaseMs }) => {
       await call(id, ANN, { call: 'claim' })
       const [, outcome] = await Promise.all([
-        sql`select pg_sleep(${leaseMs / 1_000})`.then(() => expireLeases(sql, 10)),
+        sql`select pg_sleep(${leaseMs / 1_000})`.then(() => expireLeases(sql, ALL, 10)),
         sql`select pg_sleep(${(leaseMs - 2) / 1_000})`.then(() => call(id, ANN, COMPLETE)),
       ])
       return outcome
     }),
   )
-  await expireLeases(sql, 100)
+  await expireLeases(sql, ALL, 100)
   const rows = await sql<{ id: string; status: string }[]>`select id, status from tasks`
   const statusOf = new Map(rows.map((row) => [row.id, row.status]))
   tasks.forEach(({ id }, i) => {
