@@ -49,12 +49,23 @@ test('every example of a kind runs as its head says', { timeout: 120_000 }, asyn
       const input = head.input === undefined ? {} : { input: head.input }
       const { id } = await contract.start(name, input)
       if (head.decide) await decide(id, head.decide)
+      for (const [step, ends] of Object.entries(head.work ?? {})) for (const end of ends as Loose[]) await work(id, step, end)
       const run = await contract.ended(id)
       t.equal(run.status, head.status, JSON.stringify(run.error))
       if ('output' in head) t.same(run.output, head.output)
       if (head.error) t.equal(run.error.code, head.error)
       for (const [path, status] of Object.entries(head.steps ?? {})) t.equal((await contract.step(id, path)).status, status, path)
     })
+  }
+
+  /** Claims the task of the step, tells how far it is, and ends it. */
+  async function work(run: string, step: string, end: Loose): Promise<void> {
+    const open = async () => (await contract.call('GET', `/api/v1/tasks?run=${run}&status=open`)).body.items
+    const task = await until(async () => (await open()).find((task: Loose) => task.step === step))
+    const act = (call: string, body: Loose) => contract.call('POST', `/api/v1/tasks/${task.id}/${call}`, { body })
+    const { fencingToken } = (await act('claim', {})).body
+    await act('progress', { percent: 50, fencingToken })
+    await act('output' in end ? 'complete' : 'fail', { ...end, fencingToken })
   }
 
   async function decide(run: string, { step, decision }: { step: string; decision: string }): Promise<void> {

@@ -8,6 +8,7 @@ import { EXIT, explainError } from './exit-codes.ts'
 import { addLoginCommand } from './login-command.ts'
 import { addRunCommands } from './run-commands.ts'
 import { createPaint } from './table.ts'
+import { addTaskCommands } from './task-commands.ts'
 import type { CommandContext, Terminal } from './terminal.ts'
 import { addWorkflowCommands } from './workflow-commands.ts'
 
@@ -49,6 +50,7 @@ function createProgram(terminal: Terminal): Command {
   addWorkflowCommands(program, open)
   addRunCommands(program, open)
   addApprovalCommands(program, open)
+  addTaskCommands(program, open)
   addDoctorCommand(program, terminal)
   return program
 }

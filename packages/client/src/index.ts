@@ -7,13 +7,20 @@ export type {
   ApiKeyCreated,
   Approval,
   BulkAnswer,
+  ClaimNextBody,
   CloudEvent,
+  CompleteBody,
   DecisionBody,
+  FailBody,
+  HandoffBody,
   Json,
   PatchOperation,
   ProblemError,
+  ProgressBody,
   Run,
   Step,
+  Task,
+  TaskStatus,
   Validation,
   VarInfo,
   Why,
@@ -26,5 +33,6 @@ export { type BatonClient, type ClientOptions, createClient } from './client.ts'
 export type { CallOptions } from './http.ts'
 export { BatonProblem, BatonUnreachable, BatonWaitTimeout } from './problem.ts'
 export type { BulkOptions, RunQuery, StartItem, StartOptions } from './runs.ts'
+export type { TaskQuery } from './tasks.ts'
 export type { WatchOptions } from './watch-options.ts'
 export type { DefinitionSource } from './workflows.ts'
