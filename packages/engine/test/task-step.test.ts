@@ -1,6 +1,6 @@
 /** `task` steps: offered, ended once, tried again as tasks of their own, and withdrawn with what is around them. */
 import { type BatonError, idOf, type Json } from '@baton/contracts'
-import { compile, type EngineFact, whyOf } from '@baton/engine'
+import { compile, type EngineFact, stepsOf, whyOf } from '@baton/engine'
 import t from 'tap'
 import { type Harness, sameWhenFolded, start } from './decide-harness.ts'
 
@@ -56,6 +56,7 @@ t.test('a failure is tried again as a task of its own, with the same payload; no
   h.take(failed(h, 'scan'))
   t.same(h.log.slice(-3), ['task.failed scan', 'step.retrying scan', 'run.resumed'])
   t.equal(h.state.steps.get('scan')!.status, 'retrying')
+  t.equal(stepsOf(h.state)[0]!.waitingFor, undefined, 'a backoff waits for no task')
   sameWhenFolded(t, h)
   h.now += 10_000
   const seq = h.state.seq
