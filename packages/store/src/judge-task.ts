@@ -13,7 +13,8 @@ export interface TaskCaller {
 
 export type TaskCall =
   | { call: 'claim' }
-  | { call: 'progress'; percent: number | null; note: string | null; data: Json }
+  /** What is left out stays as it was; with none of it, it is a sign of life alone. */
+  | { call: 'progress'; percent?: number | undefined; note?: string | undefined; data?: Json | undefined }
   | { call: 'complete'; output: Json | BlobRef }
   | { call: 'fail'; error: BatonError; retryable: boolean }
   | { call: 'release' }
@@ -94,11 +95,14 @@ function claimed(row: TaskRow, caller: TaskCaller, at: number) {
 const PROGRESS_TOLD_MAX = 20
 const PROGRESS_EVERY_MS = 10_000
 
-function progressed(row: TaskRow, caller: TaskCaller, at: number, { percent, note, data }: Extract<TaskCall, { call: 'progress' }>) {
+function progressed(row: TaskRow, caller: TaskCaller, at: number, asked: Extract<TaskCall, { call: 'progress' }>) {
+  const alive = { ...row, leaseUntil: at + row.leaseMs }
+  if (asked.percent === undefined && asked.note === undefined && asked.data === undefined) return { task: alive, facts: [] }
+  const { percent = row.progress?.percent ?? null, note = row.progress?.note ?? null, data = row.progress?.data ?? null } = asked
   const isTold = row.progressTold < PROGRESS_TOLD_MAX || at - row.progressToldAt! >= PROGRESS_EVERY_MS
   const facts = isTold ? [newsOf(row, 'progressed', { by: caller.name, percent, note, data })] : []
   const told = isTold ? { progressTold: row.progressTold + 1, progressToldAt: at } : {}
-  return { task: { ...row, leaseUntil: at + row.leaseMs, progress: { percent, note, data, at }, ...told }, facts }
+  return { task: { ...alive, progress: { percent, note, data, at }, ...told }, facts }
 }
 
 function ended(row: TaskRow, caller: TaskCaller, at: number, asked: Extract<TaskCall, { call: 'complete' | 'fail' }>) {

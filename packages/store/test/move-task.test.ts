@@ -79,7 +79,7 @@ test('a lease that ran out puts the task back, and whoever held it comes too lat
     t.equal(await call(id, ANN, { call: 'claim' }), 'claimed')
     await expire(sql, id)
     if (id === seen.id) t.same(await expireLeases(sql, ALL, 100), { expired: 1, runs: [runId] })
-    for (const late of [COMPLETE, { call: 'progress', percent: 1, note: null, data: null }, { call: 'release' }] as TaskCall[])
+    for (const late of [COMPLETE, { call: 'progress' }, { call: 'release' }] as TaskCall[])
       t.equal(await call(id, ANN, late), 'claim-lost', `${late.call} comes too late`)
     t.equal(await call(id, BOB, { call: 'claim' }), 'claimed')
     t.equal(await call(id, ANN, COMPLETE), 'held')
@@ -171,10 +171,11 @@ test('progress keeps the lease, and only some of it is told', async (t) => {
   await call(task.id, ANN, { call: 'claim' })
   const before = (await getTask(sql, 'default', task.id))!.leaseUntil!
   await sql`update tasks set lease_until = now() + interval '1 s'`
-  for (let n = 1; n <= 30; n++) await call(task.id, ANN, { call: 'progress', percent: n, note: null, data: { n } })
+  for (let n = 1; n <= 30; n++) await call(task.id, ANN, { call: 'progress', percent: n, data: { n } })
+  for (const asked of [{ note: 'x' }, {}]) await call(task.id, ANN, { call: 'progress', ...asked })
   const row = (await getTask(sql, 'default', task.id))!
   t.ok(row.leaseUntil! > before)
-  t.match(row.progress, { percent: 30, data: { n: 30 } })
+  t.match(row.progress, { percent: 30, note: 'x', data: { n: 30 } }, 'what is left out stays')
   t.equal((await told(sql, runId)).filter((what) => what === 'progressed').length, 20)
 })
 

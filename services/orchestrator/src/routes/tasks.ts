@@ -151,12 +151,12 @@ export function workRoutes(app: FastifyInstance, deps: Deps): void {
     ...callOn(deps, 'progress'),
     url: '/api/v1/tasks/:id/progress',
     summary: 'A sign of life, and how far the work is',
-    description: `Begins the lease anew. The first 20 of a claim, and one in 10 s after them, stand in the events of the run; the task itself has the last. ${ONLY_HOLDER}`,
+    description: `Begins the lease anew; what is left out stays as it was. The first 20 of a claim, and one in 10 s after them, stand in the events of the run; the task itself has the last. ${ONLY_HOLDER}`,
     body: ProgressBody.extend({ note: storableText(ProgressBody.shape.note.unwrap()).optional(), data: AnyJson.optional() }),
     handle({ caller, found, body }) {
-      const { percent = null, note = null } = body
-      const data = readSmall(deps, body.data, '/data')
-      return callTask(deps, caller, found, { call: 'progress', percent, note, data }, body.fencingToken)
+      const { percent, note, data, fencingToken } = body
+      readSmall(deps, data, '/data')
+      return callTask(deps, caller, found, { call: 'progress', percent, note, data }, fencingToken)
     },
   })
 
