@@ -10,6 +10,7 @@ import { addRunCommands } from './run-commands.ts'
 import { createPaint } from './table.ts'
 import { addTaskCommands } from './task-commands.ts'
 import type { CommandContext, Terminal } from './terminal.ts'
+import { addTriggerCommands } from './trigger-commands.ts'
 import { addWorkflowCommands } from './workflow-commands.ts'
 
 /** Somebody is waiting at a terminal: say soon that nobody answers. */
@@ -51,6 +52,7 @@ function createProgram(terminal: Terminal): Command {
   addRunCommands(program, open)
   addApprovalCommands(program, open)
   addTaskCommands(program, open)
+  addTriggerCommands(program, open)
   addDoctorCommand(program, terminal)
   return program
 }

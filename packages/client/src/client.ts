@@ -5,6 +5,7 @@ import { approvalCalls } from './approvals.ts'
 import { createSend } from './http.ts'
 import { runCalls } from './runs.ts'
 import { taskCalls } from './tasks.ts'
+import { eventCalls, scheduleCalls, triggerCalls } from './triggers.ts'
 import type { WatchConnection, WatchOptions } from './watch-options.ts'
 import { watchRun } from './watch-run.ts'
 import { watchRunSse } from './watch-run-sse.ts'
@@ -49,6 +50,9 @@ export function createClient(options: ClientOptions) {
     runs: runCalls(send),
     approvals: approvalCalls(send),
     tasks: taskCalls(send),
+    schedules: scheduleCalls(send),
+    triggers: triggerCalls(send),
+    events: eventCalls(send),
     keys: keyCalls(send),
     secrets: secretCalls(send),
     vars: varCalls(send),

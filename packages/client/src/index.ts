@@ -11,16 +11,22 @@ export type {
   CloudEvent,
   CompleteBody,
   DecisionBody,
+  EventsAccepted,
   FailBody,
   HandoffBody,
   Json,
+  NewSchedule,
+  NewTrigger,
   PatchOperation,
   ProblemError,
   ProgressBody,
   Run,
+  Schedule,
   Step,
   Task,
   TaskStatus,
+  Trigger,
+  TriggerSaved,
   Validation,
   VarInfo,
   Why,
@@ -34,5 +40,6 @@ export type { CallOptions } from './http.ts'
 export { BatonProblem, BatonUnreachable, BatonWaitTimeout } from './problem.ts'
 export type { BulkOptions, RunQuery, StartItem, StartOptions } from './runs.ts'
 export type { TaskQuery } from './tasks.ts'
+export type { NewEvent } from './triggers.ts'
 export type { WatchOptions } from './watch-options.ts'
 export type { DefinitionSource } from './workflows.ts'
