@@ -3,7 +3,6 @@
  * that asks for it. A version that runs more takes names out of this table; nothing else changes.
  */
 export const UNSUPPORTED = [
-  'task',
   'http.callback',
   'agent.tools',
   'agent.approve',

@@ -20,6 +20,7 @@ import { endStuck, reopenRun } from './reopen-run.ts'
 import { sendWork } from './send-work.ts'
 import { startCompensation } from './start-step.ts'
 import { hasEnded, type RunState, type StepState } from './state.ts'
+import { giveUpTask, openTaskAgain, takeTaskEnd, tellTaskNews } from './task-step.ts'
 import { attemptOf, timersOf } from './timers.ts'
 import { expireWait, inOrderOfAcceptance, takeEvent } from './wait-for-event.ts'
 
@@ -36,6 +37,7 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
     sent: new Set(),
     timers: new Map(),
     decided: facts.filter((fact) => fact.kind === 'approval-decided'),
+    taskEnds: facts.filter((fact) => fact.kind === 'task-ended'),
   }
   const resend = new Set<string>()
   let resendAll = false
@@ -79,6 +81,10 @@ function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): v
       return takeEvent(d, fact)
     case 'child-ended':
       return takeChildEnd(d, fact)
+    case 'task-ended':
+      return takeTaskEnd(d, fact)
+    case 'task-news':
+      return tellTaskNews(d, fact)
     case 'slot':
       return takeSlot(d, fact)
     case 'abort':
@@ -151,6 +157,7 @@ function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): v
 function timeOut(d: Deciding, step: StepState): void {
   if (step.step.kind === 'waitFor') return expireWait(d, step)
   if (step.waitingFor?.kind === 'run') cancelChild(d, step.waitingFor.run)
+  if (step.waitingFor?.kind === 'task' && !giveUpTask(d, step)) return
   failStep(d, step, errorOf('BTN_TIMEOUT', `step ${step.path} took longer than its timeout`), false)
 }
 
@@ -176,7 +183,8 @@ function resumeLoop(d: Deciding, loop: StepState): void {
 
 function tryAgain(d: Deciding, step: StepState): void {
   emit(d, 'step.scheduled', step.path, { generation: step.generation, attempt: step.attempt + 1 })
-  sendWork(d, step)
+  if (step.step.kind === 'task') openTaskAgain(d, step)
+  else sendWork(d, step)
 }
 
 /** A run that is ending, with no call out any more: whatever is left is cancelled, and what succeeded is undone, one step after the other. */

@@ -65,6 +65,7 @@ export type WaitingFor =
   | { kind: 'timer'; until: string }
   | { kind: 'event'; event: string; until: string | null }
   | { kind: 'run'; run: string; until: string | null }
+  | { kind: 'task'; task: string; capabilities: string[]; until: string | null }
 
 export interface ScopeState {
   /** Path of the container instance with a dot, or '' at the top. */

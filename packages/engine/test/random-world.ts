@@ -23,6 +23,7 @@ import {
   summaryOf,
   type TimerSetting,
 } from '@baton/engine'
+import { checkTasks, type TaskFact, type TaskRow } from './random-tasks.ts'
 
 type Result = Extract<EngineFact, { kind: 'result' }>
 type Decided = Extract<EngineFact, { kind: 'approval-decided' }>
@@ -42,8 +43,9 @@ export interface World {
   events: StoredEvent[]
   timers: Map<string, TimerSetting>
   approvals: Map<string, ApprovalRow>
-  /** Decisions that were accepted and not applied yet. */
-  inbox: Decided[]
+  tasks: Map<string, TaskRow>
+  /** Decisions, and what became of tasks, that were accepted and not applied yet. */
+  inbox: (Decided | TaskFact)[]
   /** Results and timers that were handed over once: to be doubled. */
   past: EngineFact[]
   /** Calls that were sent, by their ids. */
@@ -52,7 +54,7 @@ export interface World {
 
 const SETS = ['inFlight', 'waiting', 'retrying'] as const
 const ENDS = ['step.succeeded', 'step.failed', 'step.skipped', 'step.cancelled']
-const STARTS = ['step.scheduled', 'step.waiting', 'step.retrying', 'approval.opened']
+const STARTS = ['step.scheduled', 'step.waiting', 'step.retrying', 'approval.opened', 'task.opened']
 
 /** A run that was created and not started. */
 export function createWorld(plan: Plan, seed: number): World {
@@ -74,14 +76,16 @@ export function createWorld(plan: Plan, seed: number): World {
   if (plan.timeoutMs !== undefined) {
     timers.set('run ', { path: '', timer: 'run', generation: 0, attempt: 1, dueAt: 1_000 + plan.timeoutMs })
   }
-  return { state, now: 1_000, events: [created], timers, approvals: new Map(), inbox: [], past: [], sent: new Set() }
+  return { state, now: 1_000, events: [created], timers, approvals: new Map(), tasks: new Map(), inbox: [], past: [], sent: new Set() }
 }
 
 /** Decides and commits. When the commit is void (an approval was decided meanwhile), decides again from Postgres, with what is in the inbox. */
 export function take(world: World, facts: EngineFact[], withInbox = true): Decision {
   const inbox = withInbox ? world.inbox : []
   const decision = decideTwice(world, [...inbox, ...facts])
-  const isVoid = decision.approvalsClosed.some(({ id }) => world.approvals.get(id)?.status !== 'pending')
+  const isVoid =
+    decision.approvalsClosed.some(({ id }) => world.approvals.get(id)?.status !== 'pending') ||
+    decision.tasksClosed.some((id) => world.tasks.get(id)?.status !== 'open')
   if (isVoid) {
     assert.equal(withInbox, false, 'with the inbox at hand nothing is closed that was decided')
     world.state = refold(world)
@@ -159,6 +163,8 @@ function commit(world: World, decision: Decision): void {
     world.approvals.set(id, { id, path, generation, options, deadline, status: 'pending' })
   }
   for (const { id, status } of decision.approvalsClosed) world.approvals.get(id)!.status = status
+  for (const { id, path, generation } of decision.tasksOpened) world.tasks.set(id, { id, path, generation, status: 'open' })
+  for (const id of decision.tasksClosed) world.tasks.get(id)!.status = 'cancelled'
   for (const call of decision.calls) world.sent.add(callIdOf(call))
 }
 
@@ -180,6 +186,7 @@ function check(world: World, decision: Decision): void {
   checkStatus(state)
   checkTimers(world)
   checkApprovals(world)
+  checkTasks(world)
   if (decision.events.length > 0) checkHistory(world.events)
 }
 
@@ -205,7 +212,7 @@ function checkStatus(state: RunState): void {
   }
 }
 
-/** Rows of `timers` are exactly those that somebody waits for; a paused run has none, save those of backoffs that began since. */
+/** Rows of `timers` are exactly those that somebody waits for; a paused run has none, save those of backoffs and of delays of loops that began since. */
 function checkTimers({ state, timers }: World): void {
   const expected = new Map<string, [attempt: number, dueAt: number]>()
   if (isTerminal(state.status)) return assert.equal(timers.size, 0, `timers are left: ${[...timers.keys()]}`)
@@ -213,7 +220,7 @@ function checkTimers({ state, timers }: World): void {
     expected.set('run ', [1, (state.reopenedAt ?? state.header.createdAt) + state.plan.timeoutMs])
   for (const step of [...state.waiting, ...state.retrying]) {
     if (step.dueAt === undefined) continue
-    const isLate = step.waitingFor?.kind === 'timer' && Date.parse(step.waitingFor.until) > step.dueAt
+    const isLate = step.waitingFor?.kind === 'task' || (step.waitingFor?.kind === 'timer' && Date.parse(step.waitingFor.until) > step.dueAt)
     const timer = step.status === 'retrying' ? 'retry' : step.waitingFor?.kind === 'approval' ? 'approval' : isLate ? 'timeout' : 'wait'
     const attempt = step.step.kind === 'loop' ? step.inner!.index! + 1 : step.attempt
     expected.set(`${timer} ${step.path}`, [attempt, step.dueAt])
@@ -231,14 +238,16 @@ function checkTimers({ state, timers }: World): void {
     }
   }
   const containers = new Set(bounded.map(({ path }) => `timeout ${path}`))
-  if (state.status === 'paused') for (const key of timers.keys()) assert.ok(key.startsWith('retry '), `timer ${key} of a paused run`)
+  const isDelay = (key: string) => key.startsWith('wait ') && state.steps.get(key.slice(5))?.step.kind === 'loop'
+  if (state.status === 'paused')
+    for (const key of timers.keys()) assert.ok(key.startsWith('retry ') || isDelay(key), `timer ${key} of a paused run`)
   for (const key of timers.keys()) assert.ok(expected.has(key) || key === 'run ' || containers.has(key), `nobody waits for timer ${key}`)
 }
 
 function checkApprovals({ state, approvals, inbox }: World): void {
   const asked = new Set([...state.waiting].flatMap(({ waitingFor }) => (waitingFor?.kind === 'approval' ? [waitingFor.approval] : [])))
   for (const { id, path, status } of approvals.values()) {
-    const isOpen = status === 'pending' || inbox.some((fact) => fact.approvalId === id)
+    const isOpen = status === 'pending' || inbox.some((fact) => fact.kind === 'approval-decided' && fact.approvalId === id)
     assert.equal(asked.has(`apr_${id}`), isOpen, `the approval of ${path} is ${status}`)
   }
 }

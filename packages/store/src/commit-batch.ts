@@ -54,8 +54,10 @@ export function commitBatch(sql: Sql, batch: readonly RunCommit[]): Promise<Comm
 /** With what goes beyond the runs themselves, in one transaction. */
 function commitReaching(sql: Sql, batch: readonly RunCommit[], reaching: readonly Reaching[], isLean: boolean): Promise<CommitOutcome> {
   return withTransaction(sql, async (tx) => {
-    await lockBeyond(tx, reaching)
-    const outcome = await commitWith(tx, batch, isLean)
+    const late = await lockBeyond(tx, reaching)
+    const inTime = late.size === 0 ? batch : batch.filter(({ runId }) => !late.has(runId))
+    if (inTime.length === 0) return { won: new Set<string>(), at: await clock(tx) }
+    const outcome = await commitWith(tx, inTime, isLean)
     const won = reaching.filter(({ runId }) => outcome.won.has(runId))
     return { ...outcome, woken: [...(await writeBeyond(tx, won))] }
   })

@@ -1,7 +1,7 @@
 /** What a workflow-runner would do to a run, once: load, decide, commit, say that it ended. */
 import { randomUUIDv7 } from 'node:crypto'
 import { isTerminal, keys } from '@baton/contracts'
-import { applyEvent, compile, createState, decide, type EngineFact, type RunState, summaryOf } from '@baton/engine'
+import { applyEvent, compile, createState, type Decision, decide, type EngineFact, type RunState, summaryOf } from '@baton/engine'
 import { connectRedis } from '@baton/runtime'
 import { clock, commitBatch, getDefinition, loadInbox, loadRuns, putBlobs, type Sql } from '@baton/store'
 
@@ -20,9 +20,14 @@ export async function advanceRun(sql: Sql, runId: string, facts: EngineFact[] = 
   await putBlobs(sql, namespace, decision.blobs)
   const inboxIds = inbox.map((row) => row.id)
   const commit = { runId, namespace, workflow, fromSeq: loaded.seq, toSeq: state.seq, summary: summaryOf(state), decision, inboxIds }
-  const { won } = await commitBatch(sql, [commit])
+  const beyond = { ...decision, emitted: [], children: [], slot: undefined as never }
+  const { won } = await commitBatch(sql, [{ ...commit, ...(hasTasks(decision) ? { beyond } : {}) }])
   if (!won.has(runId)) throw new Error('the run moved meanwhile')
   return state
+}
+
+function hasTasks({ tasksOpened, tasksClosed }: Decision): boolean {
+  return tasksOpened.length + tasksClosed.length > 0
 }
 
 /** Starts the run as a runner does when it takes it up. */
