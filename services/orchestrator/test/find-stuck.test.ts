@@ -22,6 +22,8 @@ t.test('a run that waits for anything that can come is not stuck; one that waits
     ids[name] = (await o.post(`/api/v1/workflows/${name}/runs`, {})).body.id
     await takeUp(o.sql, bare(ids[name]!))
   }
+  await o.sql`
+    insert into event_waiters (namespace, type, run_id, path, generation) values ('default', 'never', ${bare(ids.event!)}, 'a', 0)`
   const outcome = { status: 'failed', error: { code: 'BTN_HTTP_STATUS', message: 'no' }, retryable: true } as const
   await advanceRun(o.sql, bare(ids.retry!), [{ kind: 'result', path: 'a', generation: 0, attempt: 1, startedAt: Date.now(), outcome }])
   const paused = (await o.post('/api/v1/workflows/event/runs', {})).body.id
@@ -35,7 +37,7 @@ t.test('a run that waits for anything that can come is not stuck; one that waits
   await o.sql`delete from timers where run_id = ${bare(ids.timer!)}`
   t.same(await stuck(), [ids.timer], 'its timer is gone')
   await o.sql`delete from event_waiters`
-  await o.sql`update approvals set status = 'cancelled', decided_at = now()`
+  await o.sql`update approvals set status = 'cancelled', closed_at = now()`
   t.same(new Set(await stuck()), new Set([ids.timer, ids.approval, ids.event]), 'their waiter and their approval are gone')
   t.match(await o.get('/api/v1/runs/stuck?for=nonsense'), { status: 422 })
 })

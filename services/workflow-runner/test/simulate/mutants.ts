@@ -52,7 +52,10 @@ export const MUTANTS: readonly Mutant[] = [
     name: 'started before its needs',
     breaks: 'a step starts after all that it needs',
     file: `${ENGINE}/deciding.ts`,
-    edits: [["if (step.blocked > 0) return 'blocked'", "if (step.blocked > 1) return 'blocked'"]],
+    edits: [
+      ["if (step.blocked > 0) return 'blocked'", "if (step.blocked > 1) return 'blocked'"],
+      ["  if (needs.some((need) => !isSatisfied(step.scope.steps[need.index]!))) return 'blocked'\n", ''],
+    ],
   },
   {
     name: 'facts acknowledged before the calls are out',
