@@ -12,7 +12,7 @@ import { numbers, texts } from './encode-columns.ts'
 import { addAllToInbox } from './inbox.ts'
 
 /** What one decision changes outside its own run. */
-export interface Beyond extends Pick<Decision, 'waitersSet' | 'waitersCleared' | 'told'> {
+export interface Beyond extends Pick<Decision, 'waitersSet' | 'waitersCleared' | 'callbacksClosed' | 'told'> {
   emitted: readonly EventToAccept[]
   children: readonly NewRun[]
   slot?: SlotWish & { priority: number }

@@ -19,6 +19,7 @@ export {
 } from './approvals.ts'
 export { type AuditFilter, type AuditRow, addAudit, listAudit, type NewAuditEntry } from './audit.ts'
 export * from './blobs.ts'
+export { type CallbackOf, type CallbackStanding, findCallback, takeCallback } from './callbacks.ts'
 export * from './collect-blobs.ts'
 export { type BisectedOutcome, type CommitOutcome, commitBatch, commitBatchBisecting, type RunCommit } from './commit-batch.ts'
 export type { Beyond } from './commit-beyond.ts'

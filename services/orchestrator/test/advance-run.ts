@@ -16,10 +16,14 @@ export async function advanceRun(sql: Sql, runId: string, facts: EngineFact[] = 
   for (const event of loaded.events) applyEvent(state, event)
   const inbox = await loadInbox(sql, [runId])
   const context = { now: await clock(sql), random: Math.random, newUuid: randomUUIDv7, vars: {}, blobs: new Map(), ...LIMITS }
-  const decision = decide(state, [...facts, ...inbox.map((row) => row.fact)], context)
+  const decision = decide(state, [...inbox.map((row) => row.fact), ...facts], context)
   await putBlobs(sql, namespace, decision.blobs)
   const inboxIds = inbox.map((row) => row.id)
-  const commit = { runId, namespace, workflow, fromSeq: loaded.seq, toSeq: state.seq, summary: summaryOf(state), decision, inboxIds }
+  const { waitersSet, waitersCleared, callbacksClosed, told } = decision
+  const beyond =
+    callbacksClosed.length > 0 ? { beyond: { waitersSet, waitersCleared, callbacksClosed, told, emitted: [], children: [] } } : {}
+  const moved = { fromSeq: loaded.seq, toSeq: state.seq, summary: summaryOf(state) }
+  const commit = { runId, namespace, workflow, ...moved, decision, inboxIds, ...beyond }
   const { won } = await commitBatch(sql, [commit])
   if (!won.has(runId)) throw new Error('the run moved meanwhile')
   return state

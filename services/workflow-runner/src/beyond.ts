@@ -4,11 +4,19 @@ import type { Beyond, NewRun } from '@baton/store'
 
 /** Undefined for most decisions: they change nothing but their run. */
 export function beyondOf(header: RunHeader, decision: Decision): Beyond | undefined {
-  const { waitersSet, waitersCleared, emitted, told, slot } = decision
-  const size = waitersSet.length + waitersCleared.length + emitted.length + decision.children.length + told.length
+  const { waitersSet, waitersCleared, callbacksClosed, emitted, told, slot } = decision
+  const size = waitersSet.length + waitersCleared.length + callbacksClosed.length + emitted.length + decision.children.length + told.length
   if (size === 0 && !slot) return undefined
   const wish = slot ? { slot: { ...slot, priority: header.priority } } : {}
-  return { waitersSet, waitersCleared, emitted, told, children: decision.children.map((child) => newRunOf(header, child)), ...wish }
+  return {
+    waitersSet,
+    waitersCleared,
+    callbacksClosed,
+    emitted,
+    told,
+    children: decision.children.map((child) => newRunOf(header, child)),
+    ...wish,
+  }
 }
 
 /** A child run is started by whoever started the first run above it: who may decide its approvals is judged by that. */
