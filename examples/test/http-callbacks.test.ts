@@ -54,7 +54,7 @@ test('callbacks in the whole stack', { timeout: 180_000 }, async (t) => {
     ] as const) {
       const id = await start(how)
       t.match(await ended(id), { status: 'succeeded', output: { body: { done: how }, call: { error } } }, how)
-      t.equal(askedOf(id).length, 1, how)
+      t.equal(must(await call('GET', `/api/v1/runs/${id}/steps/a`), 200).attempt, 1, how)
     }
   })
 

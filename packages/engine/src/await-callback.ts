@@ -21,9 +21,10 @@ export function takeCallback(d: Deciding, fact: Extract<InboxFact, { kind: 'call
   else if (step.status === 'retrying') endWithCallback(d, step, { error: step.error as unknown as Json })
 }
 
-/** The call was answered as the step expects. */
+/** The call was answered as the step expects. What is ending waits for nothing more. */
 export function takeAnswer(d: Deciding, step: StepState, answer: Json | BlobRef): void {
   if (step.callback !== undefined) return endWithCallback(d, step, unpacked(d, answer))
+  if (!isLive(d, step.scope) && !step.undoes) return endStep(d, step, 'cancelled', { call: answer as Json })
   const { timeoutMs } = step.step
   const dueAt = timeoutMs === undefined ? undefined : d.ctx.now + timeoutMs
   const until = dueAt === undefined ? null : timeText(dueAt)
@@ -35,8 +36,8 @@ export function takeAnswer(d: Deciding, step: StepState, answer: Json | BlobRef)
     call: answer as Json,
     ...(until === null ? {} : { dueAt: until }),
   })
-  if (!isLive(d, step.scope) && !step.undoes) return cancelStep(d, step)
-  if (dueAt !== undefined) setTimer(d, step, 'timeout', dueAt)
+  // Of a paused run it is set at resume.
+  if (dueAt !== undefined && d.state.status !== 'paused') setTimer(d, step, 'timeout', dueAt)
 }
 
 /** The call failed; undefined: it was withdrawn before it was made. Without a callback the failure counts. */

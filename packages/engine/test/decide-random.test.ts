@@ -5,7 +5,7 @@ import { callIdOf, isTerminal } from '@baton/contracts'
 import { compile, type EngineFact } from '@baton/engine'
 import t from 'tap'
 import { createDice, type Dice, randomWorkflow } from './random-workflow.ts'
-import { createWorld, dueTimers, refoldFrom, resultOf, take, vote, type World } from './random-world.ts'
+import { createWorld, dueTimers, post, refoldFrom, resultOf, take, vote, type World } from './random-world.ts'
 
 const SEEDS = Number(process.env.SEEDS ?? 500)
 const seeds = process.env.SEED ? [Number(process.env.SEED)] : Array.from({ length: SEEDS }, (_, index) => index + 1)
@@ -43,6 +43,12 @@ function decideApproval(world: World, dice: Dice): EngineFact[] {
   return []
 }
 
+function callBack(world: World, dice: Dice): EngineFact[] {
+  const addresses = [...world.callbacks.values()].filter(({ outcome }) => outcome === undefined)
+  if (addresses.length > 0) post(world, dice.pick(addresses))
+  return []
+}
+
 /** What may come twice: a fact of the past, or one of an attempt that was never made. */
 function stale(world: World, dice: Dice): EngineFact[] {
   if (world.past.length === 0) return []
@@ -70,7 +76,8 @@ function happen(world: World, dice: Dice): EngineFact[] {
   const roll = dice.below(100)
   if (roll < 45) return answer(world, dice)
   if (roll < 60) return fireTimers(world, dice)
-  if (roll < 70) return decideApproval(world, dice)
+  if (roll < 66) return decideApproval(world, dice)
+  if (roll < 70) return callBack(world, dice)
   if (roll < 80) return stale(world, dice)
   if (roll < 84) return lose(world, dice)
   if (roll < 88) return withdraw(world, dice)
@@ -97,6 +104,7 @@ function bringToEnd(world: World, dice: Dice): void {
     const facts: EngineFact[] = world.state.status === 'paused' ? [{ kind: 'resume', by: 'ann' }] : []
     if (world.state.status === 'queued') facts.push({ kind: 'start' })
     if (dice.chance(0.5)) decideApproval(world, dice)
+    if (dice.chance(0.5)) callBack(world, dice)
     facts.push(...answer(world, dice), ...(world.state.inFlight.size === 0 ? fireTimers(world, dice) : []))
     take(world, facts)
   }

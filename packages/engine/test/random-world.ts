@@ -25,7 +25,7 @@ import {
 } from '@baton/engine'
 
 type Result = Extract<EngineFact, { kind: 'result' }>
-type Decided = Extract<EngineFact, { kind: 'approval-decided' }>
+type Accepted = Extract<EngineFact, { kind: 'approval-decided' | 'callback' }>
 
 interface ApprovalRow {
   id: string
@@ -36,6 +36,12 @@ interface ApprovalRow {
   status: 'pending' | 'decided' | 'expired' | 'cancelled'
 }
 
+interface Callback {
+  path: string
+  generation: number
+  outcome?: 'received' | 'closed'
+}
+
 export interface World {
   state: RunState
   now: number
@@ -43,7 +49,10 @@ export interface World {
   timers: Map<string, TimerSetting>
   approvals: Map<string, ApprovalRow>
   /** Decisions that were accepted and not applied yet. */
-  inbox: Decided[]
+  inbox: Accepted[]
+  /** Addresses for callbacks that went out with calls, by `<path> <generation>`, and what became of them. */
+  callbacks: Map<string, Callback>
+  aborted: boolean
   /** Results and timers that were handed over once: to be doubled. */
   past: EngineFact[]
   /** Calls that were sent, by their ids. */
@@ -74,20 +83,34 @@ export function createWorld(plan: Plan, seed: number): World {
   if (plan.timeoutMs !== undefined) {
     timers.set('run ', { path: '', timer: 'run', generation: 0, attempt: 1, dueAt: 1_000 + plan.timeoutMs })
   }
-  return { state, now: 1_000, events: [created], timers, approvals: new Map(), inbox: [], past: [], sent: new Set() }
+  return {
+    state,
+    now: 1_000,
+    events: [created],
+    timers,
+    approvals: new Map(),
+    callbacks: new Map(),
+    aborted: false,
+    inbox: [],
+    past: [],
+    sent: new Set(),
+  }
 }
 
 /** Decides and commits. When the commit is void (an approval was decided meanwhile), decides again from Postgres, with what is in the inbox. */
 export function take(world: World, facts: EngineFact[], withInbox = true): Decision {
   const inbox = withInbox ? world.inbox : []
   const decision = decideTwice(world, [...inbox, ...facts])
-  const isVoid = decision.approvalsClosed.some(({ id }) => world.approvals.get(id)?.status !== 'pending')
+  const isVoid =
+    decision.approvalsClosed.some(({ id }) => world.approvals.get(id)?.status !== 'pending') ||
+    decision.callbacksClosed.some(({ path, generation }) => world.callbacks.get(`${path} ${generation}`)!.outcome !== undefined)
   if (isVoid) {
     assert.equal(withInbox, false, 'with the inbox at hand nothing is closed that was decided')
     world.state = refold(world)
     return take(world, facts, true)
   }
   if (withInbox) world.inbox = []
+  if (facts.some(({ kind }) => kind === 'abort')) world.aborted = true
   commit(world, decision)
   check(world, decision)
   return decision
@@ -159,7 +182,13 @@ function commit(world: World, decision: Decision): void {
     world.approvals.set(id, { id, path, generation, options, deadline, status: 'pending' })
   }
   for (const { id, status } of decision.approvalsClosed) world.approvals.get(id)!.status = status
-  for (const call of decision.calls) world.sent.add(callIdOf(call))
+  for (const call of decision.calls) {
+    world.sent.add(callIdOf(call))
+    const { path, generation } = call
+    const key = `${path} ${generation}`
+    if (call.request.secrets && !world.callbacks.has(key)) world.callbacks.set(key, { path, generation })
+  }
+  for (const { path, generation } of decision.callbacksClosed) world.callbacks.get(`${path} ${generation}`)!.outcome = 'closed'
 }
 
 function check(world: World, decision: Decision): void {
@@ -180,6 +209,7 @@ function check(world: World, decision: Decision): void {
   checkStatus(state)
   checkTimers(world)
   checkApprovals(world)
+  checkCallbacks(world)
   if (decision.events.length > 0) checkHistory(world.events)
 }
 
@@ -214,7 +244,9 @@ function checkTimers({ state, timers }: World): void {
   for (const step of [...state.waiting, ...state.retrying]) {
     if (step.dueAt === undefined) continue
     const isLate = step.waitingFor?.kind === 'timer' && Date.parse(step.waitingFor.until) > step.dueAt
-    const timer = step.status === 'retrying' ? 'retry' : step.waitingFor?.kind === 'approval' ? 'approval' : isLate ? 'timeout' : 'wait'
+    const kind = step.waitingFor?.kind
+    const timer =
+      step.status === 'retrying' ? 'retry' : kind === 'approval' ? 'approval' : isLate || kind === 'callback' ? 'timeout' : 'wait'
     const attempt = step.step.kind === 'loop' ? step.inner!.index! + 1 : step.attempt
     expected.set(`${timer} ${step.path}`, [attempt, step.dueAt])
   }
@@ -238,8 +270,23 @@ function checkTimers({ state, timers }: World): void {
 function checkApprovals({ state, approvals, inbox }: World): void {
   const asked = new Set([...state.waiting].flatMap(({ waitingFor }) => (waitingFor?.kind === 'approval' ? [waitingFor.approval] : [])))
   for (const { id, path, status } of approvals.values()) {
-    const isOpen = status === 'pending' || inbox.some((fact) => fact.approvalId === id)
+    const isOpen = status === 'pending' || inbox.some((fact) => fact.kind === 'approval-decided' && fact.approvalId === id)
     assert.equal(asked.has(`apr_${id}`), isOpen, `the approval of ${path} is ${status}`)
+  }
+}
+
+/** A callback that was received and applied makes its step succeed; every other end of such a step closes it. */
+function checkCallbacks({ events, callbacks, inbox, aborted }: World): void {
+  if (aborted) return
+  for (const { path, generation, outcome } of callbacks.values()) {
+    const end = events.find((event) => ENDS.includes(event.type) && event.path === path && event.data.generation === generation)
+    const isLeft = inbox.some((fact) => fact.kind === 'callback' && fact.path === path && fact.generation === generation)
+    if (outcome === 'received') assert.ok(!end || (end.type === 'step.succeeded' && !isLeft), `${path} has a callback and ${end?.type}`)
+    else assert.equal(outcome === 'closed', end !== undefined, `${path} without a callback: ${outcome} and ${end?.type}`)
+    const received = events.filter(
+      (event) => event.type === 'callback.received' && event.path === path && event.data.generation === generation,
+    )
+    assert.equal(received.length, outcome === 'received' && !isLeft ? 1 : 0, `callbacks of ${path} are recorded once`)
   }
 }
 
@@ -279,6 +326,14 @@ export function vote(world: World, approval: ApprovalRow, option: ApprovalOption
     decidedAt: world.now,
   }
   world.inbox.push({ kind: 'approval-decided', path, generation, approvalId, ...said })
+}
+
+/** Somebody posts to an address; the first is accepted, unless the step has ended without one. */
+export function post(world: World, address: Callback): void {
+  if (address.outcome || isTerminal(world.state.status)) return
+  address.outcome = 'received'
+  const { path, generation } = address
+  world.inbox.push({ kind: 'callback', path, generation, receivedAt: world.now, headers: {}, query: {}, body: { n: 1 } })
 }
 
 /** Timers that Postgres gives out. */

@@ -298,7 +298,10 @@ t.test('a secret that an answer echoes is redacted, in every form it travels in'
 })
 
 t.test('the address for a callback is that of the generation, and is redacted where it is echoed', async (t) => {
-  const stub = await stubServer(t, ({ path, body }) => ({ status: path.startsWith('/fails') ? 400 : 202, body: { echo: body as Json, path } }))
+  const stub = await stubServer(t, ({ path, body }) => ({
+    status: path.startsWith('/fails') ? 400 : 202,
+    body: { echo: body as Json, path },
+  }))
   const { make } = caller(t)
   const secrets = [
     { pointer: '/body/to', parts: [{ callback: 'url' as const }] },
