@@ -1,6 +1,6 @@
 /** `http` with `callback: true`: a call, and a wait for a POST to the address that it brought along, in either order. */
 import type { Json } from '@baton/contracts'
-import { type EngineFact, whyOf } from '@baton/engine'
+import { type EngineFact, restoreState, snapshotOf, whyOf } from '@baton/engine'
 import t from 'tap'
 import { type Harness, sameWhenFolded, start } from './decide-harness.ts'
 
@@ -15,6 +15,13 @@ const flow = (more: object = {}) => ({
 
 function callback(h: Harness, body: Json, { path = 'a', generation = 0 } = {}): EngineFact {
   return { kind: 'callback', path, generation, receivedAt: h.now, headers: { 'x-from': 'them' }, query: {}, body }
+}
+
+/** What has come so far is kept in a snapshot too. */
+function keptOf({ state }: Harness) {
+  const restored = restoreState(state.plan, state.header, JSON.parse(JSON.stringify(snapshotOf(state))))
+  const { answer, callback } = restored.steps.get('a')!
+  return { answer, callback }
 }
 
 const outputOf = (h: Harness, path = 'a') => h.state.steps.get(path)!.output as Record<string, Json>
@@ -52,6 +59,7 @@ t.test('after the call was answered the step waits, and the callback ends it', a
   t.strictSame([...h.timers.keys()], [], 'nothing bounds the wait')
   t.match(whyOf(h.state, []).items[0], { step: 'a', reason: /^waits for a POST to its callback.url/, movableBy: ['callback'] })
   sameWhenFolded(t, h)
+  t.strictSame(keptOf(h), { answer: ANSWER, callback: undefined })
   h.now = 9_000
   h.take(callback(h, { done: true }))
   t.strictSame(outputOf(h), {
@@ -75,6 +83,7 @@ t.test('a callback that comes before the answer is kept, and only one counts', a
   t.equal(h.state.steps.get('a')!.status, 'running')
   t.match(whyOf(h.state, []).items[0], { reason: /its callback has come/ })
   sameWhenFolded(t, h)
+  t.match(keptOf(h), { answer: undefined, callback: { body: 'early' } })
   t.strictSame(h.take(callback(h, 'second')).events, [])
   h.succeed('a', ANSWER)
   t.notMatch(h.log, ['step.waiting a'])

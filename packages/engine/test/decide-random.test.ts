@@ -76,7 +76,7 @@ function happen(world: World, dice: Dice): EngineFact[] {
   const roll = dice.below(100)
   if (roll < 45) return answer(world, dice)
   if (roll < 60) return fireTimers(world, dice)
-  if (roll < 66) return decideApproval(world, dice)
+  if (roll < 65) return decideApproval(world, dice)
   if (roll < 70) return callBack(world, dice)
   if (roll < 80) return stale(world, dice)
   if (roll < 84) return lose(world, dice)
