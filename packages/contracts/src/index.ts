@@ -3,6 +3,7 @@
  */
 export * from './api.ts'
 export * from './callbacks.ts'
+export * from './canary.ts'
 export * from './controls.ts'
 export * from './definition.ts'
 export * from './durations.ts'

@@ -1,6 +1,6 @@
 /** Child runs: `workflow` steps, and how the end of a run reaches the step that started it. */
 import type { BatonError, InboxFact, Json, TerminalRunStatus } from '@baton/contracts'
-import { idOf, isTerminal, LIMITS } from '@baton/contracts'
+import { idOf, isTerminal, LIMITS, takesCanary } from '@baton/contracts'
 import { type Deciding, errorOf, packed, schedule, timeText, waitFor } from './deciding.ts'
 import type { ChildTarget, Decision } from './decision.ts'
 import { endStep, failStep } from './end-step.ts'
@@ -12,7 +12,8 @@ import { validateAgainst } from './validate-schema.ts'
 /** Starts a run of another workflow, in the version that it has now. */
 export function startChild(d: Deciding, step: StepState, body: ChildPlan, env: Env): void {
   const value = body.input === undefined ? null : renderTemplate(body.input, env)
-  const target = d.ctx.workflows?.get(childKeyOf(body))
+  const id = d.ctx.newUuid()
+  const target = targetFor(d.ctx.workflows?.get(childKeyOf(body)), id)
   const flaw = target ? flawOf(d, step, body, target, value) : unknown(step, body)
   const input = packed(d, value)
   if (flaw || !target || input === undefined) {
@@ -20,7 +21,6 @@ export function startChild(d: Deciding, step: StepState, body: ChildPlan, env: E
     const large = errorOf('BTN_OUTPUT_TOO_LARGE', `the input of the run that step ${step.path} starts is over the payload limit`)
     return failStep(d, step, flaw ?? large, false)
   }
-  const id = d.ctx.newUuid()
   const run = idOf('run', id)
   const generation = body.wait ? step.generation : null
   const { version, checksum, timeoutMs } = target
@@ -30,6 +30,11 @@ export function startChild(d: Deciding, step: StepState, body: ChildPlan, env: E
   if (!body.wait) return endStep(d, step, 'succeeded', { output: run })
   const limitMs = step.step.timeoutMs
   waitFor(d, step, { kind: 'run', run, until: limitMs === undefined ? null : timeText(d.ctx.now + limitMs) })
+}
+
+/** What the run `id` starts: that of the canary, if it is among its share. */
+function targetFor(target: ChildTarget | undefined, id: string): ChildTarget | undefined {
+  return target?.canary && takesCanary(id, target.canary.percent) ? target.canary : target
 }
 
 function unknown(step: StepState, body: ChildPlan): BatonError {

@@ -101,10 +101,10 @@ function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): v
   }
 }
 
-/** Nothing of it can be relied on, so nothing is undone either. */
+/** Nothing of it can be relied on, so nothing is undone either; the run says so by failing, whatever it was ending as. */
 function abortRun(d: Deciding, error: BatonError): void {
   endRun(d, 'failed', error)
-  d.aborted = true
+  d.aborted = error
   for (const step of [...d.state.inFlight]) cancelStep(d, step)
   for (const step of d.state.compensations) if (!hasEnded(step)) cancelStep(d, step)
 }

@@ -18,8 +18,8 @@ export interface Deciding {
   queue: StepState[]
   /** Containers that may have come to their end, or to their next item or round. */
   closing: StepState[]
-  /** The run was aborted: it ends with this decision. */
-  aborted?: boolean
+  /** The run was aborted for this: it ends with this decision. */
+  aborted?: BatonError
   /** Calls that were sent by this decision: not sent again by a resend. */
   sent: Set<StepState>
   /** What becomes of each timer, the last word only: null clears it. */
@@ -205,17 +205,14 @@ export function isLive(d: Deciding, scope: ScopeState): boolean {
 /** True when all that the step depends on has ended and lets it go on; 'skip' when it never will. */
 export function readiness(step: StepState): 'ready' | 'blocked' | 'skip' {
   const needs = step.step.needs
-  if (step.step.join === 'any' && needs.length > 0) {
-    if (needs.some((need) => step.scope.steps[need.index]!.status === 'succeeded')) return 'ready'
-    return step.blocked === 0 ? 'skip' : 'blocked'
-  }
+  const any = step.step.join === 'any' && needs.length > 0
+  if (any && needs.some((need) => step.scope.steps[need.index]!.status === 'succeeded')) return 'ready'
   if (step.blocked > 0) return 'blocked'
-  for (const need of needs) {
-    const dependency = step.scope.steps[need.index]!
-    if (!isSatisfied(dependency)) return 'blocked'
-    if (need.require === 'succeeded' && dependency.status !== 'succeeded') return 'skip'
-  }
-  return 'ready'
+  // What fails the run decides nothing: beside a replay it stays failed or cancelled, and a retry may yet let it succeed.
+  if (needs.some((need) => !isSatisfied(step.scope.steps[need.index]!))) return 'blocked'
+  if (any) return 'skip'
+  const isUnmet = needs.some((need) => need.require === 'succeeded' && step.scope.steps[need.index]!.status !== 'succeeded')
+  return isUnmet ? 'skip' : 'ready'
 }
 
 /** True for a step that may have nothing to wait for. */

@@ -49,6 +49,8 @@ export interface ChildTarget {
   /** JSON Schema of its input. */
   input?: Json
   timeoutMs?: number
+  /** What takes its place in so many percent of the runs. */
+  canary?: Omit<ChildTarget, 'canary'> & { percent: number }
 }
 
 /** A run that a step starts. */

@@ -14,7 +14,8 @@ export function finishRun(d: Deciding): void {
   if (state.ending) {
     if (state.inFlight.size > 0 || (!d.aborted && state.compensations.some((step) => !hasEnded(step)))) return
     const failed = state.compensations.find((step) => step.status === 'failed')
-    if (failed) emit(d, 'run.failed', '', { error: compensationFailure(failed) as unknown as Json })
+    if (d.aborted) emit(d, 'run.failed', '', { error: abortOf(d.aborted, state.error) as unknown as Json })
+    else if (failed) emit(d, 'run.failed', '', { error: compensationFailure(failed) as unknown as Json })
     else emit(d, `run.${state.ending}`, '', state.error ? { error: state.error as unknown as Json } : {})
   } else {
     if (state.root.open > 0 || state.startedAt === null || state.status === 'paused') return
@@ -26,6 +27,11 @@ export function finishRun(d: Deciding): void {
   if (state.plan.concurrency) d.decision.slot = { act: 'leave' }
   const told = childEndOf(state)
   if (told) d.decision.told.push(told)
+}
+
+/** What the run was ending for is kept as the cause. */
+function abortOf(error: BatonError, before: BatonError | null): BatonError {
+  return before && before.code !== error.code ? { ...error, cause: before } : error
 }
 
 function compensationFailure(failed: StepState): BatonError {

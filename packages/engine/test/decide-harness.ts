@@ -2,6 +2,7 @@
 import type { BatonError, Json, StoredEvent } from '@baton/contracts'
 import {
   applyEvent,
+  type ChildTarget,
   compile,
   createState,
   type Decision,
@@ -43,11 +44,7 @@ export interface Harness {
 let runs = 0
 
 /** A started run of the definition. */
-export function start(
-  definition: object,
-  input: Json = null,
-  options: { started?: boolean; vars?: Record<string, Json>; forEachItemsMax?: number } = {},
-): Harness {
+export function start(definition: object, input: Json = null, options: Options & { started?: boolean } = {}): Harness {
   const compiled = compile(definition as Json, { name: 'test' })
   if (!compiled.plan) throw new Error(JSON.stringify(compiled.errors))
   const plan = compiled.plan
@@ -73,7 +70,7 @@ export function start(
   return h
 }
 
-type Options = { vars?: Record<string, Json>; forEachItemsMax?: number }
+type Options = { vars?: Record<string, Json>; forEachItemsMax?: number; workflows?: ReadonlyMap<string, ChildTarget> }
 
 function harnessOn(state: RunState, events: StoredEvent[], options: Options): Harness {
   const h: Harness = {
@@ -96,6 +93,7 @@ function harnessOn(state: RunState, events: StoredEvent[], options: Options): Ha
         inlineBytesMax: 65_536,
         outputBytesMax: 1_000_000,
         forEachItemsMax: options.forEachItemsMax ?? 10_000,
+        ...(options.workflows ? { workflows: options.workflows } : {}),
       })
       events.push(...h.last.events)
       for (const { path, timer } of h.last.timersCleared) h.timers.delete(`${timer} ${path}`)

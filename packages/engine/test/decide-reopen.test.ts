@@ -248,6 +248,35 @@ t.test('a step that was replayed beside one that stays failed: the run ends as f
   sound(t, h)
 })
 
+t.test('what takes any of its dependencies is not skipped for one that stayed failed: a retry lets it start', async (t) => {
+  const h = start({ steps: { a: http(), b: http(), any: http({ needs: ['b'], join: 'any' }) } })
+  h.succeed('a', 1)
+  h.fail('b')
+  replay(h, 'a')
+  h.succeed('a', 2)
+  t.strictSame([h.state.status, h.state.steps.get('any')?.status], ['failed', 'pending'])
+  retry(h)
+  h.succeed('b', 3)
+  h.succeed('any')
+  t.equal(h.state.status, 'succeeded')
+  sound(t, h)
+})
+
+t.test('nor is what requires a success of one and needs another that was cancelled', async (t) => {
+  const d = http({ needs: [{ step: 'a', require: 'succeeded' }, 'w'] })
+  const h = start({ steps: { a: http({ onError: 'continue' }), b: http(), w: { wait: { for: '1h' } }, d } })
+  h.fail('a')
+  h.fail('b')
+  replay(h, 'a')
+  h.fail('a')
+  t.strictSame([h.state.status, h.state.steps.get('d')?.status], ['failed', 'pending'])
+  retry(h)
+  h.succeed('b', 1)
+  h.timer('w', 'wait')
+  t.strictSame([h.state.status, h.state.steps.get('d')?.status], ['succeeded', 'skipped'])
+  sound(t, h)
+})
+
 t.test('in a container too nothing succeeds beside what stays failed or was cancelled', async (t) => {
   const inside = { a: http(), b: http() }
   for (const [name, body, prefix] of [

@@ -309,6 +309,20 @@ t.test('an abort ends the run at once, also what is in flight', async (t) => {
   sameWhenFolded(t, h)
 })
 
+t.test('an aborted run fails and says why, whatever it was ending as: nothing of it is undone', async (t) => {
+  const steps = { a: { set: { n: 1 }, compensate: http() }, b: http({ needs: ['a'] }) }
+  for (const begin of ['cancel', 'fail'] as const) {
+    const h = start({ steps: { ...steps, c: http({ needs: ['a'] }) } })
+    if (begin === 'cancel') h.take({ kind: 'cancel', by: 'ann' })
+    else h.fail('c')
+    h.take({ kind: 'abort', error: { code: 'BTN_EVENT_REFUSED', message: 'no' } })
+    t.match(h.state, { status: 'failed', error: { code: 'BTN_EVENT_REFUSED' } }, begin)
+    t.equal(h.state.error?.cause?.step, begin === 'fail' ? 'c' : undefined)
+    t.equal(h.state.steps.has('a.compensate'), false)
+    sameWhenFolded(t, h)
+  }
+})
+
 t.test('an approval that is opened and withdrawn by the same decision never existed for the people', async (t) => {
   const h = start({ steps: { a: { approval: { title: '?' } }, b: { fail: { message: 'no' } } } })
   t.equal(h.state.status, 'failed')

@@ -16,7 +16,8 @@ export async function findChildren(
     const version = await resolveVersion(sql, namespace, child.name, child)
     if (!version || version.archived) continue
     const target = await targetOf(plan, namespace, version)
-    if (target) found.set(childKeyOf(child), target)
+    const canary = version.canary && (await targetOf(plan, namespace, version.canary))
+    if (target) found.set(childKeyOf(child), canary ? { ...target, canary: { ...canary, percent: version.canary!.percent } } : target)
   }
   return found
 }

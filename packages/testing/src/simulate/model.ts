@@ -74,7 +74,8 @@ function verdictOf(scope: Scope, id: string, body: StepBody, startSeq: number): 
   const ended = deps.filter(({ step }) => (at(step)?.endSeq ?? Number.POSITIVE_INFINITY) < startSeq)
   const succeeded = ended.filter(({ step }) => at(step)!.status === 'succeeded')
   if (body.join === 'any' && deps.length > 0) {
-    if (succeeded.length === 0) return ended.length === deps.length ? 'skip' : 'blocked'
+    if (succeeded.length === 0)
+      return ended.length === deps.length && ended.every(({ step }) => isSatisfied(at(step)!)) ? 'skip' : 'blocked'
   } else {
     if (ended.length < deps.length || ended.some(({ step }) => !isSatisfied(at(step)!))) return 'blocked'
     if (deps.some(({ step, require }) => require && at(step)!.status !== 'succeeded')) return 'skip'
