@@ -4,8 +4,9 @@ import type { Json } from '@baton/contracts'
 import { callIdOf, isTerminal } from '@baton/contracts'
 import { compile, type EngineFact } from '@baton/engine'
 import t from 'tap'
+import { post } from './random-callbacks.ts'
 import { createDice, type Dice, randomWorkflow } from './random-workflow.ts'
-import { createWorld, dueTimers, post, refoldFrom, resultOf, take, vote, type World } from './random-world.ts'
+import { createWorld, dueTimers, refoldFrom, resultOf, take, vote, type World } from './random-world.ts'
 
 const SEEDS = Number(process.env.SEEDS ?? 500)
 const seeds = process.env.SEED ? [Number(process.env.SEED)] : Array.from({ length: SEEDS }, (_, index) => index + 1)

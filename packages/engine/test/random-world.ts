@@ -23,6 +23,7 @@ import {
   summaryOf,
   type TimerSetting,
 } from '@baton/engine'
+import { type Callback, checkCallbacks, ENDS } from './random-callbacks.ts'
 
 type Result = Extract<EngineFact, { kind: 'result' }>
 type Accepted = Extract<EngineFact, { kind: 'approval-decided' | 'callback' }>
@@ -34,12 +35,6 @@ interface ApprovalRow {
   options: ApprovalOption[]
   deadline: number | null
   status: 'pending' | 'decided' | 'expired' | 'cancelled'
-}
-
-interface Callback {
-  path: string
-  generation: number
-  outcome?: 'received' | 'closed'
 }
 
 export interface World {
@@ -60,7 +55,6 @@ export interface World {
 }
 
 const SETS = ['inFlight', 'waiting', 'retrying'] as const
-const ENDS = ['step.succeeded', 'step.failed', 'step.skipped', 'step.cancelled']
 const STARTS = ['step.scheduled', 'step.waiting', 'step.retrying', 'approval.opened']
 
 /** A run that was created and not started. */
@@ -275,21 +269,6 @@ function checkApprovals({ state, approvals, inbox }: World): void {
   }
 }
 
-/** A callback that was received and applied makes its step succeed; every other end of such a step closes it. */
-function checkCallbacks({ events, callbacks, inbox, aborted }: World): void {
-  if (aborted) return
-  for (const { path, generation, outcome } of callbacks.values()) {
-    const end = events.find((event) => ENDS.includes(event.type) && event.path === path && event.data.generation === generation)
-    const isLeft = inbox.some((fact) => fact.kind === 'callback' && fact.path === path && fact.generation === generation)
-    if (outcome === 'received') assert.ok(!end || (end.type === 'step.succeeded' && !isLeft), `${path} has a callback and ${end?.type}`)
-    else assert.equal(outcome === 'closed', end !== undefined, `${path} without a callback: ${outcome} and ${end?.type}`)
-    const received = events.filter(
-      (event) => event.type === 'callback.received' && event.path === path && event.data.generation === generation,
-    )
-    assert.equal(received.length, outcome === 'received' && !isLeft ? 1 : 0, `callbacks of ${path} are recorded once`)
-  }
-}
-
 function checkHistory(events: StoredEvent[]): void {
   const ended = new Set<string>()
   let ending = false
@@ -326,14 +305,6 @@ export function vote(world: World, approval: ApprovalRow, option: ApprovalOption
     decidedAt: world.now,
   }
   world.inbox.push({ kind: 'approval-decided', path, generation, approvalId, ...said })
-}
-
-/** Somebody posts to an address; the first is accepted, unless the step has ended without one. */
-export function post(world: World, address: Callback): void {
-  if (address.outcome || isTerminal(world.state.status)) return
-  address.outcome = 'received'
-  const { path, generation } = address
-  world.inbox.push({ kind: 'callback', path, generation, receivedAt: world.now, headers: {}, query: {}, body: { n: 1 } })
 }
 
 /** Timers that Postgres gives out. */
