@@ -1,6 +1,7 @@
 /** Callbacks in the world around one run: addresses that are out, who posts to them, and what must hold of them. */
 import assert from 'node:assert/strict'
 import { isTerminal } from '@baton/contracts'
+import type { Decision } from '@baton/engine'
 import type { World } from './random-world.ts'
 
 /** How a step ends. */
@@ -10,6 +11,20 @@ export interface Callback {
   path: string
   generation: number
   outcome?: 'received' | 'closed'
+}
+
+/** Addresses that go out with calls, and those that are closed. */
+export function noteCallbacks({ callbacks }: World, { calls, callbacksClosed }: Decision): void {
+  for (const { path, generation, request } of calls) {
+    const key = `${path} ${generation}`
+    if (request.secrets && !callbacks.has(key)) callbacks.set(key, { path, generation })
+  }
+  for (const { path, generation } of callbacksClosed) callbacks.get(`${path} ${generation}`)!.outcome = 'closed'
+}
+
+/** True when the decision gives up a callback that was received: it is void. */
+export function closesWhatCame({ callbacks }: World, { callbacksClosed }: Decision): boolean {
+  return callbacksClosed.some(({ path, generation }) => callbacks.get(`${path} ${generation}`)!.outcome !== undefined)
 }
 
 /** A callback that was received and applied makes its step succeed; every other end of such a step closes it. */

@@ -23,7 +23,7 @@ import {
   summaryOf,
   type TimerSetting,
 } from '@baton/engine'
-import { type Callback, checkCallbacks, ENDS } from './random-callbacks.ts'
+import { type Callback, checkCallbacks, closesWhatCame, ENDS, noteCallbacks } from './random-callbacks.ts'
 
 type Result = Extract<EngineFact, { kind: 'result' }>
 type Accepted = Extract<EngineFact, { kind: 'approval-decided' | 'callback' }>
@@ -95,9 +95,7 @@ export function createWorld(plan: Plan, seed: number): World {
 export function take(world: World, facts: EngineFact[], withInbox = true): Decision {
   const inbox = withInbox ? world.inbox : []
   const decision = decideTwice(world, [...inbox, ...facts])
-  const isVoid =
-    decision.approvalsClosed.some(({ id }) => world.approvals.get(id)?.status !== 'pending') ||
-    decision.callbacksClosed.some(({ path, generation }) => world.callbacks.get(`${path} ${generation}`)!.outcome !== undefined)
+  const isVoid = closesWhatCame(world, decision) || decision.approvalsClosed.some(({ id }) => world.approvals.get(id)?.status !== 'pending')
   if (isVoid) {
     assert.equal(withInbox, false, 'with the inbox at hand nothing is closed that was decided')
     world.state = refold(world)
@@ -176,13 +174,8 @@ function commit(world: World, decision: Decision): void {
     world.approvals.set(id, { id, path, generation, options, deadline, status: 'pending' })
   }
   for (const { id, status } of decision.approvalsClosed) world.approvals.get(id)!.status = status
-  for (const call of decision.calls) {
-    world.sent.add(callIdOf(call))
-    const { path, generation } = call
-    const key = `${path} ${generation}`
-    if (call.request.secrets && !world.callbacks.has(key)) world.callbacks.set(key, { path, generation })
-  }
-  for (const { path, generation } of decision.callbacksClosed) world.callbacks.get(`${path} ${generation}`)!.outcome = 'closed'
+  for (const call of decision.calls) world.sent.add(callIdOf(call))
+  noteCallbacks(world, decision)
 }
 
 function check(world: World, decision: Decision): void {
