@@ -250,7 +250,9 @@ export const Definition = z.strictObject({
   input: JsonSchema.optional(),
   timeout: Duration.optional(),
   concurrency: Concurrency.optional(),
-  retention: Duration.optional().describe('how long ended runs are kept'),
+  retention: Duration.optional().describe(
+    'how long ended runs of the workflow are kept, by its newest version; at least 24 hours from their start',
+  ),
   steps: Steps,
   output: Json.optional(),
 })

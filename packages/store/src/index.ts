@@ -13,6 +13,7 @@ export {
   findUnnotified,
   getApproval,
   listApprovals,
+  listApprovalsOf,
   listPendingApprovals,
   markNotified,
   type VoteRow,
@@ -41,6 +42,7 @@ export { type MigrateOptions, type MigrateResult, MigrationChanged, migrate } fr
 export { ensureEventPartitions } from './partitions.ts'
 export { lockRun, patchRun, type RunPatch } from './patch-run.ts'
 export { MigrationInvalid, type MigrationKind } from './read-migrations.ts'
+export { dropEmptyPartitions, listRetentions, type RetentionPolicy, removeExpiredRuns } from './remove-runs.ts'
 export * from './runs.ts'
 export * from './schedules.ts'
 export {
