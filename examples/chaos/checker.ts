@@ -5,14 +5,53 @@
 import type { Approval, BatonClient, CloudEvent, Run, Step } from '@baton/client'
 import type { ShopCall } from '../src/shop.ts'
 import type { Followed, Vote } from './drive.ts'
-import { judgeOutput, type Started } from './workload.ts'
+import { type Family, judgeOutput, type Started } from './workload.ts'
+import { judgeCrowd, judgeUndone } from './workload-tied.ts'
 
 /** What is judged: what was accepted, and what was seen. */
 export interface Observed {
   started: readonly Started[]
+  /** Child runs and forks, which others have started. */
+  derived?: readonly Derived[]
   votes: readonly Vote[]
   cancelled: readonly string[]
   followed: readonly Followed[]
+}
+
+/** A run that was started by a step, or forked from a run. */
+export interface Derived extends Started {
+  by: string | undefined
+}
+
+/** Runs that nobody has started by himself, out of all that there are. Those whose family nobody knows are strange. */
+export async function findDerived(client: BatonClient, started: readonly Started[]): Promise<{ derived: Derived[]; strange: string[] }> {
+  const known = new Map(started.map((run) => [run.id, run]))
+  const derived: Derived[] = []
+  const strange: string[] = []
+  for await (const { id, parent, forkedFrom, input, workflow } of client.runs.list({}, { pageSize: 200 })) {
+    if (known.has(id)) continue
+    const { order } = input as { order: string }
+    const by = parent ? `${parent.run}/${parent.step}` : undefined
+    if (parent || forkedFrom) derived.push({ id, family: workflow as Family, order, by })
+    else strange.push(`${id} was started by nobody`)
+  }
+  return { derived, strange }
+}
+
+/** Each kid of each parent was started once. */
+function judgeKids(derived: readonly Derived[], all: readonly Started[]): string[] {
+  const counts = Map.groupBy(
+    derived.flatMap(({ by }) => (by === undefined ? [] : [by])),
+    (by) => by,
+  )
+  const expected = all.flatMap(({ id, family }) => (family === 'parent' ? [0, 1].map((index) => `${id}/each[${index}].kid`) : []))
+  return expected.flatMap((by) => (counts.get(by)?.length === 1 ? [] : [`${by} has started ${counts.get(by)?.length ?? 0} runs`]))
+}
+
+/** From its admission to its end. */
+function spanOf({ run, events }: Seen): { id: string; from: number; to: number } {
+  const admitted = events.find(({ type }) => type === 'dev.baton.run.admitted')
+  return { id: run.id, from: Date.parse(admitted?.time ?? run.createdAt), to: Date.parse(events.at(-1)!.time) }
 }
 
 /** What came of it; `violations` is empty when every promise was kept. */
@@ -36,12 +75,16 @@ export async function judge(client: BatonClient, shopUrl: string, record: Observ
   const callsOf = Map.groupBy(calls, (call) => runOfKey(call.idempotencyKey))
   const followedOf = Map.groupBy(record.followed, ({ run }) => run)
   const totals = { steps: 0, events: 0, tries: 0 }
-  await inGroups(record.started, async (started) => {
+  const crowd: { id: string; from: number; to: number }[] = []
+  const all = [...record.started, ...(record.derived ?? [])]
+  await inGroups(all, async (started) => {
     const seen = await readRun(client, started.id)
     const say = (what: string) => void violations.push(`${started.family} ${started.id} ${what}`)
     judgeEvents(seen, say)
     judgeSteps(seen, say)
     for (const what of judgeOutput(started, seen.run)) say(what)
+    if (started.family === 'undone') for (const what of judgeUndone(seen.run, seen.steps, seen.events)) say(what)
+    if (started.family === 'crowd') crowd.push(spanOf(seen))
     judgeCalls(started, seen, callsOf.get(started.id) ?? [], say)
     for (const approval of seen.approvals) judgeApproval(approval, seen.events, record.votes, say)
     for (const followed of followedOf.get(started.id) ?? []) judgeFollower(followed, seen.events, say)
@@ -49,11 +92,12 @@ export async function judge(client: BatonClient, shopUrl: string, record: Observ
     totals.events += seen.events.length
     totals.tries += triesOf(seen.events)
   })
+  violations.push(...judgeCrowd(crowd), ...judgeKids(record.derived ?? [], all))
   for (const id of record.cancelled) {
     const { status } = await client.runs.get(id)
     if (status !== 'cancelled') violations.push(`${id} was cancelled, which was accepted, and is ${status}`)
   }
-  const ids = new Set(record.started.map(({ id }) => id))
+  const ids = new Set(all.map(({ id }) => id))
   const strange = calls.filter((call) => !ids.has(runOfKey(call.idempotencyKey) ?? ''))
   for (const call of strange) violations.push(`${call.method} ${call.path} was called with the key ${call.idempotencyKey}`)
   return { violations, calls: calls.length, repeated: Math.max(0, calls.length - totals.tries), steps: totals.steps, events: totals.events }
@@ -88,8 +132,11 @@ function judgeEvents({ run, events }: Seen, say: Say): void {
   for (const [index, { seq }] of events.entries()) if (seq !== index + 1) return say(`has seq ${seq} at place ${index + 1}`)
   if (run.lastSeq !== events.length) say(`says lastSeq ${run.lastSeq} and has ${events.length} events`)
   const ends = events.filter(({ type }) => ENDS_RUN.test(type))
-  if (ends.length !== 1 || ends[0] !== events.at(-1)) say(`ended ${ends.length} times, the last event is ${events.at(-1)?.type}`)
-  if (ends[0] && !ends[0].type.endsWith(`.${run.status}`)) say(`is ${run.status} and ended with ${ends[0].type}`)
+  const reopened = events.filter(({ type }) => type === 'dev.baton.run.reopened').length
+  if (ends.length !== 1 + reopened || ends.at(-1) !== events.at(-1)) {
+    say(`ended ${ends.length} times and was reopened ${reopened} times, the last event is ${events.at(-1)?.type}`)
+  }
+  if (ends.length > 0 && !ends.at(-1)!.type.endsWith(`.${run.status}`)) say(`is ${run.status} and ended with ${ends.at(-1)!.type}`)
   for (let i = 1; i < events.length; i++) if (events[i]!.time < events[i - 1]!.time) say(`goes back in time at seq ${i + 1}`)
   const outcomes = Map.groupBy(
     events.filter(({ type }) => ENDS_STEP.test(type)),
@@ -125,8 +172,10 @@ function judgeCalls({ order }: Started, { events }: Seen, calls: ShopCall[], say
       )
     if (call.path === '/refunds') continue
     if (!call.path.startsWith(`/orders/${order}.`)) say(`called ${call.path} in the name of ${call.idempotencyKey}`)
-    const known = keysOf.get(call.path) ?? call.idempotencyKey!
-    if (known !== call.idempotencyKey) say(`called ${call.path} with the keys ${known} and ${call.idempotencyKey}`)
+    // A step that is replayed calls with the key of its next generation.
+    const key = call.idempotencyKey!.replace(/\/\d+$/, '')
+    const known = keysOf.get(call.path) ?? key
+    if (known !== key) say(`called ${call.path} with the keys ${known} and ${key}`)
     keysOf.set(call.path, known)
   }
   const answered = new Map<string, number>()
@@ -136,7 +185,7 @@ function judgeCalls({ order }: Started, { events }: Seen, calls: ShopCall[], say
     answered.set(step, Math.min(call.endedAt, answered.get(step) ?? call.endedAt))
   }
   for (const [step, { type, time, data }] of outcomes) {
-    if (!isHttp(data) || type !== 'dev.baton.step.succeeded') continue
+    if (!isHttp(data) || type !== 'dev.baton.step.succeeded' || data.copied === true) continue
     if (!((answered.get(step) ?? Number.POSITIVE_INFINITY) <= Date.parse(time)))
       say(`has ${step} succeed at ${time} without an answer of the shop`)
   }
@@ -184,7 +233,7 @@ function storyOf(key: string | null, calls: readonly ShopCall[]): string {
 function triesOf(events: readonly CloudEvent[]): number {
   const attempts = new Map<string, number>()
   for (const { type, subject, data } of events) {
-    if (ENDS_STEP.test(type) && isHttp(data)) attempts.set(`${subject}/${data.generation}`, Number(data.attempt))
+    if (ENDS_STEP.test(type) && isHttp(data) && data.copied !== true) attempts.set(`${subject}/${data.generation}`, Number(data.attempt))
   }
   return [...attempts.values()].reduce((sum, attempt) => sum + attempt, 0)
 }

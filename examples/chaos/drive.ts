@@ -1,8 +1,9 @@
 /** What people do meanwhile: vote, cancel, pause and resume, follow. What was answered with 2xx is written down: it may not be lost. */
-import type { Approval, BatonClient, CloudEvent } from '@baton/client'
+import type { Approval, BatonClient, CloudEvent, Run } from '@baton/client'
 import type { Random } from './random.ts'
 import { insist, type Reach } from './reach.ts'
 import type { Started } from './workload.ts'
+import { HEARD } from './workload-tied.ts'
 
 /** A vote that was answered with 200. */
 export interface Vote {
@@ -51,6 +52,8 @@ export function people(reach: Reach, random: Random) {
   const acting = new Set<Promise<void>>()
   const stopping = new AbortController()
   const maybePaused = new Set<string>()
+  const controlling = new Set<Promise<void>>()
+  let controls = 0
   let paused = 0
 
   const act = (what: () => Promise<void>) => {
@@ -58,6 +61,30 @@ export function people(reach: Reach, random: Random) {
       .catch((error: Error) => void surprises.push(String(error.stack)))
       .finally(() => acting.delete(done))
     acting.add(done)
+  }
+
+  /** As `act`; the scene waits for it before it waits for the end of all runs. */
+  const control = (what: () => Promise<void>) => {
+    const done: Promise<void> = what()
+      .catch((error: Error) => void surprises.push(String(error.stack)))
+      .finally(() => controlling.delete(done))
+    controlling.add(done)
+  }
+
+  /** The run at its end; looked for in pieces, since whoever is asked may be killed. */
+  async function ended(id: string): Promise<Run> {
+    for (;;) {
+      const { value } = await insist(() => reach.client.runs.get(id))
+      if (value?.endedAt) return value
+      await sleep(LOOK_MS)
+    }
+  }
+
+  async function insistOn(what: string, act: () => Promise<unknown>): Promise<void> {
+    const { value, problem } = await insist(act)
+    if (value) controls++
+    // 409: a try without an answer was taken, or somebody else was faster.
+    else if (problem && problem.status !== 409) surprises.push(`a ${what} was answered ${problem.status} ${problem.detail}`)
   }
 
   async function vote(approval: Approval, { name, client }: Voter, decision: string, afterMs: number): Promise<void> {
@@ -109,6 +136,35 @@ export function people(reach: Reach, random: Random) {
         if (pause.value && resume.value) paused++
         if (pause.unsure) maybePaused.add(id)
       }),
+    /** Tells of the event that a run of `heard` waits for. */
+    tellLater: ({ order }: Started) =>
+      control(() => sleep(random.whole(0, 3_000)).then(() => reach.tell({ type: HEARD, id: order, data: { order } }))),
+    /** Replays a step in the middle of a run that has ended. */
+    replayLater: ({ id }: Started, path: string) =>
+      control(async () => {
+        await ended(id)
+        await insistOn('replay', () => reach.client.runs.replay(id, path, { reason: 'chaos' }))
+      }),
+    forkLater: ({ id }: Started, from: string) =>
+      control(async () => {
+        await ended(id)
+        await insistOn('fork', () => reach.client.runs.fork(id, { from }))
+      }),
+    /** Cancels a run in the middle, and lets it begin again where it was. */
+    cancelAndRetryLater: ({ id }: Started) =>
+      control(async () => {
+        await sleep(random.whole(0, 800))
+        await insist(() => reach.client.runs.cancel(id))
+        for (let run = await ended(id); run.status === 'cancelled'; run = await ended(id)) {
+          await insistOn('retry', () => reach.client.runs.retry(id))
+          await sleep(LOOK_MS)
+        }
+      }),
+    controls: () => controls,
+    /** Resolves when nobody replays, retries, forks or tells any more. */
+    async controlled(): Promise<void> {
+      while (controlling.size > 0) await Promise.all(controlling)
+    },
     followLater: ({ id }: Started, over: Followed['over']) => void followed.push(follow(reach.client, id, over)),
     /** Cuts live connections now and then. */
     startCutting: () =>

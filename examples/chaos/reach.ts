@@ -8,6 +8,8 @@ export interface Reach {
   as(key: string): BatonClient
   /** Answers that no caller should ever get: 5xx other than 503. */
   errors: string[]
+  /** Posts a CloudEvent until it is accepted: its id makes that safe. */
+  tell(event: { type: string; id: string; data: object }): Promise<void>
   /** Cuts the live connections that are open now, as a network does. */
   cut(): void
 }
@@ -71,6 +73,18 @@ export function reachReplicas(options: { urls: string[]; liveUrls: string[]; adm
     client: as(adminKey),
     as,
     errors,
+    async tell(event) {
+      const body = JSON.stringify({ specversion: '1.0', source: '/chaos', ...event })
+      const headers = { authorization: `Bearer ${adminKey}`, 'content-type': 'application/cloudevents+json' }
+      const post = () => fetchAny(`${urls[0]}/api/v1/events`, { method: 'POST', headers, body, signal: AbortSignal.timeout(TRY_MS) })
+      for (let accepted = false; !accepted; ) {
+        accepted = await post().then(
+          (response) => response.status === 202,
+          () => false,
+        )
+        if (!accepted) await new Promise((resolve) => setTimeout(resolve, 200))
+      }
+    },
     cut() {
       for (const end of live) end()
       live.clear()

@@ -2,7 +2,7 @@
 import { until } from '@baton/testing'
 import type { Test } from 'tap'
 import type { ShopCall } from '../src/shop.ts'
-import { judge, type Verdict } from './checker.ts'
+import { findDerived, judge, type Verdict } from './checker.ts'
 import { people } from './drive.ts'
 import { type StackOptions, startProcessStack } from './process-stack.ts'
 import { createRandom, type Random } from './random.ts'
@@ -71,6 +71,7 @@ async function finish(t: Test, name: string, scene: Scene, timeoutMs: number): P
   const countOpen = () => client.runs.count({ status: OPEN })
   await stack.allReady()
   await folk.resumeDoubtful()
+  await folk.controlled()
   const from = Date.now()
   await until(async () => (await countOpen()) === 0, { timeoutMs, what: 'all runs to end' }).catch(async () => {
     t.fail(`${await countOpen()} runs had not ended ${Math.round((Date.now() - from) / 1_000)} s after the last fault`)
@@ -80,17 +81,19 @@ async function finish(t: Test, name: string, scene: Scene, timeoutMs: number): P
     }
   })
   const endedAfterMs = Date.now() - from
+  t.strictSame(await client.runs.stuck({ forMs: 10_000 }), [], 'no run stands still for good')
   await folk.stop()
   const followed = await Promise.all(folk.followed)
-  const verdict = await judge(client, stack.shopUrl, { started, votes: folk.votes, cancelled: folk.cancelled, followed })
-  t.equal(await client.runs.count(), started.length, 'as many runs as were started')
+  const { derived, strange } = await findDerived(client, started)
+  t.strictSame(strange, [], 'as many runs as were started')
+  const verdict = await judge(client, stack.shopUrl, { started, derived, votes: folk.votes, cancelled: folk.cancelled, followed })
   t.strictSame(verdict.violations, [], 'every promise was kept')
   t.strictSame(folk.surprises, [], 'nobody was told what should not be')
   t.strictSame(reach.errors, [], 'no answer was a 5xx other than 503')
   t.strictSame(stack.crashes, [], 'no process ended by itself')
   tell(
     `chaos ${name}: seed ${SEED}, ${started.length} runs, ${verdict.steps} steps, ${verdict.events} events, ${verdict.calls} calls ` +
-      `(${verdict.repeated} repeated), ${folk.votes.length} votes, ${folk.cancelled.length} cancels, ${folk.paused()} pauses, ` +
+      `(${verdict.repeated} repeated), ${folk.votes.length} votes, ${folk.cancelled.length} cancels, ${folk.paused()} pauses, ${folk.controls()} replays, retries and forks, ${derived.length} child runs and forks, ` +
       `${followed.length} followers; all ended ${endedAfterMs} ms after the last fault; ${verdict.violations.length} violations`,
   )
   return verdict

@@ -3,13 +3,14 @@ import { setTimeout as pause } from 'node:timers/promises'
 import { makeVoters } from './drive.ts'
 import { type Fault, type Injected, injectUntil, rollingRestart, SERVICE_FAULTS } from './faults.ts'
 import { type Scene, tell } from './scene.ts'
-import { FAMILIES, type Family } from './workload.ts'
+import { FAMILIES, type Family, type Started } from './workload.ts'
 
 /** Runs of `slow` hold a call for 40 s, so there are few, and none in a short round. */
 const SLOW_SHARE = 0.03
 const SLOW_SECONDS_MIN = 60
 const FOLLOWED_SHARE = 0.15
 const PAUSED_SHARE = 0.2
+const CONTROLLED_SHARE = 0.6
 const REST_MS_MAX = 2_500
 const ROLLING_REST_MS_MAX = 20_000
 
@@ -62,11 +63,21 @@ async function startOver(scene: Scene, runs: number, seconds: number): Promise<v
   await Promise.all(starting)
 }
 
+/** Done to a chain, whose output is the same afterwards. */
+function controlLater(run: Started, random: Scene['random'], people: Scene['people']): void {
+  const step = random.pick(['s2', 's3', 's5'])
+  random.pick([() => people.replayLater(run, step), () => people.forkLater(run, step), () => people.cancelAndRetryLater(run)])()
+}
+
 async function startAndAct({ start, random, people }: Scene, family: Family): Promise<void> {
+  const isControlled = family === 'chain' && random.chance(CONTROLLED_SHARE)
   const isPaused = random.chance(PAUSED_SHARE)
   const followedOver = random.chance(FOLLOWED_SHARE) ? random.pick(['WebSocket', 'SSE'] as const) : undefined
   const run = await start(family)
   if (family === 'doomed') people.cancelLater(run)
+  else if (family === 'heard') people.tellLater(run)
+  else if (isControlled) controlLater(run, random, people)
   else if (isPaused) people.pauseLater(run)
-  if (followedOver) people.followLater(run, followedOver)
+  // Followers leave at the end of a run; one that is reopened has further events.
+  if (followedOver && !isControlled) people.followLater(run, followedOver)
 }

@@ -1,9 +1,10 @@
 /** The runs that chaos is done to: a family for each way a run can go, and what each has to end with. */
 import type { BatonClient, Json, Run } from '@baton/client'
 import type { Random } from './random.ts'
+import { TIED_FAMILIES, TIED_TOTALS, type TiedFamily, tiedDefinitions } from './workload-tied.ts'
 
-export const FAMILIES = ['chain', 'fan', 'timed', 'asked', 'drafted', 'doomed', 'slow'] as const
-export type Family = (typeof FAMILIES)[number]
+export const FAMILIES = ['chain', 'fan', 'timed', 'asked', 'drafted', 'doomed', 'slow', ...TIED_FAMILIES] as const
+export type Family = (typeof FAMILIES)[number] | TiedFamily
 
 /** A run that was started: answered with 2xx, so it may not be lost. */
 export interface Started {
@@ -109,23 +110,37 @@ const slow = {
   output: { total: `\${{ ${total('held')} + ${total('last')} }}`, refund: null },
 }
 
-const DEFINITIONS: Record<Family, Record<string, unknown>> = { chain, fan, timed, asked, drafted, doomed, slow }
-const TOTALS: Record<Family, number | null> = { chain: 15, fan: 21, timed: 10, asked: 15, drafted: 12, doomed: null, slow: 3 }
+const own = { chain, fan, timed, asked, drafted, doomed, slow }
+const DEFINITIONS: Record<Family, Record<string, unknown>> = { ...own, ...tiedDefinitions(call) }
+const TOTALS: Record<Family, number | null> = {
+  chain: 15,
+  fan: 21,
+  timed: 10,
+  asked: 15,
+  drafted: 12,
+  doomed: null,
+  slow: 3,
+  ...TIED_TOTALS,
+}
 
 /** What is wrong with how a run of this family ended. */
-export function judgeOutput({ family }: Started, run: Run): string[] {
+export function judgeOutput({ family, order }: Started, run: Run): string[] {
+  if (family === 'undone') return [] // judgeUndone
   if (family === 'doomed') return run.status === 'cancelled' ? [] : [`was cancelled, and is ${run.status}`]
   if (run.status !== 'succeeded') return [`is ${run.status}: ${JSON.stringify(run.error)}`]
   const output = run.output as Record<string, Json>
   const wrong: string[] = []
   if (output.total !== TOTALS[family]) wrong.push(`has the total ${output.total}, not ${TOTALS[family]}`)
   if (family === 'chain' && !/^rf_\d+$/.test(String(output.refund))) wrong.push(`has the refund ${output.refund}`)
+  if (family === 'heard' && output.told !== order) wrong.push(`was told ${output.told}`)
+  if (family === 'heard' && output.back !== `${run.id}/own/0`) wrong.push(`heard ${output.back} of itself`)
   return wrong
 }
 
 /** Saves the definitions of all families. */
 export async function saveFamilies(client: BatonClient): Promise<void> {
-  for (const family of FAMILIES) await client.workflows.put(family, { name: family, ...DEFINITIONS[family] } as never)
+  for (const family of Object.keys(DEFINITIONS) as Family[])
+    await client.workflows.put(family, { name: family, ...DEFINITIONS[family] } as never)
 }
 
 /** Starts one run; the shop's answers take up to `delayMsMax`. */

@@ -5,7 +5,8 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
-import { grantToken, listOrders, showAccount } from './shop-lists.ts'
+import { charge, echo, reserve, showJob, showReceipt } from './shop-answers.ts'
+import { grantToken, listInvoices, listItems, listOrders, showAccount } from './shop-lists.ts'
 import { ship } from './shop-shipments.ts'
 
 /** One request that reached the shop. Times are milliseconds since 1970. */
@@ -120,14 +121,47 @@ async function answerShop(request: IncomingMessage, url: URL, key: string | null
     return { status: 200, body: { id: orderId, total: totalOf(orderId), currency: 'EUR' } }
   }
   if (id === undefined && request.method === 'GET' && resource === 'orders') return listOrders(url, totalOf)
-  if (id === undefined && request.method === 'GET' && resource === 'account') return showAccount(request.headers.authorization)
-  if (id === undefined && request.method === 'POST' && resource === 'token') return grantToken(request.headers.authorization)
+  const text = await readText(request)
   if (resource === 'stock' && id && rest.length === 0 && request.method === 'GET') {
     return { status: 200, body: { item: decodeURIComponent(id), available: totalOf(decodeURIComponent(id)) % 10 } }
   }
-  if (resource === 'shipments' && id === undefined && request.method === 'POST') return ship(await readJson(request), url)
-  if (resource === 'refunds' && id === undefined && request.method === 'POST') return refund(await readJson(request), key, refunds)
-  return { status: 404, body: { error: `nothing at ${request.method} ${url.pathname}` } }
+  if (resource === 'shipments' && id === undefined && request.method === 'POST') return ship(asJson(text), url)
+  if (resource === 'refunds' && id === undefined && request.method === 'POST') return refund(asJson(text), key, refunds)
+  return answerOther(request, url, text) ?? { status: 404, body: { error: `nothing at ${request.method} ${url.pathname}` } }
+}
+
+/** What shows one thing each that an http step can do. */
+function answerOther(request: IncomingMessage, url: URL, text: string): Answer | undefined {
+  const { headers, method } = request
+  const [, resource, id] = url.pathname.split('/')
+  const key = headers['x-api-key']
+  switch (id === undefined ? resource : `${resource}/`) {
+    case 'account':
+      return showAccount(headers.authorization, typeof key === 'string' ? key : url.searchParams.get('key'))
+    case 'token':
+      return grantToken(headers.authorization, new URLSearchParams(text))
+    case 'invoices':
+      return listInvoices(method === 'POST' ? (asJson(text) as { after?: string } | undefined)?.after : url.searchParams.get('after'))
+    case 'items':
+      return listItems(url)
+    case 'echo':
+      return echo(method ?? 'GET', url, headers, text)
+    case 'charges':
+      return charge(asJson(text))
+    case 'reservations':
+    case 'reservations/':
+      return reserve(method ?? 'GET', id)
+    case 'receipts/':
+      return showReceipt(decodeURIComponent(id!))
+    case 'moved-orders/':
+      return { status: 302, body: undefined, headers: { location: `/orders/${id}` } }
+    case 'messages/':
+      return { status: 202, body: { taken: true } }
+    case 'jobs/':
+      return showJob(decodeURIComponent(id!))
+    default:
+      return undefined
+  }
 }
 
 /** The same Idempotency-Key gets the same refund, however often it comes. */
@@ -151,23 +185,29 @@ function answerCalls(request: IncomingMessage, url: URL, calls: ShopCall[]): Ans
   return { status: 200, body: { items: path === null ? calls : calls.filter((call) => call.path === path) } }
 }
 
-async function readJson(request: IncomingMessage): Promise<unknown> {
+/** Empty when there is more than the shop reads. */
+async function readText(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let bytes = 0
   for await (const chunk of request as AsyncIterable<Buffer>) {
     bytes += chunk.length
-    if (bytes > BODY_BYTES_MAX) return undefined
+    if (bytes > BODY_BYTES_MAX) return ''
     chunks.push(chunk)
   }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function asJson(text: string): unknown {
   try {
-    return JSON.parse(Buffer.concat(chunks).toString('utf8'))
+    return JSON.parse(text)
   } catch {
     return undefined
   }
 }
 
 function send(response: ServerResponse, answer: Answer): void {
-  const text = answer.body === undefined ? '' : JSON.stringify(answer.body)
-  response.writeHead(answer.status, { ...answer.headers, 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) })
+  const isText = answer.headers?.['content-type'] !== undefined
+  const text = answer.body === undefined ? '' : isText ? String(answer.body) : JSON.stringify(answer.body)
+  response.writeHead(answer.status, { 'content-type': 'application/json', ...answer.headers, 'content-length': Buffer.byteLength(text) })
   response.end(text)
 }

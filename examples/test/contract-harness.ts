@@ -63,7 +63,15 @@ export async function openContract(t: Test): Promise<Contract> {
     body: { name: 'tester', role: 'admin' },
     headers: { 'x-baton-namespace': namespace },
   })
-  return { ...buildContract(stack.url, must(made, 201).key), liveUrl: stack.liveUrl, rootKey: stack.adminKey, namespace }
+  const contract = buildContract(stack.url, must(made, 201).key)
+  t.teardown(() => expectNoneStuck(contract))
+  return { ...contract, liveUrl: stack.liveUrl, rootKey: stack.adminKey, namespace }
+}
+
+/** Whatever a file has left: no run of it stands still for good. */
+async function expectNoneStuck({ call }: Pick<Contract, 'call'>): Promise<void> {
+  const { items } = must(await call('GET', '/api/v1/runs/stuck?for=10s'), 200)
+  if (items.length > 0) throw new Error(`stuck: ${JSON.stringify(items.slice(0, 3))}`)
 }
 
 /** The body of an answer that has the status it should; else an error that shows it. */

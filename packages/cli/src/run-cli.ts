@@ -9,6 +9,7 @@ import { addLoginCommand } from './login-command.ts'
 import { addRunCommands } from './run-commands.ts'
 import { createPaint } from './table.ts'
 import type { CommandContext, Terminal } from './terminal.ts'
+import { addTriggerCommands } from './trigger-commands.ts'
 import { addWorkflowCommands } from './workflow-commands.ts'
 
 /** Somebody is waiting at a terminal: say soon that nobody answers. */
@@ -49,6 +50,7 @@ function createProgram(terminal: Terminal): Command {
   addWorkflowCommands(program, open)
   addRunCommands(program, open)
   addApprovalCommands(program, open)
+  addTriggerCommands(program, open)
   addDoctorCommand(program, terminal)
   return program
 }

@@ -1,12 +1,10 @@
 import { spawnSync } from 'node:child_process'
-import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { findFreePort, type StubAnswer, type StubRequest, stubServer } from '@baton/testing'
-import t, { type Test } from 'tap'
-import { runCli } from '../src/run-cli.ts'
+import { findFreePort } from '@baton/testing'
+import t from 'tap'
+import { bench } from './bench.ts'
 
 const RUN = {
   id: 'run_1',
@@ -32,33 +30,6 @@ const APPROVAL = {
   assignees: ['role:admin'],
   decision: null,
   createdAt: RUN.createdAt,
-}
-
-/** Runs `baton …` against a stub; its HOME is empty but for what the test puts there. */
-async function bench(t: Test, handler?: (request: StubRequest, index: number) => StubAnswer) {
-  // Not below the checkout, whose own .env would be found.
-  const home = await mkdtemp(join(tmpdir(), 'baton-cli-'))
-  t.teardown(() => rm(home, { recursive: true }))
-  const server = await stubServer(t, handler)
-  const output = { out: '', err: '' }
-  const baton = (args: string[], options: { env?: NodeJS.ProcessEnv; stdin?: string; cwd?: string } = {}) => {
-    output.out = output.err = ''
-    return runCli(args, {
-      env: { HOME: home, BATON_URL: server.url, BATON_KEY: 'k', ...options.env },
-      cwd: options.cwd ?? home,
-      isTty: false,
-      columns: 120,
-      stdin: Readable.from(options.stdin === undefined ? [] : [Buffer.from(options.stdin)]),
-      out: (text) => {
-        output.out += text
-      },
-      err: (text) => {
-        output.err += text
-      },
-      signal: new AbortController().signal,
-    })
-  }
-  return { home, server, output, baton }
 }
 
 t.test('push saves under the name in the file, else that of the file, and goes on after a bad one', async (t) => {

@@ -120,4 +120,28 @@ t.test('push, start, watch, approve and show against the real services', { timeo
   t.equal(await client.runs.count({ workflow: 'greeting' }), 2)
   t.equal(await baton('runs', 'show', 'run_unknown'), 1)
   t.match(output.err, /BTN_RUN_NOT_FOUND/)
+
+  await t.test('what starts runs: an event through its trigger, a schedule', async (t) => {
+    await writeFile(join(home, 'paid.yaml'), 'type: event\nevent: shop.paid\nworkflow: greeting\ninput: { name: "${{ event.subject }}" }\n')
+    t.equal(await baton('triggers', 'put', 'paid', '--body', '@paid.yaml'), 0)
+    t.equal(output.out, 'paid starts greeting\n')
+    const post = ['events', 'post', '--type', 'shop.paid', '--subject', 'Eve', '--id', '1']
+    t.equal(await baton(...post), 0)
+    t.equal(await baton(...post), 0)
+    t.equal(output.out, '0 accepted, 1 seen before\n')
+    t.equal(await baton('runs', 'list', '--label', 'baton.trigger:paid', '--json'), 0)
+    t.match(JSON.parse(output.out), [{ workflow: 'greeting', input: { name: 'Eve' } }])
+    const schedule = ['schedules', 'put', 'daily', '--cron', '@daily', '--workflow', 'greeting', '--timezone', 'Europe/Berlin']
+    t.equal(await baton(...schedule, '--cron', 'never'), 1)
+    t.match(output.err, /BTN_INVALID_REQUEST\)\n {2}\/cron: /)
+    t.equal(await baton(...schedule, '--input', '{"name":"Ada"}'), 0)
+    t.match(output.out, /^daily starts greeting next at \d{4}-/)
+    t.equal(await baton('schedules', 'list'), 0)
+    t.match(output.out, /daily +greeting +@daily +Europe\/Berlin/)
+    t.equal(await baton('triggers', 'put', 'hook', '--body', '{"type":"webhook","workflow":"greeting","verify":"none"}'), 0)
+    t.match(output.out, /deliveries go to \/hooks\/\S+, which is shown this once/)
+    t.equal(await baton('triggers', 'delete', 'hook', 'paid'), 0)
+    t.equal(await baton('schedules', 'delete', 'daily'), 0)
+    t.equal(await baton('schedules', 'get', 'daily'), 1)
+  })
 })

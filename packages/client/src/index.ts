@@ -9,11 +9,17 @@ export type {
   BulkAnswer,
   CloudEvent,
   DecisionBody,
+  EventsAccepted,
   Json,
+  NewSchedule,
+  NewTrigger,
   PatchOperation,
   ProblemError,
   Run,
+  Schedule,
   Step,
+  Trigger,
+  TriggerSaved,
   Validation,
   VarInfo,
   Why,
@@ -26,5 +32,6 @@ export { type BatonClient, type ClientOptions, createClient } from './client.ts'
 export type { CallOptions } from './http.ts'
 export { BatonProblem, BatonUnreachable, BatonWaitTimeout } from './problem.ts'
 export type { BulkOptions, RunQuery, StartItem, StartOptions } from './runs.ts'
+export type { NewEvent } from './triggers.ts'
 export type { WatchOptions } from './watch-options.ts'
 export type { DefinitionSource } from './workflows.ts'

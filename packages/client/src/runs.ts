@@ -92,6 +92,11 @@ export function runCalls(send: Send) {
       const path = '/api/v1/runs/count'
       return (await send<{ count: number }>({ method: 'GET', path, query: filterOf(query), ...signalOf(options) })).count
     },
+    /** Runs that have not moved for this long (default 60 s) although nothing that they wait for can come. There should be none. */
+    async stuck({ forMs, ...options }: CallOptions & { forMs?: number } = {}): Promise<Run[]> {
+      const query = { for: forMs === undefined ? undefined : `${Math.round(forMs)}ms` }
+      return (await send<{ items: Run[] }>({ method: 'GET', path: '/api/v1/runs/stuck', query, ...signalOf(options) })).items
+    },
     cancel(id: string, options: CallOptions = {}): Promise<Run> {
       return move(id, 'cancel', options)
     },

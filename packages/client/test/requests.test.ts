@@ -129,3 +129,52 @@ t.test('controls say what they are asked, and are never sent twice', async (t) =
   await t.rejects(createClient({ url: cut.url, key: 'k' }).runs.fork('run_1', { from: 'a' }), BatonUnreachable)
   t.equal(cut.requests.length, 1)
 })
+
+t.test('schedules and triggers are read page by page, saved, rotated and deleted; nothing of it is sent twice', async (t) => {
+  const server = await stubServer(t, ({ method, path }) =>
+    method === 'GET' && path.includes('?') ? { body: { items: [{ name: 'a' }], nextCursor: null } } : { body: { name: 'a' } },
+  )
+  const { schedules, triggers } = createClient({ url: server.url, key: 'k' })
+  for await (const { name } of schedules.list()) t.equal(name, 'a')
+  for await (const { name } of triggers.list()) t.equal(name, 'a')
+  await schedules.put('a/b', { cron: '@daily', workflow: 'w' })
+  await schedules.get('a')
+  await schedules.delete('a')
+  await triggers.put('a', { type: 'event', event: 'x', workflow: 'w' })
+  await triggers.get('a')
+  await triggers.rotate('a')
+  await triggers.delete('a')
+  t.match(
+    server.requests.map(({ method, path, body }) => [method, path, body]),
+    [
+      ['GET', '/api/v1/schedules?limit=200'],
+      ['GET', '/api/v1/triggers?limit=200'],
+      ['PUT', '/api/v1/schedules/a%2Fb', { cron: '@daily', workflow: 'w' }],
+      ['GET', '/api/v1/schedules/a'],
+      ['DELETE', '/api/v1/schedules/a'],
+      ['PUT', '/api/v1/triggers/a', { type: 'event', event: 'x', workflow: 'w' }],
+      ['GET', '/api/v1/triggers/a'],
+      ['POST', '/api/v1/triggers/a/rotate'],
+      ['DELETE', '/api/v1/triggers/a'],
+    ],
+  )
+  const cut = await stubServer(t, () => ({ abort: true }))
+  const nobody = createClient({ url: cut.url, key: 'k' })
+  await t.rejects(nobody.triggers.put('a', { type: 'webhook', workflow: 'w', verify: 'none' }), BatonUnreachable)
+  t.equal(cut.requests.length, 1, 'the token of the first try would be lost')
+})
+
+t.test('an event is sent again after a cut under the id that the client gave it', async (t) => {
+  const server = await stubServer(t, (_request, index) =>
+    index === 0 ? { abort: true } : { status: 202, body: { accepted: 1, duplicates: 0 } },
+  )
+  const { events } = createClient({ url: server.url, key: 'k' })
+  t.same(await events.post({ source: '/shop', type: 'paid', data: { n: 1 } }), { accepted: 1, duplicates: 0 })
+  const sent = server.requests.map(({ body }) => body)
+  t.match(sent[0], { specversion: '1.0', id: /^[0-9a-f-]{36}$/, source: '/shop', type: 'paid', data: { n: 1 } })
+  t.same(sent[0], sent[1])
+  t.equal(server.requests[0]?.headers['content-type'], 'application/cloudevents+json')
+  await events.post([{ source: '/shop', type: 'paid', id: '7' }])
+  t.equal(server.requests[2]?.headers['content-type'], 'application/cloudevents-batch+json')
+  t.match(server.requests[2]?.body, [{ specversion: '1.0', id: '7' }])
+})

@@ -27,7 +27,10 @@ export function workflowSchema(): JsonSchema {
   const schema = z.toJSONSchema(Definition, {
     io: 'input',
     metadata: namedSchemas(),
-    override: ({ jsonSchema }) => narrow(jsonSchema as JsonSchema),
+    override({ zodSchema, jsonSchema }) {
+      describe(zodSchema, jsonSchema as JsonSchema)
+      narrow(jsonSchema as JsonSchema)
+    },
   }) as JsonSchema
   const properties = schema.properties as Record<string, JsonSchema>
   properties.name = { type: 'string', pattern: NAME.source }
@@ -37,6 +40,12 @@ export function workflowSchema(): JsonSchema {
 /** Schema of an event, as REST, WebSocket and SSE show it. */
 export function eventSchema(): JsonSchema {
   return { $id: 'urn:baton:schema:event', title: 'Baton event', ...z.toJSONSchema(CloudEvent) }
+}
+
+/** Descriptions stand in zod's own registry, the names in ours. */
+function describe(schema: z.core.$ZodType, jsonSchema: JsonSchema): void {
+  const description = z.globalRegistry.get(schema)?.description
+  if (description !== undefined) jsonSchema.description = description
 }
 
 /** Says what the engine checks beyond the shapes, where JSON Schema can: one kind a step, and the grammar of step ids. */

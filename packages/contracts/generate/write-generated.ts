@@ -1,12 +1,14 @@
 /**
- * Writes what is generated from the contracts: docs/errors.md and the JSON Schemas that editors use. With `--check` it writes nothing,
- * names each file that is out of date and exits 1.
+ * Writes what is generated from the contracts: docs/errors.md, docs/reference, the examples in docs/patterns, and the JSON Schemas that
+ * editors use. With `--check` it writes nothing, names each file that is out of date and exits 1.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { dirname, join, relative } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { errorsPage } from './errors-page.ts'
 import { eventSchema, workflowSchema } from './json-schemas.ts'
+import { referencePages } from './reference/pages.ts'
+import { patternPages } from './reference/pattern-pages.ts'
 
 const packageDir = join(import.meta.dirname, '..')
 const repository = join(packageDir, '..', '..')
@@ -15,6 +17,9 @@ const generated: Record<string, string> = {
   [join(repository, 'docs/errors.md')]: errorsPage(),
   [join(packageDir, 'schemas/workflow.schema.json')]: asJson(workflowSchema()),
   [join(packageDir, 'schemas/event.schema.json')]: asJson(eventSchema()),
+  ...Object.fromEntries(
+    Object.entries({ ...referencePages(repository), ...patternPages(repository) }).map(([path, page]) => [join(repository, path), page]),
+  ),
 }
 
 function asJson(schema: unknown): string {

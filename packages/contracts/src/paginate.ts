@@ -15,18 +15,23 @@ export const Paginate = z
       .strictObject({
         path: BodyPath.describe('where the cursor of the next page stands in the body; none, null or an empty text ends the list'),
         param: QueryName.describe('the query parameter, or the key of the body, that takes it'),
-        in: z.enum(['query', 'body']).default('query'),
+        in: z.enum(['query', 'body']).default('query').describe('where the cursor goes'),
       })
+      .describe('pages that name the cursor of the next one')
       .optional(),
     page: z
       .strictObject({
         param: QueryName.describe('the query parameter that takes the number'),
-        start: z.int().min(0).default(1),
+        start: z.int().min(0).default(1).describe('number of the first page'),
         size: z
-          .strictObject({ param: QueryName, value: z.int().positive() })
+          .strictObject({
+            param: QueryName.describe('the query parameter that takes the size'),
+            value: z.int().positive().describe('items a page'),
+          })
           .describe('sent with every page; a page with fewer items is the last. Without it an empty page ends the list')
           .optional(),
       })
+      .describe('pages that are asked for by their number; an empty one ends the list')
       .optional(),
     items: BodyPath.describe('where the list stands in the body; left out: the body is the list').optional(),
     max: z.int().positive().max(100_000).default(100).describe('pages at most'),

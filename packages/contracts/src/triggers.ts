@@ -29,6 +29,8 @@ export const ScheduleBody = z.strictObject({
   catchUp: z.enum(CATCH_UPS).default('skip').describe('what becomes of slots that came while nobody could fire them'),
 })
 export type ScheduleBody = z.output<typeof ScheduleBody>
+/** As it is sent: what has a default may be left out. */
+export type NewSchedule = z.input<typeof ScheduleBody>
 
 export const Schedule = z.object({
   name: Name,
@@ -106,6 +108,8 @@ export type EventTriggerBody = z.output<typeof EventTriggerBody>
 
 export const TriggerBody = z.discriminatedUnion('type', [WebhookBody, EventTriggerBody])
 export type TriggerBody = z.output<typeof TriggerBody>
+/** As it is sent: what has a default may be left out. */
+export type NewTrigger = z.input<typeof TriggerBody>
 
 const told = { name: Name, enabled: z.boolean(), lastError: LastError.nullable(), createdAt: Time, updatedAt: Time }
 export const Trigger = z.discriminatedUnion('type', [

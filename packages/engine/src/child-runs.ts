@@ -11,7 +11,8 @@ import { validateAgainst } from './validate-schema.ts'
 
 /** Starts a run of another workflow, in the version that it has now. */
 export function startChild(d: Deciding, step: StepState, body: ChildPlan, env: Env): void {
-  const value = body.input === undefined ? null : renderTemplate(body.input, env)
+  // As any start without input, so that a schema of `type: object` without required properties is met.
+  const value = body.input === undefined ? {} : renderTemplate(body.input, env)
   const id = d.ctx.newUuid()
   const target = targetFor(d.ctx.workflows?.get(childKeyOf(body)), id)
   const flaw = target ? flawOf(d, step, body, target, value) : unknown(step, body)

@@ -1,9 +1,8 @@
 /** What one compilation carries along: its findings, its limits, and where in the definition things stand. */
-import type { ErrorCode, Json, LIMITS, ProblemError, StepKind } from '@baton/contracts'
+import type { ErrorCode, Feature, Json, LIMITS, ProblemError, StepKind } from '@baton/contracts'
 import type { ParsedExpression } from './expressions.ts'
 import type { Locate } from './parse-definition.ts'
 import type { ChildRef, Scope } from './plan.ts'
-import type { Feature } from './supported.ts'
 
 /** An error or a warning at a place of a definition. */
 export type Finding = ProblemError & { code?: ErrorCode }

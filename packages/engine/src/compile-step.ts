@@ -44,7 +44,7 @@ export function compileStep(c: Compilation, draft: StepDraft, body: Record<strin
   const kind = readKind(c, body, pointer)
   draft.kind = kind
   const place: Place = { c, scope }
-  const common = checkShape(c, CommonKeys, raw, pointer) ?? {}
+  const common: Partial<Common> = checkShape<Common>(c, CommonKeys, raw, pointer) ?? {}
   const plan: DraftedStep['plan'] = {
     id: draft.id,
     kind: kind ?? 'set',
@@ -80,7 +80,7 @@ function timeoutOf(c: Compilation, common: Partial<Common>, kind: StepKind | und
   return { timeoutMs: parseDuration(common.timeout)! }
 }
 
-function writtenNeeds(needs: Common['needs'], pointer: string): WrittenNeed[] {
+function writtenNeeds(needs: Common['needs'] | undefined, pointer: string): WrittenNeed[] {
   if (needs === undefined) return []
   const all = Array.isArray(needs) ? needs : [needs]
   return all.map((need, i) => {
@@ -103,7 +103,7 @@ function compileRetry(place: Place, retry: Common['retry'], pointer: string, att
   }
 }
 
-function compileOnError(place: Place, onError: Common['onError'], pointer: string): OnErrorPlan {
+function compileOnError(place: Place, onError: Common['onError'] | undefined, pointer: string): OnErrorPlan {
   if (typeof onError !== 'object') return { mode: onError ?? 'fail' }
   return { mode: 'output', output: compileValue(place, onError.output, `${pointer}/onError/output`) }
 }
@@ -122,8 +122,13 @@ function compileCompensate(place: Place, compensate: Json, pointer: string): Pla
   }
   const kind = readKind(c, compensate, pointer)
   const { retry, timeout } = compensate
-  const common =
-    checkShape(c, CommonKeys, { ...(retry === undefined ? {} : { retry }), ...(timeout === undefined ? {} : { timeout }) }, pointer) ?? {}
+  const common: Partial<Common> =
+    checkShape<Common>(
+      c,
+      CommonKeys,
+      { ...(retry === undefined ? {} : { retry }), ...(timeout === undefined ? {} : { timeout }) },
+      pointer,
+    ) ?? {}
   const after: Place = { ...place, afterwards: true }
   const tries = compileRetry(after, common.retry, `${pointer}/retry`, COMPENSATE_ATTEMPTS)
   if (!kind) return undefined

@@ -2,7 +2,7 @@
  * A definition to its plan. All problems of a definition are found at once, each with a JSON Pointer and, when the text is known, line and
  * column. Layer by layer: the root here, then scopes, steps and kinds in the compile-*.ts files.
  */
-import { Definition, type Graph, type Json, LIMITS, NAME, parseDuration } from '@baton/contracts'
+import { Definition, type Feature, type Graph, type Json, LIMITS, NAME, parseDuration, UNSUPPORTED } from '@baton/contracts'
 import { canonicalJson, checksumOfText, jsonBytes } from './checksum.ts'
 import { type Compilation, checkSupported, type Finding, isObject, type Limits, report, typeName } from './compilation.ts'
 import { compileScope } from './compile-scope.ts'
@@ -12,7 +12,6 @@ import { createExpressionCache } from './expressions.ts'
 import { graphOf } from './graph.ts'
 import type { Locate } from './parse-definition.ts'
 import type { Plan } from './plan.ts'
-import { type Feature, UNSUPPORTED } from './supported.ts'
 
 export interface CompileOptions {
   /** The name that the definition is saved under; a `name` inside must be equal. */

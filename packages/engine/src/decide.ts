@@ -22,7 +22,7 @@ import { sendWork } from './send-work.ts'
 import { startCompensation } from './start-step.ts'
 import { awaitsCallback, hasEnded, type RunState, type StepState } from './state.ts'
 import { attemptOf, timersOf } from './timers.ts'
-import { expireWait, takeEvent } from './wait-for-event.ts'
+import { expireWait, inOrderOfAcceptance, takeEvent } from './wait-for-event.ts'
 
 /** Lets the facts move the run on, in order. Throws BlobsNeeded when an expression reads a payload that is not in the context. */
 export function decide(state: RunState, facts: readonly EngineFact[], ctx: DecideContext): Decision {
@@ -40,7 +40,7 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
   }
   const resend = new Set<string>()
   let resendAll = false
-  for (const fact of facts) {
+  for (const fact of inOrderOfAcceptance(facts)) {
     if (fact.kind === 'resend') {
       if (fact.calls === 'all') resendAll = true
       else for (const call of fact.calls) resend.add(call)

@@ -20,6 +20,8 @@ export interface Deciding {
   closing: StepState[]
   /** The run was aborted for this: it ends with this decision. */
   aborted?: BatonError
+  /** The run was reopened by this decision: what it was told of its slot before belongs to the life that is over. */
+  reopened?: boolean
   /** Calls that were sent by this decision: not sent again by a resend. */
   sent: Set<StepState>
   /** What becomes of each timer, the last word only: null clears it. */

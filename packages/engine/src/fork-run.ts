@@ -51,7 +51,8 @@ function copyStep(step: StepState, recorded: Recorded): { seq: number; events: C
   const end = recorded.bySeq.get(step.endedSeq!)!
   const scheduled = step.scheduledAt === null ? undefined : recorded.scheduled.get(step.path)
   const events = innerScopes(step).flatMap((scope) => copyScope(scope, recorded))
-  if (scheduled) events.unshift(copyOf(scheduled, {}))
+  // A container that was reopened has ended in a later generation than the one that it was scheduled in.
+  if (scheduled) events.unshift(copyOf(scheduled, { generation: step.generation }))
   events.push(copyOf(end, { endedAt: timeText(step.endedAt!) }))
   return { seq: scheduled?.seq ?? end.seq, events }
 }

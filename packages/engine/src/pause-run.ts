@@ -1,6 +1,6 @@
 /** How a run starts, is held, and goes on. */
 import type { InboxFact } from '@baton/contracts'
-import { clearTimer, type Deciding, emit, errorOf, setRunTimer, setTimer, startScope } from './deciding.ts'
+import { clearTimer, type Deciding, emit, errorOf, setRunTimer, setTimer } from './deciding.ts'
 import { endRun } from './end-step.ts'
 import { isContainer, openScopes } from './instances.ts'
 import { askSlot, isHeld } from './slots.ts'
@@ -12,7 +12,7 @@ export function startRun(d: Deciding): void {
   if (d.state.status !== 'queued' || d.state.ending) return
   if (isHeld(d.state)) return askSlot(d)
   emit(d, 'run.started', '', {})
-  startScope(d, d.state.root)
+  queueOpen(d, d.state.root) // of a fork, a step that it has taken over may have been replayed by now
 }
 
 /** Nothing is to fire meanwhile: every timer goes, and comes back at resume. */
@@ -56,7 +56,7 @@ export function queueOpen(d: Deciding, scope: ScopeState): void {
 /** It is the turn of the run, or it cannot have one. */
 export function takeSlot(d: Deciding, { outcome, key }: Extract<InboxFact, { kind: 'slot' }>): void {
   const { state } = d
-  if (!isHeld(state) || state.ending) return
+  if (!isHeld(state) || state.ending || d.reopened) return
   if (outcome === 'refused') {
     return endRun(
       d,

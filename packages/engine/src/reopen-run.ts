@@ -19,6 +19,7 @@ export function reopenRun(d: Deciding, fact: Extract<InboxFact, { kind: 'retry' 
   const data = { ...plan.reset, by: fact.by, ...whyOf(fact) }
   if (wasTerminal) {
     emit(d, 'run.reopened', '', { from: state.status, ...data } as unknown as Record<string, Json>)
+    d.reopened = true
     if (state.plan.timeoutMs !== undefined) setRunTimer(d, d.ctx.now + state.plan.timeoutMs)
   } else emit(d, 'step.replayed', fact.kind === 'replay' ? fact.path : '', data as unknown as Record<string, Json>)
   for (const path of plan.reset.reopen) {

@@ -2,6 +2,7 @@
 import type { InboxFact, Json } from '@baton/contracts'
 import { idOf, parseDuration } from '@baton/contracts'
 import { type Deciding, envOf, errorOf, packed, schedule, timeText, waitFor } from './deciding.ts'
+import type { EngineFact } from './decision.ts'
 import { endStep, failStep } from './end-step.ts'
 import { ExpressionError } from './expression-error.ts'
 import { evaluateCondition } from './expressions.ts'
@@ -9,6 +10,8 @@ import { placeOf } from './instances.ts'
 import type { EmitPlan, Env, WaitForPlan } from './plan.ts'
 import type { StepState } from './state.ts'
 import { renderTemplate, textOf } from './templates.ts'
+
+type EventFact = Extract<InboxFact, { kind: 'event' }>
 
 /** Begins to wait for an event of a type, from those on that were accepted since the run was created. */
 export function startWaitFor(d: Deciding, step: StepState, body: WaitForPlan, env: Env): void {
@@ -35,9 +38,11 @@ function durationOf(text: string, step: StepState): number {
  * An event of the type was accepted. One that `where` cannot be asked about (a field is missing) is one that the step does not wait for: who
  * sends events must not be able to fail runs.
  */
-export function takeEvent(d: Deciding, fact: Extract<InboxFact, { kind: 'event' }>): void {
+export function takeEvent(d: Deciding, fact: EventFact): void {
   const step = d.state.steps.get(fact.path)
   if (step?.status !== 'waiting' || step.waitingFor?.kind !== 'event' || step.generation !== fact.generation) return
+  // It has asked for further ones: what came after them comes again, behind them.
+  if (d.decision.waitersSet.some(({ path, generation }) => path === step.path && generation === step.generation)) return
   if (fact.seq <= (d.state.eventsTaken.get(placeOf(step)) ?? 0)) return
   const { where } = step.step.body as WaitForPlan
   if (where && !isWanted(d, step, where, fact.event)) {
@@ -47,6 +52,18 @@ export function takeEvent(d: Deciding, fact: Extract<InboxFact, { kind: 'event' 
   const output = packed(d, fact.event)
   if (output !== undefined) return endStep(d, step, 'succeeded', { output: output as Json, accepted: fact.seq })
   failStep(d, step, errorOf('BTN_OUTPUT_TOO_LARGE', `the event for step ${step.path} is over the payload limit`), false)
+}
+
+/**
+ * The facts with the events among them in the order of acceptance: one that was told to a waiter at once may stand before earlier ones, which
+ * were read for it afterwards.
+ */
+export function inOrderOfAcceptance(facts: readonly EngineFact[]): readonly EngineFact[] {
+  const isEvent = (fact: EngineFact): fact is EventFact => fact.kind === 'event'
+  const events = facts.filter(isEvent).sort((a, b) => a.seq - b.seq)
+  if (events.length < 2) return facts
+  let next = 0
+  return facts.map((fact) => (isEvent(fact) ? events[next++]! : fact))
 }
 
 function isWanted(d: Deciding, step: StepState, where: NonNullable<WaitForPlan['where']>, event: Json): boolean {

@@ -1,4 +1,5 @@
-import { compile, parseDefinition, UNSUPPORTED } from '@baton/engine'
+import { UNSUPPORTED } from '@baton/contracts'
+import { compile, parseDefinition } from '@baton/engine'
 import t from 'tap'
 
 /** A definition of these steps, indented under `steps:`. */

@@ -63,3 +63,8 @@ t.test('a canary takes its share of child runs by their ids, its input by its ow
   const border = Array.from({ length: 101 }, (_, percent) => percent).find((percent) => takesCanary(id, percent))!
   t.strictSame([versionAt(border - 1, { n: 1 }), versionAt(border, { n: 1 })], [3, 4])
 })
+
+t.test('a step without input starts its child with an empty object, as a start without input does', async (t) => {
+  const h = startWith({}, target({ input: { type: 'object' } }))
+  t.match(h.last.children, [{ workflow: 'child', input: {} }])
+})

@@ -314,3 +314,17 @@ t.test('what is done again and fails is undone like the first time: only what st
   t.strictSame(calls(h), ['a.compensate/2'])
   sound(t, h)
 })
+
+t.test('what a run was told of its slot in an earlier life does not admit it in the next', async (t) => {
+  const h = start({ concurrency: { key: 'k', limit: 1 }, steps: { a: http() } })
+  t.match(h.last.slot, { act: 'ask', key: 'k' })
+  h.take({ kind: 'cancel', by: 'key_1' })
+  t.match(h.last.slot, { act: 'leave' })
+  const admitted = { kind: 'slot', outcome: 'admitted', key: 'k' } as const
+  h.take({ kind: 'retry', by: 'key_1' }, admitted)
+  t.match(h.last.slot, { act: 'ask' })
+  t.notOk(h.state.steps.get('a')!.scheduledAt, 'it waits for its turn')
+  h.take(admitted)
+  h.succeed('a')
+  t.equal(h.state.status, 'succeeded')
+})

@@ -1,5 +1,5 @@
 import type { StoredEvent } from '@baton/contracts'
-import { applyEvent, createState, forkOf, type RunState, restoreState, snapshotOf, stepsOf } from '@baton/engine'
+import { applyEvent, type CopiedEvent, createState, forkOf, type RunState, restoreState, snapshotOf, stepsOf } from '@baton/engine'
 import t from 'tap'
 import { type Harness, start } from './decide-harness.ts'
 
@@ -115,6 +115,24 @@ t.test('a generation that is over is not copied', async (t) => {
   t.same(forked.steps.get('a')!.input, h.state.steps.get('a')!.input, 'as its first attempt was rendered')
 })
 
+t.test('a container that was reopened is copied in the generation that it ended in', async (t) => {
+  const h = start({ steps: { route: { switch: { cases: [{ if: 'true', steps: { a: http() } }] } }, b: http({ needs: 'route' }) } })
+  h.succeed('route.a')
+  h.succeed('b')
+  h.take({ kind: 'replay', by: 'key_1', path: 'route.a', reason: 'again' })
+  h.succeed('route.a')
+  const copied = forkOf(h.state, h.events, 'b') as { events: CopiedEvent[] }
+  const ofRoute = copied.events.filter(({ path }) => path === 'route')
+  t.same(
+    ofRoute.map(({ type, data }) => [type, data.generation]),
+    [
+      ['step.scheduled', 1],
+      ['step.succeeded', 1],
+    ],
+  )
+  t.match(fork(h, 'b').steps.get('route'), { generation: 1, status: 'succeeded' })
+})
+
 t.test('a fork does not undo what another run did', async (t) => {
   const undo = http({ compensate: { http: { url: 'https://undo.example' } } })
   const h = start({ steps: { pay: undo, mine: { needs: 'pay', ...undo }, ship: http({ needs: 'mine' }) } })
@@ -137,6 +155,18 @@ t.test('a fork does not undo what another run did', async (t) => {
     [...again.steps.keys()].filter((path) => path.endsWith('.compensate')),
     ['mine.compensate'],
   )
+})
+
+t.test('a step inside a container that was taken over is replayed, also before the fork is started', async (t) => {
+  const h = start({ steps: { route: { switch: { cases: [{ if: 'true', steps: { a: http() } }] } }, b: http({ needs: 'route' }) } })
+  h.succeed('route.a')
+  h.succeed('b')
+  const g = h.goOn(fork(h, 'b'))
+  g.take({ kind: 'replay', by: 'key_1', path: 'route.a', reason: 'again' })
+  g.take({ kind: 'start' })
+  g.succeed('route.a')
+  g.succeed('b')
+  t.equal(g.state.status, 'succeeded')
 })
 
 t.test('only a step at the top can be forked from', async (t) => {

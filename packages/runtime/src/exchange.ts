@@ -2,7 +2,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { decodeBody } from './decode-body.ts'
-import { BodyTooLarge } from './outbound-errors.ts'
+import { BodyTooLarge, NotBegun } from './outbound-errors.ts'
 
 export interface OutboundAnswer {
   status: number
@@ -27,6 +27,8 @@ export interface ExchangeOptions {
   bytesMax: number
   /** Asks whether the body may have so many bytes in memory; it is read on when what this gives resolves. */
   room?: ((bytes: number) => Promise<void> | undefined) | undefined
+  /** Whether the request may be written now. */
+  mayBegin?: (() => boolean) | undefined
   signal: AbortSignal | undefined
   onAbort: AbortHook
 }
@@ -146,8 +148,9 @@ class Exchange implements Dispatcher.DispatchHandler {
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
     this.#controller = controller
+    if (!this.#settled && this.#options.mayBegin?.() === false) this.fail(new NotBegun())
     // Aborted while it waited for a connection.
-    if (this.#settled) controller.abort(this.#settled)
+    else if (this.#settled) controller.abort(this.#settled)
   }
 
   onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: object): void {

@@ -31,7 +31,7 @@ export {
   type OutboundOptions,
   type OutboundRequest,
 } from './outbound.ts'
-export { AddressRefused, BodyTooLarge, BodyUnreadable, OutboundTimeout, RedirectRefused } from './outbound-errors.ts'
+export { AddressRefused, BodyTooLarge, BodyUnreadable, NotBegun, OutboundTimeout, RedirectRefused } from './outbound-errors.ts'
 export { explainIssues, ProblemException, type ProblemExtra, pointerOf, problem, problemBody } from './problem.ts'
 export {
   type AddOptions,

@@ -40,6 +40,14 @@ export class BodyUnreadable extends Error {
   }
 }
 
+/** `mayBegin` said no: not a byte of the request was written. */
+export class NotBegun extends Error {
+  constructor() {
+    super('the request was not begun')
+    this.name = 'NotBegun'
+  }
+}
+
 /** Too many redirects, or one where `redirect` is `error`. */
 export class RedirectRefused extends Error {
   readonly code = 'BTN_HTTP_RESPONSE'

@@ -34,6 +34,8 @@ export interface OutboundRequest {
   room?: ((bytes: number) => Promise<void> | undefined) | undefined
   /** `follow` (default), `manual` gives the redirect itself as the answer, `error` throws RedirectRefused. */
   redirect?: 'follow' | 'manual' | 'error'
+  /** Asked at the moment when a request is about to be written; when it says no, nothing is, and NotBegun is thrown. */
+  mayBegin?: (() => boolean) | undefined
   /** Lower-case names of headers that, beside authorization and cookie, must not leave the first origin. */
   sensitiveHeaders?: readonly string[]
 }
@@ -73,7 +75,13 @@ export function createOutbound(options: OutboundOptions): Outbound {
     let hop = firstHop(first, request)
     for (let redirects = 0; ; redirects++) {
       checkUrl(hop.url, allow)
-      const answer = await exchange(agent, hop, { bytesMax: request.bytesMax ?? BYTES_MAX, room: request.room, signal, onAbort })
+      const answer = await exchange(agent, hop, {
+        bytesMax: request.bytesMax ?? BYTES_MAX,
+        room: request.room,
+        mayBegin: request.mayBegin,
+        signal,
+        onAbort,
+      })
       const location = REDIRECTS.has(answer.status) ? answer.headers.location : undefined
       if (location === undefined || request.redirect === 'manual') return answer
       if (request.redirect === 'error')

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { stubServer } from '@baton/testing'
 import t from 'tap'
-import { AddressRefused, createOutbound, type Lookup, OutboundTimeout } from '../src/index.ts'
+import { AddressRefused, createOutbound, type Lookup, NotBegun, OutboundTimeout } from '../src/index.ts'
 
 const nowhere: Lookup = async (name) => {
   throw Object.assign(new Error(`getaddrinfo ENOTFOUND ${name}`), { code: 'ENOTFOUND' })
@@ -283,6 +283,25 @@ t.test('the timeout bounds everything: connecting, redirects, head and body', as
   const slow = createOutbound({ allow: [], lookup: () => new Promise(() => {}) })
   t.teardown(slow.close)
   await t.rejects(slow.request('http://never.example/', { timeoutMs: 50 }), OutboundTimeout, 'also while the name is looked up')
+})
+
+t.test('what may not begin when its connection is there is not written', async (t) => {
+  let requests = 0
+  const server = createServer((_request, response) => {
+    requests++
+    response.end('ok')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const outbound = createOutbound({ allow: ['127.0.0.1'] })
+  t.teardown(async () => {
+    await outbound.close()
+    server.close()
+  })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`
+  await t.rejects(outbound.request(url, { mayBegin: () => false }), NotBegun)
+  t.equal(requests, 0)
+  t.equal((await outbound.request(url, { mayBegin: () => true })).status, 200)
+  t.equal(requests, 1)
 })
 
 t.test('a kept connection that the other side has closed is no error', async (t) => {

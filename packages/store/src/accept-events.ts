@@ -3,7 +3,8 @@
  * the inbox of its run, and event triggers start their runs. An event whose (source, id) was seen while it was kept does nothing.
  *
  * A waiter and an event cannot miss each other: this side holds the lock of the type (`event_lock_key`) shared, from before it looks for
- * waiters to its commit; who registers a waiter holds it alone, from before it looks for earlier events to its commit.
+ * waiters to its commit; who registers a waiter holds it alone, from before it looks for earlier events to its commit. While somebody waits,
+ * those who accept events of the type do so one after the other: a waiter that has been told of an event was told of all with lower numbers.
  */
 import type { Json } from '@baton/contracts'
 import { type Db, type Sql, withTransaction } from './connect.ts'
@@ -65,7 +66,7 @@ export async function acceptEventsIn<Started = never, E extends EventToAccept = 
   return { accepted: ord.length, duplicates: events.length - ord.length, outcomes, woken, runs }
 }
 
-/** A statement of its own: the next one must see what was committed while this one waited. */
+/** Statements of their own: each must see what was committed while the one before it waited. */
 async function lockTypes(tx: Db, namespace: string, events: readonly EventToAccept[]): Promise<void> {
   const types = texts([...new Set(events.map((event) => event.type))])
   await tx`
@@ -73,6 +74,12 @@ async function lockTypes(tx: Db, namespace: string, events: readonly EventToAcce
       select distinct event_lock_key(${namespace}, type) as key from unnest(${types}::text[]) as t (type) order by key
     )
     select pg_advisory_xact_lock_shared(key) from keys`
+  await tx`
+    with keys as materialized (
+      select distinct event_lock_key('in order/' || ${namespace}, type) as key from unnest(${types}::text[]) as t (type)
+       where exists (select from event_waiters w where w.namespace = ${namespace} and w.type = t.type) order by key
+    )
+    select pg_advisory_xact_lock(key) from keys`
 }
 
 interface Kept {
@@ -124,7 +131,7 @@ const STATEMENT = `
     select $1, w.run_id,
            json_build_object('kind', 'event', 'path', w.path, 'generation', w.generation, 'seq', f.seq, 'event', f.event)
       from fresh f join event_waiters w on w.namespace = $1 and w.type = f.type
-     order by f.seq
+     order by f.seq, w.run_id, w.path
     returning run_id
   ),
   wanted as (

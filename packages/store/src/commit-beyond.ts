@@ -106,7 +106,7 @@ async function setWaiters(tx: Db, won: readonly Reaching[]): Promise<string[]> {
            case when place = ${PAGE}
                 then json_build_object('kind', 'event', 'path', path, 'generation', generation, 'seq', seq, 'event', event, 'more', true)
                 else json_build_object('kind', 'event', 'path', path, 'generation', generation, 'seq', seq, 'event', event) end
-      from earlier order by seq
+      from earlier order by seq, run_id, path
     returning run_id`
   return rows.map((row) => row.runId)
 }

@@ -48,7 +48,8 @@ async function admit(tx: Db, queue: Queue): Promise<string[]> {
     )
     update concurrency_slots s set held = true from q, h where s.run_id = q.run_id and h.held + q.place <= q.slots
     returning s.run_id`
-  return tell(tx, queue, rows, { kind: 'slot', outcome: 'admitted', key })
+  const inOrder = rows.map(({ runId }) => ({ runId })).sort((a, b) => (a.runId < b.runId ? -1 : 1))
+  return tell(tx, queue, inOrder, { kind: 'slot', outcome: 'admitted', key })
 }
 
 async function refuse(tx: Db, queue: Queue, runId: string): Promise<string[]> {

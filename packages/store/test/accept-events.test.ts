@@ -167,3 +167,23 @@ test('events go when they were kept long enough, a page at a time', async (t) =>
   t.equal(await deleteOldEvents(sql, day, 2), 0)
   t.match(await acceptEvents(sql, 'default', [order('1'), order('4')]), { outcomes: ['accepted', 'duplicate'] })
 })
+
+test('while somebody waits, events are seen in the order of their numbers', async (t) => {
+  const { sql } = await testDatabase(t)
+  const { runId } = await waiting(sql)
+  await putTrigger(sql, 'slow', 'order.paid')
+  let second: Promise<unknown> | undefined
+  await acceptEvents(sql, 'default', [order('1')], async () => {
+    second = acceptEvents(sql, 'default', [order('2')])
+    await aLock(sql)
+    t.same(await loadInbox(sql, [runId]), [], 'the second is not seen before the first')
+    return []
+  })
+  await second
+  const events = (await loadInbox(sql, [runId])).flatMap(({ fact }) => (fact.kind === 'event' ? [fact] : []))
+  t.same(
+    events.map(({ event }) => (event as { id: string }).id),
+    ['1', '2'],
+  )
+  t.ok(events[0]!.seq < events[1]!.seq)
+})

@@ -81,7 +81,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
       isEnding: endings.isEnding,
       now: time.now,
       gate,
-      makeCall: traceCalls((call) => callHttp(call, calling), { tracing, log }),
+      makeCall: traceCalls((call, mayBegin) => callHttp(call, { ...calling, mayBegin }), { tracing, log }),
     })
     observeHeld(taker)
   }

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import type { BatonError, ErrorCode, Fact, HttpCall, HttpRequest, Json } from '@baton/contracts'
 import { validateAgainst } from '@baton/engine'
-import type { Outbound, OutboundAnswer } from '@baton/runtime'
+import { NotBegun, type Outbound, type OutboundAnswer } from '@baton/runtime'
 import type { AnswerRoom, AnswerShare } from './answer-room.ts'
 import { callPages } from './call-pages.ts'
 import { callWithToken } from './call-with-token.ts'
@@ -40,6 +40,8 @@ export interface CallHttpOptions {
   /** Where the bytes of answers under way are counted. */
   room: Pick<AnswerRoom, 'open'>
   tokens: TokenSource
+  /** Asked when a request of the call is about to be written; see NotBegun. */
+  mayBegin?: (() => boolean) | undefined
   /** Waits until the host of the call may be asked for one more page. */
   pace?(call: HttpCall): Promise<void> | undefined
 }
@@ -60,7 +62,7 @@ class Refused extends Error {
   }
 }
 
-/** One attempt. Throws only what is our own: what `readSecrets` (save SecretUnknown) and `putBlob` throw. */
+/** One attempt. Throws only what is our own: what `readSecrets` (save SecretUnknown) and `putBlob` throw, and NotBegun. */
 export function callHttp(call: HttpCall, options: CallHttpOptions): Promise<Outcome> {
   const { secrets: slots, auth } = call.request
   if ((slots === undefined || slots.length === 0) && auth?.type !== 'oauth2') return attempt(call, call.request, NONE, undefined, options)
@@ -126,10 +128,12 @@ async function attempt(
       },
       bytesMax: bytesMaxOf(request, limits),
       redirect: request.redirect ?? 'follow',
+      mayBegin: options.mayBegin,
     })
     return await outputOf(call, request, answer, Math.round(performance.now() - startedAt), redactor, options)
   } catch (error) {
     if (error instanceof StorageFailed) throw error.cause
+    if (error instanceof NotBegun) throw error
     const { code, message, retryable, ...more } =
       error instanceof Refused ? { ...error.error, retryable: error.retryable } : explainFailure(error)
     const text = `${requestLine(call, rendered, redactor)}${message}`
@@ -187,12 +191,13 @@ async function attemptPages(
   options: CallHttpOptions,
 ): Promise<Outcome> {
   const startedAt = performance.now()
-  const { outbound, limits, pace } = options
+  const { outbound, limits, pace, mayBegin } = options
   const { last, items, count, more, bytes } = await callPages(call, request, request.paginate!, {
     outbound,
     share,
     secretHeaders,
     pace,
+    mayBegin,
     bytesMax: bytesMaxOf(request, limits),
     pagesMax: limits.pagesMax,
     read: (answer) => bodyOf(request, answer, redactor),

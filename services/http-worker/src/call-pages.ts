@@ -24,6 +24,8 @@ export interface CallPagesOptions {
   pagesMax: number
   /** Waits until the host may be asked again; what it takes is not taken from the time of the attempt. */
   pace?: ((call: HttpCall) => Promise<void> | undefined) | undefined
+  /** See NotBegun. */
+  mayBegin?: (() => boolean) | undefined
   /** The body of a page that is as the step expects; throws else. */
   read(answer: OutboundAnswer): Json
 }
@@ -82,6 +84,7 @@ async function sendPage(
       room: (bytes) => options.share.grow(pages.bytes + bytes),
       bytesMax: Math.max(0, options.bytesMax - pages.bytes),
       redirect: request.redirect ?? 'follow',
+      mayBegin: options.mayBegin,
     })
   } catch (error) {
     // The bounds are on all pages, and so is what is told of them.

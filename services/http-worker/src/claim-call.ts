@@ -2,7 +2,7 @@
 import { GROUPS, keys } from '@baton/contracts'
 import { isGroupLost, type Redis } from '@baton/runtime'
 import type { HeldCall } from './held-calls.ts'
-import { INFLIGHT_TTL_MS } from './keep-alive.ts'
+import { INFLIGHT_TTL_MS, type Mark } from './keep-alive.ts'
 
 export type Claim = 'ours' | 'unwanted' | 'answered' | 'held elsewhere' | 'too many crashes'
 
@@ -29,15 +29,20 @@ export interface ClaimOptions {
  * Losses are counted per call, not per entry, and at the moment a redelivered call is about to be started: a call that was merely waiting in a
  * worker that died has lost it nothing (one that is not wanted any more is forgotten with its count). The first start is not written down, so the
  * count at the n-th start after a loss is n.
+ *
+ * `since.at` becomes the moment for which the answer holds.
  */
-export async function claimCall(held: HeldCall, options: ClaimOptions): Promise<Claim> {
+export async function claimCall(held: HeldCall, options: ClaimOptions, since?: Mark): Promise<Claim> {
   const { redis, consumer } = options
-  if (held.entry.doubtful && (await isGone(held, redis, consumer))) return 'held elsewhere'
+  // While our word of an earlier claim stands nobody else begins: they leave it to us, whoever has the entry by now.
+  const isKept = held.announced && (await redis.get(keys.inflight(held.id))) === consumer
+  if (!isKept && held.entry.doubtful && (await isGone(held, redis, consumer))) return 'held elsewhere'
   if (!(await takeKey(held, redis, consumer))) return 'held elsewhere'
   held.announced = true
   if (held.entry.from !== undefined) held.losses ??= await countLoss(held, redis)
   for (let asks = 1; ; asks++) {
     const askedAt = performance.now()
+    if (since) since.at = askedAt
     if (await options.isAnswered(held)) return 'answered'
     if (!(await options.isWanted(held))) return 'unwanted'
     if (performance.now() - askedAt < FRESH_MS || asks === ASKS_MAX) break

@@ -13,9 +13,20 @@ export const INFLIGHT_TTL_MS = 5_000
 /** Timers are this late under load without harm. */
 const MARGIN_MS = 250
 
+/** A moment at which a call was known to be ours. */
+export interface Mark {
+  stalls: number
+  /** ms of the clock that nobody sets. */
+  at: number
+}
+
 export interface KeepAlive {
   /** How often this process was found to have stood still. */
   readonly stalls: number
+  /** This moment. */
+  mark(): Mark
+  /** True when nobody can have taken over since: this process has not stood still, and Redis has heard of it lately. */
+  holds(since: Mark): boolean
   /** True when it stands, or has just stood, still. */
   isStalled(): boolean
   /** Every second, after what is held was kept alive. */
@@ -35,6 +46,7 @@ export function keepAlive(options: {
   // An entry is first kept alive when it is one to two intervals old: a takeover may have begun when this much passed between two ticks.
   const stallMs = options.takeoverMs - EVERY_MS - MARGIN_MS
   let lastTick = performance.now()
+  let lastWord = lastTick
   let stalls = 0
   let busy = false
 
@@ -52,6 +64,7 @@ export function keepAlive(options: {
     try {
       if (stalled) await findLost(redis, consumer, held)
       await keep(redis, consumer, held)
+      lastWord = now
       await watch.look()
     } catch (error) {
       log.warn({ err: error }, 'calls could not be kept alive')
@@ -62,11 +75,14 @@ export function keepAlive(options: {
   }
 
   const timer = setInterval(() => void tick(), EVERY_MS)
+  const isStalled = () => performance.now() - lastTick > stallMs
   return {
     get stalls() {
       return stalls
     },
-    isStalled: () => performance.now() - lastTick > stallMs,
+    mark: () => ({ stalls, at: performance.now() }),
+    holds: (since) => since.stalls === stalls && !isStalled() && performance.now() - Math.max(since.at, lastWord) <= stallMs,
+    isStalled,
     stop: () => clearInterval(timer),
   }
 }

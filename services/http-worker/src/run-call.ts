@@ -1,9 +1,10 @@
 /** What happens to a call in its slot: claimed if need be, made, answered. */
 import type { Fact, HttpCall } from '@baton/contracts'
-import { type FactSender, type Logger, originOf, type Redis, type RedisWatch } from '@baton/runtime'
+import { type FactSender, type Logger, NotBegun, originOf, type Redis, type RedisWatch } from '@baton/runtime'
 import { failed, type Outcome } from './call-http.ts'
 import { type Claim, type ClaimOptions, claimCall } from './claim-call.ts'
 import type { HeldCall, HeldCalls } from './held-calls.ts'
+import type { KeepAlive, Mark } from './keep-alive.ts'
 import { keepTrying, Leaving } from './keep-trying.ts'
 import { callSeconds, callsDropped, callsEnded } from './metrics.ts'
 
@@ -25,10 +26,15 @@ export interface RunCallOptions {
   isEnding(runId: string): boolean
   /** This process stood still just now. */
   isStalled(): boolean
+  mark: KeepAlive['mark']
+  holds: KeepAlive['holds']
   /** This worker has given up what it held. */
   leaving(): boolean
-  /** Waits for what is away; throws Leaving, or what nobody foresaw. */
-  makeCall(call: HttpCall): Promise<Outcome>
+  /**
+   * Waits for what is away; throws Leaving, or what nobody foresaw. `mayBegin` is asked when the first request is about to be written: when it says
+   * no, nothing is, and NotBegun is thrown.
+   */
+  makeCall(call: HttpCall, mayBegin: () => boolean): Promise<Outcome>
   /** Told what a call that was made has come to. */
   onOutcome?(held: HeldCall, outcome: Outcome): void
 }
@@ -39,22 +45,36 @@ const SETTLED_MS_MAX = 15_000
 const SENT_LATE_MS = 500
 /** What waited in hand for longer may have been sent, made and answered elsewhere before it was announced. */
 const IN_HAND_MS = 1_000
+/** A call that needed no asking is as good as new for so long: connections rarely take longer. */
+const FRESH_MS = 2_500
+/** And what was asked about one that somebody else may have begun. */
+const FRESH_ANSWER_MS = 1_000
+/** After so many answers that were too old when the call could begin, one that was not taken over is good enough: all is slow here. */
+const FRESH_TRIES = 2
 
 /** Runs one call to its answer. Never rejects. */
 export async function runCall(held: HeldCall, options: RunCallOptions): Promise<void> {
   try {
     if (held.call.resent) await untilSettled(options)
-    if (options.leaving()) return
-    const claim = mustAsk(held, options) ? await keepTrying(() => claimCall(held, options), options) : 'ours'
-    if (options.leaving()) return
-    if (await isDropped(held, claim, options)) return
-    held.state = 'running'
-    const startedAt = Date.now()
-    const outcome = claim === 'too many crashes' ? lostTooOften(options.crashesMax) : await make(held.call, options)
-    if (options.leaving()) return
-    options.onOutcome?.(held, outcome)
-    callSeconds.observe((Date.now() - startedAt) / 1_000)
-    await answer(held, startedAt, outcome, options)
+    for (let tries = 1; ; tries++) {
+      if (options.leaving()) return
+      const since = options.mark()
+      const asks = mustAsk(held, options)
+      const claim = asks ? await keepTrying(() => claimCall(held, options, since), options) : 'ours'
+      if (options.leaving()) return
+      if (await isDropped(held, claim, options)) return
+      held.state = 'running'
+      const startedAt = Date.now()
+      const outcome =
+        claim === 'too many crashes'
+          ? lostTooOften(options.crashesMax)
+          : await make(held, since, tries > FRESH_TRIES ? undefined : asks ? FRESH_ANSWER_MS : FRESH_MS, options)
+      if (options.leaving()) return
+      if (outcome === 'not begun') continue
+      options.onOutcome?.(held, outcome)
+      callSeconds.observe((Date.now() - startedAt) / 1_000)
+      return await answer(held, startedAt, outcome, options)
+    }
   } catch (error) {
     if (error instanceof Leaving) return
     options.log.error({ err: error, call: held.id, ...originOf(held.call) }, 'call left to others')
@@ -101,11 +121,27 @@ function waitedMs(entryId: string, redisNow: number): number {
   return redisNow - Number(entryId.slice(0, entryId.indexOf('-')))
 }
 
-async function make(call: HttpCall, { makeCall, log }: RunCallOptions): Promise<Outcome> {
+/**
+ * Between a claim and the first byte lie secrets, names and connections. Meanwhile this process may stand still or be cut off, and others take over;
+ * or somebody who stood still in the middle of the call comes back with its result. What that may be true of is not begun, but asked about again.
+ */
+async function make(held: HeldCall, since: Mark, freshMs: number | undefined, options: RunCallOptions): Promise<Outcome | 'not begun'> {
+  const { makeCall, holds, log } = options
+  const { call } = held
+  let begun = false
+  const mayBegin = () => {
+    begun ||= holds(since) && (freshMs === undefined || performance.now() - since.at <= freshMs)
+    return begun
+  }
   try {
-    return await makeCall(call)
+    return await makeCall(call, mayBegin)
   } catch (error) {
     if (error instanceof Leaving) throw error
+    if (error instanceof NotBegun) {
+      held.entry.doubtful = true
+      held.state = 'waiting'
+      return 'not begun'
+    }
     log.error({ err: error, runId: call.runId, path: call.path, ...originOf(call) }, 'call failed on our side')
     return failed('BTN_INTERNAL', 'the call failed on our side; the log of the http-worker has the reason', true)
   }

@@ -61,6 +61,8 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
     held,
     facts,
     isStalled: () => alive.isStalled(),
+    mark: () => alive.mark(),
+    holds: (since) => alive.holds(since),
     leaving: () => leaving,
   }
   if (gate) running.onOutcome = gate.observe

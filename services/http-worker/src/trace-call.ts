@@ -2,17 +2,18 @@
 import { type HttpCall, inTrace, spanIdOfRun, spanIdOfStep } from '@baton/contracts'
 import { type Logger, nameOfStep, originOf, type SpanRecord, stepAttributes, type Tracing } from '@baton/runtime'
 import type { Outcome } from './call-http.ts'
+import type { RunCallOptions } from './run-call.ts'
 
-type MakeCall = (call: HttpCall) => Promise<Outcome>
+type MakeCall = RunCallOptions['makeCall']
 
 /** The same function while nobody listens. */
 export function traceCalls(make: MakeCall, { tracing, log }: { tracing: Tracing; log: Logger }): MakeCall {
   const isTold = log.isLevelEnabled('debug')
   if (!tracing.exporting && !isTold) return make
-  return async (call) => {
+  return async (call, mayBegin) => {
     const startMs = Date.now()
     const startedAt = performance.now()
-    const outcome = await make(call)
+    const outcome = await make(call, mayBegin)
     const durationMs = performance.now() - startedAt
     const span = tracing.exporting ? spanOf(call, outcome, startMs, startMs + durationMs) : undefined
     if (span) tracing.record(span)

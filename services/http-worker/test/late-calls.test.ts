@@ -1,6 +1,6 @@
 /** Calls that may be late, doubled or unwanted are asked about before they are made. */
 import { ENTRY_FIELD, type HttpCall, keys, partitionOf } from '@baton/contracts'
-import { connectRedis } from '@baton/runtime'
+import { connectRedis, NotBegun } from '@baton/runtime'
 import { until } from '@baton/testing'
 import t from 'tap'
 import type { Outcome } from '../src/call-http.ts'
@@ -193,4 +193,32 @@ t.test('a call that reached Redis long after its commit is asked about, one that
   })
   await h.resultsOf(2)
   t.same([asked, made], [[idOf(late)], [idOf(waited)]])
+})
+
+t.test('a call that could not be begun in time is asked about again: another worker may have made it meanwhile', async (t) => {
+  const h = await startHarness(t)
+  const [kept, taken] = [call({ path: 'kept' }), call({ path: 'taken' })]
+  const begun: string[] = []
+  const asked: string[] = []
+  let stoodStill = false
+  h.worker({
+    isWanted: async (held) => {
+      asked.push(held.call.path)
+      return held.call.path !== 'taken'
+    },
+    makeCall: async (one, mayBegin) => {
+      if (!stoodStill) {
+        stoodStill = true
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2_000) // as under SIGSTOP, between the claim and the first byte
+      }
+      if (!mayBegin()) throw new NotBegun()
+      begun.push(one.path)
+      return OK
+    },
+  })
+  await h.send([kept, taken])
+  await h.resultsOf(2)
+  await until(async () => (await h.pending()) === 0)
+  t.strictSame(begun, ['kept'])
+  t.strictSame([...new Set(asked)].sort(), ['kept', 'taken'])
 })

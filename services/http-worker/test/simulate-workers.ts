@@ -3,7 +3,7 @@
  * is told in short. Whatever is random comes from the seed.
  */
 import { callIdOf, ENTRY_FIELD, type Fact, type HttpCall, keys } from '@baton/contracts'
-import type { Logger, Redis } from '@baton/runtime'
+import { type Logger, NotBegun, type Redis } from '@baton/runtime'
 import {
   connectMemoryRedis,
   createDice,
@@ -92,13 +92,16 @@ function live(world: RedisWorld, book: Book, name: string, take: TakeCalls): voi
       now: () => EPOCH + scheduler.now(),
       isWanted: async (held) => !book.recorded.has(held.id),
       isEnding: () => false,
-      makeCall: (call) => make(world, book, call),
+      makeCall: (call, mayBegin) => make(world, book, call, mayBegin),
     })
   })
 }
 
-async function make({ weather, dice }: RedisWorld, book: Book, call: HttpCall) {
+async function make({ weather, dice }: RedisWorld, book: Book, call: HttpCall, mayBegin: () => boolean) {
   const id = callIdOf(call)
+  // Names are looked up, and a connection is opened.
+  if (dice.chance(0.1)) await new Promise((resolve) => setTimeout(resolve, dice.between(0, 7_000)))
+  if (!mayBegin()) throw new NotBegun()
   book.made.set(id, (book.made.get(id) ?? 0) + 1)
   if (book.recorded.has(id)) book.violation ??= `call ${id} was made after its success was recorded`
   if (book.made.get(id)! > 1 && [...weather.faults.keys()].every((fault) => fault === 'longCall'))

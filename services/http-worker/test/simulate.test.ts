@@ -40,6 +40,21 @@ const MUTANTS: (SourceEdit & { breaks: string })[] = [
     file: `${SRC}/keep-alive.ts`,
     edits: [['await keep(redis, consumer, held)', 'void keep']],
   },
+  {
+    name: 'claim good for ever',
+    breaks: 'a call whose first worker may come back with its result is not begun long after it was asked about',
+    file: `${SRC}/run-call.ts`,
+    edits: [
+      ['const FRESH_MS = 2_500', 'const FRESH_MS = 60_000'],
+      ['const FRESH_ANSWER_MS = 1_000', 'const FRESH_ANSWER_MS = 60_000'],
+    ],
+  },
+  {
+    name: 'call begun whatever happened since it was claimed',
+    breaks: 'a call that others may have taken over since is asked about once more',
+    file: `${SRC}/run-call.ts`,
+    edits: [['begun ||= holds(since) && ', 'begun ||= holds !== undefined || ']],
+  },
 ]
 
 const load = createMutantLoader(resolve(import.meta.dirname, '../../..'), ['packages/runtime/src', 'services/http-worker'], MUTANTS)

@@ -1,4 +1,4 @@
-import { inTrace, spanIdOfRun, spanIdOfStep } from '@baton/contracts'
+import { type HttpCall, inTrace, spanIdOfRun, spanIdOfStep } from '@baton/contracts'
 import { createLogger, NO_TRACING, type SpanRecord } from '@baton/runtime'
 import t from 'tap'
 import { failed, type Outcome } from '../src/call-http.ts'
@@ -13,7 +13,8 @@ function watch(outcome: Outcome, level = 'info') {
   const lines: string[] = []
   const log = createLogger({ name: 'test', level }, { write: (line: string) => void lines.push(line) })
   const tracing = { ...NO_TRACING, exporting: true, record: (span: SpanRecord) => void spans.push(span) }
-  return { make: traceCalls(async () => outcome, { tracing, log }), spans, lines }
+  const make = traceCalls(async () => outcome, { tracing, log })
+  return { make: (call: HttpCall) => make(call, () => true), spans, lines }
 }
 
 t.test('an attempt is a span under that of its run, and tells nothing that may be a secret', async (t) => {

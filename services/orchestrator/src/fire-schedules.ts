@@ -11,15 +11,41 @@ import { type DraftTriggeredRun, refusalOf, storeTriggered } from './draft-trigg
 import type { Metrics } from './metrics.ts'
 import { planSlots } from './plan-slots.ts'
 import { timeOf } from './public-shapes.ts'
-import type { RunStarter, RunToStart } from './start-runs.ts'
+import type { RunStarter, RunToStart, StartedRun } from './start-runs.ts'
 
 /** What a row of `schedules` keeps of its body. */
 export type ScheduleSettings = Omit<ScheduleBody, 'workflow' | 'enabled'>
 
+/** What one transaction does that fires schedules. */
+export interface Firing {
+  claimDue(limit: number, since: number): Promise<DueSchedule[]>
+  storeRuns(runs: readonly RunToStart[]): Promise<StartedRun[]>
+  move(moves: readonly ScheduleMove[]): Promise<void>
+}
+
+/** Postgres, as firing sees it: all that `act` does is there when it resolves, or none of it. */
+export interface FireStore {
+  transaction<T>(act: (tx: Firing) => Promise<T>): Promise<T>
+}
+
+/** On a real Postgres. */
+export function createFireStore(sql: Sql): FireStore {
+  return {
+    transaction: (act) =>
+      withTransaction(sql, (tx) =>
+        act({
+          claimDue: (limit, since) => claimDue(tx, limit, since),
+          storeRuns: (runs) => storeTriggered(sql, tx, runs),
+          move: (moves) => moveSchedules(tx, moves),
+        }),
+      ),
+  }
+}
+
 export interface FireDeps {
-  sql: Sql
+  store: FireStore
   draft: DraftTriggeredRun
-  starter: RunStarter
+  starter: Pick<RunStarter, 'announce'>
   metrics: Pick<Metrics, 'slots' | 'slotsLate'>
   lateMsMax: number
   catchUpMax: number
@@ -68,18 +94,15 @@ interface Fired {
 
 /** Fires the schedules that are due, up to a hundred; gives how many there were. `since`: when this replica began to watch. */
 export async function fireDue(deps: FireDeps, since: number): Promise<number> {
-  const { sql, starter, metrics } = deps
-  const { fired, runs, started } = await withTransaction(sql, async (tx) => {
-    const due = await claimDue(tx, SCHEDULES_AT_ONCE, since)
+  const { store, starter, metrics } = deps
+  const { fired, runs, started } = await store.transaction(async (tx) => {
+    const due = await tx.claimDue(SCHEDULES_AT_ONCE, since)
     const all = await Promise.all(due.map((schedule) => fire(deps, schedule, since)))
     const wanted = all.flatMap((one) => one.runs.map(({ run }) => run))
-    const created = await storeTriggered(sql, tx, wanted)
+    const created = await tx.storeRuns(wanted)
     const idOfRun = new Map(created.map(({ id }, index) => [wanted[index]!.id, id]))
     for (const { move } of all) if (move.last) move.last.run = idOfRun.get(move.last.run)!
-    await moveSchedules(
-      tx,
-      all.map(({ move }) => move),
-    )
+    await tx.move(all.map(({ move }) => move))
     return { fired: all, runs: wanted, started: created }
   })
   starter.announce(runs, started)

@@ -4,7 +4,7 @@ import { clock, readAgenda, type Sql } from '@baton/store'
 import type { Settings } from './config.ts'
 import { createResolve, inputLimitsOf, type Resolve } from './draft-runs.ts'
 import { createDraftTriggeredRun, type DraftTriggeredRun } from './draft-triggered-runs.ts'
-import { fireDue } from './fire-schedules.ts'
+import { createFireStore, fireDue } from './fire-schedules.ts'
 import { keepTime, type TimeKeeper } from './keep-time.ts'
 import type { Metrics } from './metrics.ts'
 import type { GetPlan } from './plan-cache.ts'
@@ -35,10 +35,11 @@ export function openTriggers({ settings, sql, facts, metrics, starter, getPlan, 
   const draft = createDraftTriggeredRun({ resolve, getPlan, limits: inputLimitsOf(settings) })
   const eventTaker = createEventTaker({ sql, facts, metrics, starter, draft, groupEventsMax: settings.BATON_EVENTS_BATCH_MAX })
   const slotLimits = { lateMsMax: settings.BATON_SCHEDULE_LATE_MS_MAX, catchUpMax: settings.BATON_CATCH_UP_SLOTS_MAX }
+  const store = createFireStore(sql)
   const timeKeeper = keepTime({
     clock: () => clock(sql),
     agenda: () => readAgenda(sql),
-    fireDue: (since) => fireDue({ sql, draft, starter, metrics, ...slotLimits }, since),
+    fireDue: (since) => fireDue({ store, draft, starter, metrics, ...slotLimits }, since),
     fireUntriggered: () => eventTaker.fireUntriggered(),
     log,
   })

@@ -35,6 +35,7 @@ export const ROUTE_ROLES: Readonly<Record<string, Access>> = {
 
   'GET /api/v1/runs': READERS,
   'GET /api/v1/runs/count': READERS,
+  'GET /api/v1/runs/stuck': READERS,
   'GET /api/v1/runs/:id': READERS,
   'GET /api/v1/runs/:id/steps': READERS,
   'GET /api/v1/runs/:id/steps/:path': READERS,

@@ -8,10 +8,10 @@ const SEEDS = 300
 
 for (const [index, mutant] of MUTANTS.entries()) {
   t.test(`a runner with "${mutant.name}" is found out: ${mutant.breaks}`, async (t) => {
-    const startMutant = await loadMutant(index)
+    const runner = await loadMutant(index)
     const first = mutant.firstSeed ?? 1
     for (let seed = first; seed < first + SEEDS; seed++) {
-      const { violation } = await simulate({ seed, startRunner: startMutant, faults: mutant.fault ? [mutant.fault] : [] })
+      const { violation } = await simulate({ seed, ...runner, faults: mutant.fault ? [mutant.fault] : [] })
       if (violation) return t.pass(`seed ${seed}: ${violation}`)
     }
     t.fail(`not in ${SEEDS} seeds`)

@@ -4,7 +4,7 @@ import { testDatabase } from '@baton/testing'
 import { type Statement, simulate } from '@baton/testing/simulate'
 import t from 'tap'
 import { replay, takeClock } from './simulate/replay.ts'
-import { startRunner } from './simulate/start-runner.ts'
+import * as runner from './simulate/start-runner.ts'
 
 const SEEDS = Number(process.env.SEEDS ?? 25)
 
@@ -16,11 +16,12 @@ t.test(`the statements of ${SEEDS} simulations are answered by Postgres as they 
   const asked = new Set<string>()
   for (let seed = 1; seed <= SEEDS; seed++) {
     const statements: Statement[] = []
-    const { violation } = await simulate({ seed, startRunner, statements })
+    const { violation } = await simulate({ seed, ...runner, statements })
     t.equal(violation, undefined, `seed ${seed}`)
     for (const { name } of statements) asked.add(name)
     const otherwise = await replay(sql, statements)
     if (otherwise) return t.fail(`seed ${seed}: ${otherwise}`)
   }
-  for (const name of ['commit', 'vote', 'due', 'active', 'stale', 'snapshotOf']) t.ok(asked.has(name), `some asked for ${name}`)
+  for (const name of ['commit', 'createFork', 'acceptEvents', 'vote', 'due', 'active', 'stale', 'snapshotOf'])
+    t.ok(asked.has(name), `some asked for ${name}`)
 })

@@ -1,7 +1,7 @@
 /** A runner as a process of its own, and a worker in the test that answers every call at once. */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { CallsEntry, GROUPS, type HttpCall, keys, PARTITION_COUNT } from '@baton/contracts'
+import { CallsEntry, callIdOf, GROUPS, type HttpCall, keys, PARTITION_COUNT } from '@baton/contracts'
 import { ackEntries, connectRedis, createFactSender, createLogger, readGroup } from '@baton/runtime'
 import { findFreePort, serviceProgram, until } from '@baton/testing'
 
@@ -52,6 +52,8 @@ export async function startRunner(
 
 export interface TestWorker {
   calls: HttpCall[]
+  /** When each call came first and was answered first, in ms, by its id. */
+  spans: Map<string, { from: number; to: number }>
   stop(): Promise<void>
 }
 
@@ -61,6 +63,7 @@ export function answerCalls(t: Teardown, redisUrl: string): TestWorker {
   const sender = createFactSender(redis)
   const stopping = new AbortController()
   const calls: HttpCall[] = []
+  const spans: TestWorker['spans'] = new Map()
   const streams = Array.from({ length: PARTITION_COUNT }, (_, lane) => keys.calls(lane))
   const log = createLogger({ name: 'test', level: 'silent' })
   const reading = (async () => {
@@ -88,7 +91,10 @@ export function answerCalls(t: Teardown, redisUrl: string): TestWorker {
     }
   })()
   async function answer(call: HttpCall): Promise<void> {
+    const from = performance.now()
     await new Promise((resolve) => setTimeout(resolve, 20))
+    // A call that is sent again was answered before: the real worker would ask about it first.
+    if (!spans.has(callIdOf(call))) spans.set(callIdOf(call), { from, to: performance.now() })
     const { runId, path, generation, attempt } = call
     return sender.send({
       kind: 'result',
@@ -110,5 +116,5 @@ export function answerCalls(t: Teardown, redisUrl: string): TestWorker {
     return stopped
   }
   t.teardown(stop)
-  return { calls, stop }
+  return { calls, spans, stop }
 }

@@ -4,8 +4,9 @@
  */
 import { callIdOf, type Fact, GROUPS, type HttpCall, type InboxFact, idOf, keys, partitionOf, type StoredEvent } from '@baton/contracts'
 import type { MemoryRedis } from './memory-redis.ts'
+import type { Commit, InboxRow, RunRow } from './memory-rows.ts'
 import type { StreamEntry, StreamWatcher } from './memory-streams.ts'
-import type { Commit, InboxRow, RunRow, TableWatcher } from './memory-tables.ts'
+import type { TableWatcher } from './memory-tables.ts'
 import { createHistory, isCompensation, isInFlight, type RunHistory, takeEvent } from './run-history.ts'
 import type { CallIdentity } from './shop.ts'
 
@@ -43,6 +44,8 @@ export function createChecker(world: CheckerWorld) {
   const sending = new Map<string, number>()
   const emitted = new Map<string, number>()
   const allowed = new Map<string, number>()
+  /** Runs that have asked for a slot. */
+  const asking = new Map<string, { key: string; limit: number }>()
   let failures = 0
   let pgLatest = 0
   let violation: string | undefined
@@ -57,7 +60,7 @@ export function createChecker(world: CheckerWorld) {
     if (!history) {
       history = createHistory(runId)
       histories.set(runId, history)
-      for (const text of world.run(runId)?.events.slice(0, 1) ?? []) takeEvent(history, JSON.parse(text) as StoredEvent, 0)
+      for (const text of world.run(runId)?.events ?? []) takeEvent(history, JSON.parse(text) as StoredEvent, 0)
     }
     return history
   }
@@ -75,8 +78,19 @@ export function createChecker(world: CheckerWorld) {
     }
     if (run.seq !== history.events.length) return fail(`run ${commit.runId}: seq ${run.seq} after ${history.events.length} events`)
     checkCommands(commit, history)
+    checkSlots(commit)
     checkReopening(commit, history, terminal)
     checkTimers(history)
+  }
+
+  /** Never more runs in their slots at once than the limit lets. */
+  function checkSlots({ runId, decision, beyond }: Commit): void {
+    if (beyond?.slot?.act === 'ask') asking.set(runId, beyond.slot)
+    if (!decision.events.some(({ type }) => type === 'run.admitted')) return
+    const own = asking.get(runId)
+    if (!own) return fail(`run ${runId}: admitted, and has asked for nothing`)
+    const inside = [...histories.values()].filter((other) => other.admitted && !other.terminal && asking.get(other.runId)?.key === own.key)
+    if (inside.length > own.limit) fail(`run ${runId}: ${inside.length} runs are in ${own.limit} slots`)
   }
 
   /** What waits for time is woken. */
@@ -109,9 +123,10 @@ export function createChecker(world: CheckerWorld) {
     // Calls that were not looked for during the pause are given again.
     if (type === 'run.resumed' && data.from === 'paused') allowed.set(runId, (allowed.get(runId) ?? 0) + 1)
     if (type === 'step.scheduled') work.calls.push({ runId, path, generation, attempt })
-    // One that was paused before it began is started by its resume, not by its start.
-    else if (type === 'run.started' && historyOf(runId).events.at(-2)?.type !== 'run.resumed') recordedBy.set(startOf(runId), work)
-    else if (type.startsWith('step.') && type !== 'step.cancelled') recordedBy.set(callIdOf({ runId, path, generation, attempt }), work)
+    // One that was paused before it began is started by its resume, one that asked for a slot by its admission.
+    else if (type === 'run.started' && !asking.has(runId) && historyOf(runId).events.at(-2)?.type !== 'run.resumed') {
+      recordedBy.set(startOf(runId), work)
+    } else if (type.startsWith('step.') && type !== 'step.cancelled') recordedBy.set(callIdOf({ runId, path, generation, attempt }), work)
   }
 
   /** What was accepted has its effect, once. */
@@ -144,7 +159,8 @@ export function createChecker(world: CheckerWorld) {
           return `a wake-up was acknowledged, and the ${row.fact.kind} is not applied`
       }
     }
-    if (fact.kind === 'start' && run.status === 'queued') return 'its start was acknowledged, and it is not started'
+    if (fact.kind === 'start' && run.status === 'queued' && !asking.has(fact.runId))
+      return 'its start was acknowledged, and it is not started'
     if (fact.kind === 'result' && isInFlight(history, fact)) {
       const isWithdrawal = fact.outcome.status === 'failed' && fact.outcome.error.code === 'BTN_WITHDRAWN'
       const isCalledOff = history.endingSeq !== undefined && !isCompensation(fact.path)
@@ -263,6 +279,11 @@ export function createChecker(world: CheckerWorld) {
 function missingEffect(history: RunHistory, fact: InboxFact): string | undefined {
   if (fact.kind === 'cancel' && history.endingSeq === undefined && !history.terminal) return 'a cancel was taken and had no effect'
   if (fact.kind === 'turn' && isInFlight(history, fact)) return `the turn of ${fact.path} was taken and is not recorded`
+  if (fact.kind === 'child-ended') {
+    const step = history.steps.get(fact.path)
+    const isWaiting = !history.terminal && step?.status === 'waiting' && step.waited === idOf('run', fact.run)
+    return isWaiting ? `the end of ${fact.run} was taken, and ${fact.path} waits for it` : undefined
+  }
   if (fact.kind !== 'approval-decided') return undefined
   const [outcome] = history.outcomes.get(idOf('approval', fact.approvalId)) ?? []
   return outcome === 'approval.decided' ? undefined : `people decided ${fact.path}, and the run says ${outcome ?? 'nothing'}`

@@ -2,7 +2,7 @@
 import { isFailure, judgeCall } from './judge-call.ts'
 import { bodiesOf, innerOf, type Judged, same } from './model-scope.ts'
 import type { StepBody, Steps } from './random-workflow.ts'
-import { isCompensation, type StepHistory } from './run-history.ts'
+import { isCompensation, isCopied, type StepHistory } from './run-history.ts'
 
 /** Of a compensation that says nothing of it: five tries. */
 const RETRY = { attempts: 5, backoff: 'exponential', initial: '1s', max: '60s' }
@@ -14,7 +14,7 @@ export function judgeCompensations(judged: Judged): string | undefined {
   if (history.ending === undefined) return undone.length > 0 ? `${undone[0]!.path} in a run that was not ending` : undefined
   const known = compensationsIn(definition.steps)
   const bodyOf = (path: string) => known.get(path.replaceAll(/\[\d+\]/g, ''))
-  const due = [...history.steps.values()].filter((step) => step.status === 'succeeded' && bodyOf(step.path))
+  const due = [...history.steps.values()].filter((step) => step.status === 'succeeded' && !isCopied(step) && bodyOf(step.path))
   const missing = due.find(({ path }) => !history.steps.has(`${path}.compensate`))
   if (missing) return `${missing.path} succeeded and is not undone`
   for (const [index, step] of undone.entries()) {
@@ -40,6 +40,7 @@ function compensationsIn(steps: Steps, prefix = ''): Map<string, StepBody> {
 /** The last that ended is the first that is undone, and each when the one before it has ended. */
 function judgeOrder({ history }: Judged, before: StepHistory | undefined, step: StepHistory): string | undefined {
   const origin = history.steps.get(undoneBy(step))
+  if (origin && isCopied(origin)) return 'undoes what another run has done'
   if (origin?.status !== 'succeeded') return `undoes a step that is ${origin?.status}`
   if (startOf(step) < history.endingSeq!) return 'began before the run was ending'
   if (!before) return undefined

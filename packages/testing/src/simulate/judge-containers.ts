@@ -48,10 +48,11 @@ function judgeForEach(scope: Scope, step: StepHistory, body: StepBody, judge: Ju
 
 const succeeded = (item: Scope): Json => ({ status: 'succeeded', output: outputsOf(item), error: null })
 
-/** As it was told, when it names a step of the item that has failed. */
+/** As it was told, when it names the step of the item that failed first; in a run that was reopened, any that has failed. */
 function failed(item: Scope, told: Json, index: number): Json {
   const { error } = (told as { results: { error: { step?: string } | null }[] }).results[index] ?? { error: null }
-  const isNamed = error?.step !== undefined && error.step === failureIn(item)!.path
+  const failures = item.judged.history.reopenings.length > 0 ? failuresIn(item) : [failureIn(item)!]
+  const isNamed = error?.step !== undefined && failures.some(({ path }) => path === error.step)
   return isNamed ? { status: 'failed', output: null, error: error as Json } : 'failed'
 }
 
@@ -114,9 +115,11 @@ function judgeWhole(step: StepHistory, inner: readonly Scope[], output: (told: J
 const stepsOf = ({ judged, steps, prefix }: Scope) => [...steps.keys()].map((id) => judged.history.steps.get(prefix + id))
 const isWhole = (scope: Scope) => stepsOf(scope).every((step) => step?.end && isSatisfied(step))
 /** The step in it that failed first, unless that is tolerated. */
-function failureIn(scope: Scope): StepHistory | undefined {
-  const failures = stepsOf(scope).filter((step) => step?.status === 'failed' && !isSatisfied(step))
-  return failures.sort((a, b) => a!.endSeq! - b!.endSeq!)[0]
+const failureIn = (scope: Scope): StepHistory | undefined => failuresIn(scope)[0]
+
+function failuresIn(scope: Scope): StepHistory[] {
+  const failures = stepsOf(scope).filter((step) => step !== undefined && step.status === 'failed' && !isSatisfied(step))
+  return (failures as StepHistory[]).sort((a, b) => a.endSeq! - b.endSeq!)
 }
 
 function outputsOf({ judged, steps, prefix }: Scope): Record<string, Json> {

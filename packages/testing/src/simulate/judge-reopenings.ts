@@ -96,7 +96,8 @@ function judgeReplay(judged: Judged, { event, before }: Reopening, path: string)
     : `${reopen} go on, not ${around}`
 }
 
-function dependentsOf(steps: Map<string, StepBody>, id: string): Set<string> {
+/** The step, and all that depends on it. */
+export function dependentsOf(steps: Map<string, StepBody>, id: string): Set<string> {
   const found = new Set([id])
   for (const at of found) {
     for (const [other, body] of steps) if (depsOf({ steps }, other, body).some(({ step }) => step === at)) found.add(other)

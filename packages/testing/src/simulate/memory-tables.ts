@@ -3,96 +3,37 @@
  * locks that the real ones take; what the runner's statements promise is written down here once more, in plain code. `faults` break one
  * promise each: the simulator has to notice.
  */
-import { type BatonError, type InboxFact, isTerminal, type Json, partitionOf, type RunStatus, type StoredEvent } from '@baton/contracts'
-
-export interface RunHeader {
-  runId: string
-  namespace: string
-  workflow: string
-  version: number
-  checksum: string
-  input: Json
-  labels: Record<string, string>
-  priority: number
-  startedBy: string
-  createdAt: number
-}
-
-export interface RunRow {
-  header: RunHeader
-  seq: number
-  status: RunStatus
-  ending: string | null
-  output: unknown
-  error: BatonError | null
-  updatedAt: number
-  /** JSON of each event, by seq from 1. */
-  events: string[]
-}
-
-export interface TimerRow {
-  runId: string
-  path: string
-  timer: string
-  generation: number
-  attempt: number
-  dueAt: number
-}
-
-export interface ApprovalRow {
-  id: string
-  runId: string
-  path: string
-  generation: number
-  options: { id: string; approves?: boolean | undefined; rejects?: boolean | undefined }[]
-  deadline: number | null
-  status: 'pending' | 'decided' | 'expired' | 'cancelled'
-  decision: string | null
-}
-
-export interface InboxRow {
-  id: string
-  runId: string
-  fact: InboxFact
-  createdAt: number
-}
-
-/** What a commit changes of one run; as packages/store has it. */
-export interface Commit {
-  runId: string
-  fromSeq: number
-  toSeq: number
-  summary: { status: RunStatus; ending: string | null; output: unknown; error: BatonError | null } | null
-  decision: {
-    events: readonly StoredEvent[]
-    timersSet: readonly Omit<TimerRow, 'runId'>[]
-    timersCleared: readonly { path: string; timer: string }[]
-    approvalsOpened: readonly Pick<ApprovalRow, 'id' | 'path' | 'generation' | 'options' | 'deadline'>[]
-    approvalsClosed: readonly { id: string; status: 'expired' | 'cancelled'; decision: string | null }[]
-  }
-  inboxIds: readonly string[]
-}
-
-/** A partition, and the time before which something in it counts. */
-interface Cut {
-  partition: number
-  before: number
-}
+import { type InboxFact, idOf, isTerminal, partitionOf, type StoredEvent } from '@baton/contracts'
+import { type BeyondFault, createBeyond } from './memory-beyond.ts'
+import type { ApprovalRow, Commit, Cut, InboxRow, NewFork, RunHeader, RunRow, TimerRow } from './memory-rows.ts'
 
 /** Promises of the statements that a mutant breaks. */
-export type TableFault = 'fence skipped' | 'inbox deleted before the commit' | 'timers kept' | 'approvals closed unasked'
+export type TableFault = BeyondFault | 'fence skipped' | 'inbox deleted before the commit' | 'timers kept' | 'approvals closed unasked'
 
 /** Told of what was committed, after it was. */
 export interface TableWatcher {
   /** `by` is the process whose statement it was. */
   committed?(commit: Commit, run: RunRow, by: string): void
   inboxAdded?(row: InboxRow): void
+  /** A run was created, with all events that it begins with. */
+  created?(header: RunHeader): void
 }
+
+export interface TableOptions {
+  watcher: TableWatcher
+  faults: ReadonlySet<TableFault>
+  /** Earlier events that a waiter is told of at a time. */
+  page: number
+  later(act: () => void): void
+}
+
+/** Applied before what people command. */
+const OUTCOMES: ReadonlySet<string> = new Set(['approval-decided', 'turn', 'event', 'child-ended'])
 
 export type Tables = ReturnType<typeof createTables>
 
 /** Empty tables; `now` is the clock of Postgres in ms since 1970. */
-export function createTables(now: () => number, watcher: TableWatcher, faults: ReadonlySet<TableFault>) {
+export function createTables(now: () => number, { watcher, faults, page, later }: TableOptions) {
   const runs = new Map<string, RunRow>()
   const inbox = new Map<string, InboxRow>()
   const timers = new Map<string, TimerRow>()
@@ -100,6 +41,31 @@ export function createTables(now: () => number, watcher: TableWatcher, faults: R
   const blobs = new Map<string, string>()
   const snapshots = new Map<string, Map<number, string>>()
   let inboxIds = 0
+  const beyond = createBeyond({ now, header: (runId) => runs.get(runId)!.header, addToInbox, createRun, page, faults, later })
+
+  function addToInbox(runId: string, fact: InboxFact): InboxRow {
+    const row = { id: String(++inboxIds), runId, fact, createdAt: now() }
+    inbox.set(row.id, row)
+    watcher.inboxAdded?.(row)
+    return row
+  }
+
+  function createRun(
+    header: RunHeader,
+    timeoutMs: number | undefined,
+    more: readonly Pick<StoredEvent, 'type' | 'path' | 'data'>[] = [],
+  ): void {
+    const { runId, createdAt, workflow, version, labels, priority, startedBy, parent } = header
+    const above = parent ? { parent: { run: idOf('run', parent.runId), step: parent.path } } : {}
+    const created = { type: 'run.created' as const, path: '', data: { workflow, version, labels, priority, startedBy, ...above } }
+    const events = [created, ...more].map(({ type, path, data }, index) => ({ runId, seq: index + 1, type, path, at: createdAt, data }))
+    const run = { header, seq: events.length, status: 'queued' as const, ending: null, output: null, error: null, updatedAt: now() }
+    runs.set(runId, { ...run, events: events.map((event) => JSON.stringify(event)) })
+    watcher.created?.(header)
+    if (timeoutMs === undefined) return
+    const setting = { path: '', timer: 'run', generation: 0, attempt: 1, dueAt: createdAt + timeoutMs }
+    timers.set(timerKey(runId, setting), { ...setting, runId })
+  }
 
   const timerKey = (runId: string, { path, timer }: { path: string; timer: string }) => `${runId} ${path} ${timer}`
 
@@ -151,18 +117,17 @@ export function createTables(now: () => number, watcher: TableWatcher, faults: R
     approvals,
     blobs,
     now,
-    createRun(header: RunHeader, timeoutMs: number | undefined): void {
-      const { runId, createdAt, workflow, version, labels, priority, startedBy } = header
-      const data = { workflow, version, labels, priority, startedBy }
-      const created = { runId, seq: 1, type: 'run.created', path: '', at: createdAt, data }
-      const run = { header, seq: 1, status: 'queued' as const, ending: null, output: null, error: null, updatedAt: now() }
-      runs.set(runId, { ...run, events: [JSON.stringify(created)] })
-      if (timeoutMs === undefined) return
-      const setting = { path: '', timer: 'run', generation: 0, attempt: 1, dueAt: createdAt + timeoutMs }
-      timers.set(timerKey(runId, setting), { ...setting, runId })
+    events: beyond.events,
+    waiters: beyond.waiters,
+    slots: beyond.slots,
+    createRun: (header: RunHeader, timeoutMs: number | undefined) => createRun(header, timeoutMs),
+    createFork({ header, timeoutMs, from, forkedFrom, events }: NewFork): void {
+      const data = { forkedFrom: idOf('run', forkedFrom), from, by: header.startedBy }
+      createRun(header, timeoutMs, [{ type: 'run.forked', path: '', data }, ...events])
     },
+    acceptEvents: (events: Parameters<typeof beyond.accept>[0]) => beyond.accept(events),
     /** The fence, and everything of those that pass it. */
-    commit(batch: readonly Commit[], by: string): { won: Set<string>; at: number } {
+    commit(batch: readonly Commit[], by: string): { won: Set<string>; at: number; woken: string[] } {
       const won = new Set<string>()
       for (const commit of batch) {
         if (faults.has('inbox deleted before the commit')) removeInbox(commit)
@@ -170,14 +135,10 @@ export function createTables(now: () => number, watcher: TableWatcher, faults: R
         apply(commit, by)
         won.add(commit.runId)
       }
-      return { won, at: now() }
+      return { won, at: now(), woken: beyond.write(batch.filter(({ runId }) => won.has(runId))) }
     },
     addToInbox(runId: string, fact: InboxFact): { id: string; fact: InboxFact } {
-      const id = String(++inboxIds)
-      const row = { id, runId, fact, createdAt: now() }
-      inbox.set(id, row)
-      watcher.inboxAdded?.(row)
-      return { id, fact }
+      return { id: addToInbox(runId, fact).id, fact }
     },
     /** A vote that decides: its row of the inbox, or undefined when the approval takes none any more. */
     vote(id: string, option: string, voter: string): { id: string; fact: InboxFact } | undefined {
@@ -210,7 +171,7 @@ export function createTables(now: () => number, watcher: TableWatcher, faults: R
     },
     loadInbox(ids: readonly string[]): Pick<InboxRow, 'id' | 'runId' | 'fact'>[] {
       const rows = [...inbox.values()].filter(({ runId }) => ids.includes(runId)).map(({ id, runId, fact }) => ({ id, runId, fact }))
-      const isOutcome = ({ fact }: { fact: InboxFact }) => fact.kind === 'approval-decided' || fact.kind === 'turn'
+      const isOutcome = ({ fact }: { fact: InboxFact }) => OUTCOMES.has(fact.kind)
       return [...rows.filter(isOutcome), ...rows.filter((row) => !isOutcome(row))]
     },
     due: (partitions: readonly number[], limit: number) =>
@@ -232,10 +193,12 @@ export function createTables(now: () => number, watcher: TableWatcher, faults: R
         .slice(0, limit)
         .map(({ id, runId }) => ({ id, runId }))
     },
-    unstarted: (cuts: readonly Cut[], afterId: string | null, limit: number) =>
-      runsWhere(({ status, updatedAt, header }) => status === 'queued' && isBefore(cuts, header.runId, updatedAt), afterId, limit).map(
-        ({ id }) => id,
-      ),
+    /** Those that have asked for a slot are told by their inbox. */
+    unstarted(cuts: readonly Cut[], afterId: string | null, limit: number): string[] {
+      const isUnstarted = ({ status, updatedAt, header: { runId } }: RunRow) =>
+        status === 'queued' && isBefore(cuts, runId, updatedAt) && !beyond.slots.has(runId)
+      return runsWhere(isUnstarted, afterId, limit).map(({ id }) => id)
+    },
     active(partitions: readonly number[], statuses: readonly string[], before: number, afterId: string | null, limit: number) {
       const cuts = partitions.map((partition) => ({ partition, before }))
       return runsWhere(

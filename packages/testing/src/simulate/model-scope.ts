@@ -1,5 +1,6 @@
 /** What the model knows of a place in a run: the steps that stand side by side there, and the names that expressions may use. */
 import type { Json } from '@baton/contracts'
+import type { Around } from './judge-beyond.ts'
 import type { Definition, StepBody, Steps } from './random-workflow.ts'
 import type { RunHistory } from './run-history.ts'
 
@@ -12,6 +13,7 @@ export interface Judged {
   /** Whole outputs, also of those that are stored apart. */
   unpack(value: Json | undefined): Json
   timeoutPassed: boolean
+  around: Around
 }
 
 export interface Scope {

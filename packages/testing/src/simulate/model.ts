@@ -3,19 +3,20 @@
  * ended that it depends on. Knows nothing of the engine.
  */
 import { isTerminal, type Json } from '@baton/contracts'
+import { judgeCancelledChild, judgeChild, judgeEmit, judgeFork, judgeSlot, judgeWaitFor } from './judge-beyond.ts'
 import { isFailure, judgeCall } from './judge-call.ts'
 import { judgeCompensations } from './judge-compensations.ts'
 import { judgeContainer } from './judge-containers.ts'
 import { judgeReopenings } from './judge-reopenings.ts'
 import { depsOf, type Judged, type Scope, same, scopeOf, testOf } from './model-scope.ts'
 import type { StepBody } from './random-workflow.ts'
-import { isSatisfied, type StepHistory } from './run-history.ts'
+import { isCopied, isSatisfied, type StepHistory } from './run-history.ts'
 
 /** What is wrong with the run; undefined when all of it is as it must be. */
 export function judgeRun(judged: Judged): string | undefined {
   const { history, definition } = judged
   const scope = scopeOf(judged, '', definition.steps, history.endingSeq ?? Number.POSITIVE_INFINITY, {})
-  const wrong = judgeReopenings(judged) ?? judgeScope(scope)
+  const wrong = judgeReopenings(judged) ?? judgeFork(judged) ?? judgeSlot(judged) ?? judgeScope(scope)
   if (wrong || history.terminal === undefined) return wrong
   return judgeCompensations(judged) ?? judgeEnd(judged, scope)
 }
@@ -28,6 +29,8 @@ function judgeEnd({ history, definition, n, unpack, timeoutPassed }: Judged, sco
   if (history.terminal === 'failed') {
     const isByOutput = definition.output?.n.includes('nope') && failed.length + open.length === 0
     if (history.ending !== undefined && history.ending !== 'failed') return undefined // a compensation has failed
+    const isRefused = (end.data.error as { code: string } | undefined)?.code === 'BTN_CONCURRENCY'
+    if (isRefused) return definition.concurrency?.onConflict === 'reject' ? undefined : 'the run was refused a slot, and would have waited'
     return failed.some((step) => step!.status === 'failed') || isByOutput ? undefined : 'the run failed, and no step did'
   }
   if (history.terminal !== 'succeeded') return undefined
@@ -49,12 +52,16 @@ function judgeStep(scope: Scope, id: string, body: StepBody): string | undefined
   const { history } = scope.judged
   const step = history.steps.get(scope.prefix + id)
   const start = step?.startSeq ?? step?.endSeq
+  if (step && isCopied(step)) return undefined // judgeFork has looked at it
   const verdict = verdictOf(scope, id, body, start ?? Number.POSITIVE_INFINITY)
   if (!step || start === undefined) {
     const isOver = isTerminal(history.terminal ?? 'running') && scope.endingSeq === Number.POSITIVE_INFINITY
     return verdict !== 'blocked' && isOver ? `should have been started (${verdict}) and was not` : undefined
   }
-  if (step.status === 'cancelled') return isLeft(scope, step) || step.end!.seq > scope.endingSeq ? undefined : 'was cancelled without need'
+  if (step.status === 'cancelled') {
+    const isMeant = isLeft(scope, step) || step.end!.seq > scope.endingSeq
+    return isMeant ? judgeCancelledChild(scope.judged, step, body) : 'was cancelled without need'
+  }
   if (verdict === 'blocked') return `was started before what it needs: ${step.status}`
   if (verdict === 'skip') return step.status === 'skipped' ? undefined : `should be skipped and is ${step.status}`
   if (step.status === 'skipped') return verdict === 'either' ? undefined : 'was skipped without need'
@@ -89,7 +96,10 @@ function verdictOf(scope: Scope, id: string, body: StepBody, startSeq: number): 
 
 function judgeBody(scope: Scope, step: StepHistory, body: StepBody): string | undefined {
   if (body.http || body.agent) return judgeCall(scope.judged, step, body)
+  if (body.waitFor) return judgeWaitFor(scope, step, body)
+  if (body.workflow) return judgeChild(scope, step, body)
   if (!step.end) return undefined
+  if (body.emit) return judgeEmit(scope, step)
   if (body.set) return judgeSet(scope, step, body)
   if (body.fail) return isFailure(step, 'BTN_USER_FAIL', body) ? undefined : `should fail and is ${step.status}`
   if (body.wait) return judgeWait(step, body)

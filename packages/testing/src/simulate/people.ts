@@ -1,15 +1,37 @@
-/** Who starts runs, votes, cancels, pauses, resumes, retries and replays. What they do is in the tables when they are answered; the wake-up may be lost. */
-import { ENTRY_FIELD, type Fact, keys, parseDuration, partitionOf } from '@baton/contracts'
+/** Who starts runs, votes, cancels, pauses, resumes, retries, replays, forks and tells of events. What they do is in the tables when they are answered; the wake-up may be lost. */
+import { ENTRY_FIELD, type Fact, keys, parseDuration, partitionOf, type StoredEvent } from '@baton/contracts'
 import type { WorkerWorld } from './calls-worker.ts'
 import { EPOCH } from './install-clock.ts'
-import type { RunHeader } from './memory-tables.ts'
+import type { RunHeader } from './memory-rows.ts'
+import { bodiesOf } from './model-scope.ts'
+import { EVENT_TYPES } from './random-linked.ts'
 import type { Definition } from './random-workflow.ts'
-import type { RunHistory } from './run-history.ts'
+import type { RunHistory, StepHistory } from './run-history.ts'
 
 export interface StartedRun {
   runId: string
   definition: Definition
   n: number
+  /** How the steps of the run that it was forked from stood. */
+  source?: ReadonlyMap<string, StepHistory>
+}
+
+/** What a fork of a run takes over, or undefined when it cannot be forked from there; the code under test. */
+export type ForkEvents = (
+  definition: Definition,
+  header: RunHeader,
+  events: readonly StoredEvent[],
+  from: string,
+) => Pick<StoredEvent, 'type' | 'path' | 'data'>[] | undefined
+
+export interface PeopleOptions {
+  /** How likely a question is answered at each look. */
+  patience: number
+  /** How likely an event comes at each look. */
+  chatter: number
+  forkEvents: ForkEvents
+  /** Runs that exist or will. */
+  runs: StartedRun[]
 }
 
 export interface People {
@@ -22,9 +44,11 @@ export interface People {
 const EVERY_MS = 250
 /** Of one run. */
 const REOPENINGS_MAX = 3
+/** Of one world. */
+const FORKS_MAX = 2
 
-/** Brings people into the world. `patience`: how likely a question is answered at each look. */
-export function invitePeople(world: WorkerWorld, patience: number): People {
+/** Brings people into the world. */
+export function invitePeople(world: WorkerWorld, { patience, chatter, forkEvents, runs }: PeopleOptions): People {
   const { scheduler, weather, dice, tables, server, checker } = world
   const cancelled = new Set<string>()
 
@@ -60,6 +84,45 @@ export function invitePeople(world: WorkerWorld, patience: number): People {
     wake({ kind: 'inbox', runId })
   }
 
+  let told = 0
+
+  /** Tells of an event; now and then of one that was told before. */
+  function tellEvent(): void {
+    const isKnown = told > 0 && dice.chance(0.1)
+    const id = `e${isKnown ? dice.below(told) : told++}`
+    const type = dice.pick(EVENT_TYPES)
+    const data: Record<string, number> = dice.chance(0.9) ? { n: dice.below(6) } : {}
+    world.trace(() => `event ${id} ${type} ${JSON.stringify(data)}`)
+    const { woken } = tables.acceptEvents([{ id, source: '/people', type, event: { id, source: '/people', type, data } }])
+    for (const runId of woken) wake({ kind: 'inbox', runId })
+  }
+
+  let forks = 0
+
+  function fork(source: StartedRun): void {
+    const row = tables.runs.get(source.runId)
+    if (!row || world.poisoned.has(source.runId)) return
+    const { definition, n } = source
+    const ids = [...bodiesOf(definition.steps).keys()]
+    const events = row.events.map((text) => JSON.parse(text) as StoredEvent)
+    // One that takes something over tells more.
+    const tries = Array.from({ length: 3 }, () => dice.pick(ids)).map((id) => ({
+      id,
+      copied: forkEvents(definition, row.header, events, id),
+    }))
+    const { id: from, copied } = tries.find((tried) => tried.copied?.length) ?? tries[0]!
+    if (!copied || (copied.length === 0 && dice.chance(0.8))) return
+    forks++
+    const runId = runIdOf(dice, 100 + forks)
+    world.trace(() => `fork ${source.runId.slice(24)} from ${from}: ${runId.slice(24)}`)
+    const steps = new Map([...checker.historyOf(source.runId).steps].map(([path, step]) => [path, { ...step }]))
+    runs.push({ runId, definition, n, source: steps })
+    const header = headerOf(runId, row.header.checksum, n, tables.now())
+    const timeoutMs = definition.timeout === undefined ? undefined : parseDuration(definition.timeout)
+    tables.createFork({ header, timeoutMs, from, forkedFrom: source.runId, events: copied })
+    wake({ kind: 'start', runId })
+  }
+
   function vote(): void {
     for (const approval of [...tables.approvals.values()]) {
       if (approval.status !== 'pending' || !dice.chance(patience)) continue
@@ -73,6 +136,8 @@ export function invitePeople(world: WorkerWorld, patience: number): People {
 
   function look(): void {
     vote()
+    if (dice.chance(weather.calm ? Math.max(chatter, 0.05) : chatter)) tellEvent()
+    if (!weather.calm && forks < FORKS_MAX && dice.chance(0.05)) fork(dice.pick(runs))
     for (const [runId, history] of checker.histories) {
       const { terminal, paused } = history
       if (!weather.calm && dice.chance(terminal === undefined ? 0.002 : 0.04)) reopen(runId, history)

@@ -1,8 +1,14 @@
 /** Random workflows of the kinds that run, in a form that the model understands. Their input is `{ n: number }`. */
 import type { Json } from '@baton/contracts'
 import type { Dice } from './dice.ts'
+import { type Crowd, randomLinked, randomSlot } from './random-linked.ts'
 
-export type Definition = { timeout?: string; steps: Steps; output?: { n: string } }
+export type Definition = {
+  timeout?: string
+  concurrency?: { key: string; limit: number; onConflict: 'queue' | 'reject' | 'cancel-running' }
+  steps: Steps
+  output?: { n: string }
+}
 export type Steps = StepBody[] | Record<string, StepBody>
 export interface StepBody {
   id?: string
@@ -21,6 +27,9 @@ export interface StepBody {
   switch?: { cases: { if: string; steps: Steps }[]; default?: { steps: Steps } }
   forEach?: { in: Json[] | string; as?: string; concurrency: number; onItemError?: 'continue'; steps: Steps }
   loop?: { while?: string; until?: string; max: number; delay?: string; steps: Steps }
+  waitFor?: { event: string; where?: string; timeout?: string; onTimeout?: 'continue' }
+  emit?: { type: string; data: { n: string } }
+  workflow?: { name: string; input: { n: string }; wait?: boolean }
   compensate?: Pick<StepBody, 'http' | 'agent' | 'set' | 'wait' | 'fail' | 'retry'>
 }
 
@@ -34,24 +43,30 @@ interface Making {
   undone: number
   /** Names of the items and rounds around the steps that are made. */
   around: string[]
+  /** How likely a step ties its run to others; names of workflows that it may start. */
+  linked: number
+  children: readonly string[]
 }
 
 const QUICK = { attempts: 5, backoff: 'fixed', initial: '300ms', max: '1s' }
 const STUBBORN = { attempts: 4, backoff: 'fixed', initial: '1200ms', max: '3s', jitter: false }
 
-/** A definition that compiles. */
-export function randomWorkflow(dice: Dice): Definition {
+/** A definition that compiles. `children`: workflows that it may start; `small`: of few steps. */
+export function randomWorkflow(dice: Dice, crowd: Crowd, { children = [] as readonly string[], small = false } = {}): Definition {
   const making: Making = {
     dice,
     ids: 0,
-    left: 3 + dice.below(10),
+    left: small ? 1 + dice.below(3) : 3 + dice.below(10),
     stubborn: dice.chance(0.2),
     undone: dice.pick([0, 0.1, 0.6]),
     around: [],
+    linked: crowd.linked,
+    children,
   }
   const steps = randomSteps(making, 0)
   return {
     ...(dice.chance(0.15) ? { timeout: dice.pick(['4s', '12s', '40s']) } : {}),
+    ...randomSlot(dice, crowd),
     steps,
     ...(dice.chance(0.3) ? { output: { n: dice.chance(0.1) ? '${{ input.nope }}' : '${{ input.n + 1 }}' } } : {}),
   }
@@ -100,6 +115,7 @@ function randomCondition({ dice, around }: Making, needs: string[]): string {
 function randomBody(making: Making, depth: number, needs: string[]): StepBody {
   const { dice } = making
   if (making.stubborn) return { ...randomCall(dice, needs), retry: STUBBORN, onError: 'continue' }
+  if (dice.chance(making.linked)) return randomLinked(dice, making.children)
   const roll = dice.below(depth < 2 ? 29 : 21)
   if (roll < 10) return randomCall(dice, needs)
   if (roll < 12) return { agent: { model: 'mock/echo', prompt: 'n is ${{ input.n }}' }, ...randomRetry(dice) }

@@ -11,6 +11,8 @@ export interface Statement {
 
 const STATEMENTS = [
   'createRun',
+  'createFork',
+  'acceptEvents',
   'commit',
   'addToInbox',
   'vote',

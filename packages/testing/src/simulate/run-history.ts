@@ -18,6 +18,10 @@ export interface StepHistory {
   end: StoredEvent | undefined
   scheduled: StoredEvent | undefined
   approvals: string[]
+  /** What it last said that it waits for. */
+  waitsFor: 'approval' | 'timer' | 'event' | 'run' | undefined
+  /** The child run that it has waited for. */
+  waited: string | undefined
   /** It ended while the run, or something around it, was ending: no further attempt was due. */
   whileEnding: boolean
 }
@@ -39,6 +43,10 @@ export interface RunHistory {
   ended: Map<string, string>
   /** Retries and replays. */
   reopenings: Reopening[]
+  /** Times that the run ended; more than one when it was reopened. */
+  ends: StoredEvent[]
+  /** It has the slot of its concurrency key. */
+  admitted: boolean
 }
 
 /** A retry or a replay, and how the steps stood before it. */
@@ -52,6 +60,8 @@ const ENDS = ['succeeded', 'failed', 'skipped', 'cancelled']
 
 /** True for a step that undoes another. */
 export const isCompensation = (path: string) => path.endsWith('.compensate')
+/** True for a step that a fork has taken over from the run that it was forked from. */
+export const isCopied = ({ end }: StepHistory) => end?.data.copied === true
 /** True when the step has ended, as far as it was not begun anew. */
 export const hasEnded = ({ status }: StepHistory) => ENDS.includes(status)
 
@@ -70,6 +80,8 @@ export function createHistory(runId: string): RunHistory {
     begun: new Set(),
     ended: new Map(),
     reopenings: [],
+    ends: [],
+    admitted: false,
   }
 }
 
@@ -99,6 +111,8 @@ function takeRunEvent(history: RunHistory, { type, seq, data }: StoredEvent): st
   if (type === 'run.paused' && history.paused) return 'paused twice'
   if (type === 'run.paused') history.paused = true
   if (type === 'run.resumed') history.paused = false
+  if (type === 'run.admitted' && history.admitted) return 'admitted twice'
+  if (type === 'run.admitted') history.admitted = true
   if (type === 'run.ending') {
     if (history.endingSeq !== undefined) return 'the run begins to end twice'
     history.endingSeq = seq
@@ -107,6 +121,7 @@ function takeRunEvent(history: RunHistory, { type, seq, data }: StoredEvent): st
   }
   if (!isTerminal(name as RunStatus)) return undefined
   history.terminal = name as RunStatus
+  history.ends.push(history.events.at(-1)!)
   const open = [...history.steps.values()].find((step) => !hasEnded(step) && step.status !== 'pending')
   return open ? `the run has ended while ${open.path} is ${open.status}` : undefined
 }
@@ -128,7 +143,7 @@ function takeStepEvent(history: RunHistory, event: StoredEvent, pgNow: number): 
   history.steps.set(path, step)
   const wrong = (ENDS.includes(name) ? undefined : orderOf(history, step, event, pgNow)) ?? leaveDelay(history, path, pgNow)
   if (wrong) return wrong
-  if (name === 'succeeded' && isEarly(step, pgNow)) return `${path} went on before its time`
+  if (isOver(step, event) && isEarly(step, pgNow)) return `${path} went on before its time`
   if (step.startSeq === undefined) {
     if (history.begun.has(`${path}/${generation}`)) return `generation ${generation} of ${path} began twice`
     history.begun.add(`${path}/${generation}`)
@@ -137,6 +152,9 @@ function takeStepEvent(history: RunHistory, event: StoredEvent, pgNow: number): 
   if (name === 'scheduled') step.scheduled ??= event
   step.startSeq ??= seq
   step.dueAt = timeOf(data.retryAt ?? data.dueAt)
+  const waitingFor = data.waitingFor as { kind: StepHistory['waitsFor']; run?: string } | undefined
+  step.waitsFor = waitingFor?.kind
+  step.waited = waitingFor?.run ?? step.waited
   if (!ENDS.includes(name)) return undefined
   if (history.ended.has(`${path}/${generation}`)) return `generation ${generation} of ${path} ended twice`
   history.ended.set(`${path}/${generation}`, name)
@@ -144,6 +162,13 @@ function takeStepEvent(history: RunHistory, event: StoredEvent, pgNow: number): 
   step.end = event
   step.whileEnding = !isCompensation(path) && isEnding(history, path)
   return undefined
+}
+
+/** Its time has passed, by what it says: an event or the end of a child run may come before. */
+function isOver({ waitsFor }: StepHistory, { type, data }: StoredEvent): boolean {
+  if (waitsFor !== 'event' && waitsFor !== 'run') return type === 'step.succeeded'
+  const isTimeout = (data.error as { code: string } | undefined)?.code === 'BTN_TIMEOUT'
+  return isTimeout || (waitsFor === 'event' && type === 'step.succeeded' && data.accepted === undefined)
 }
 
 function isEnding({ endingSeq, failing }: RunHistory, path: string): boolean {
@@ -187,7 +212,9 @@ function reopen(history: RunHistory, event: StoredEvent): string | undefined {
   if ([...steps.keys()].some(isCompensation)) return `${event.type} after a compensation`
   if (terminal === undefined && history.endingSeq !== undefined) return `${event.type} while the run is ending`
   if ((terminal === undefined) !== (event.type === 'step.replayed')) return `${event.type} of a run that is ${terminal ?? 'open'}`
-  Object.assign(history, { terminal: undefined, ending: undefined, endingSeq: undefined })
+  // A step of a run that goes on is replayed in the slot that the run has.
+  const admitted = terminal === undefined && history.admitted
+  Object.assign(history, { terminal: undefined, ending: undefined, endingSeq: undefined, admitted })
   for (const path of [...reset, ...reopened]) {
     const step = steps.get(path)
     if (!step || !hasEnded(step)) return `${event.type}: ${path} is done again and is ${step?.status}`
@@ -197,7 +224,7 @@ function reopen(history: RunHistory, event: StoredEvent): string | undefined {
   }
   for (const [loop, round] of Object.entries(rounds)) forget(history, (path) => Number(roundOf(loop, path)) > round)
   for (const path of reset) {
-    Object.assign(steps.get(path)!, { status: 'pending', startSeq: undefined, scheduled: undefined })
+    Object.assign(steps.get(path)!, { status: 'pending', startSeq: undefined, scheduled: undefined, waited: undefined })
     forget(history, (other) => other.startsWith(`${path}.`) || other.startsWith(`${path}[`))
   }
   for (const path of reopened) steps.get(path)!.status = 'scheduled'
@@ -228,7 +255,15 @@ function takeApprovalEvent(history: RunHistory, { type, path, data }: StoredEven
 }
 
 function createStep(path: string, generation: number): StepHistory {
-  const none = { startSeq: undefined, endSeq: undefined, dueAt: undefined, end: undefined, scheduled: undefined }
+  const none = {
+    startSeq: undefined,
+    endSeq: undefined,
+    dueAt: undefined,
+    end: undefined,
+    scheduled: undefined,
+    waitsFor: undefined,
+    waited: undefined,
+  }
   return { path, status: 'scheduled', generation, attempt: 0, approvals: [], whileEnding: false, ...none }
 }
 

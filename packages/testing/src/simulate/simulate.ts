@@ -3,15 +3,17 @@
  * weather; then it calms down, and everything has to come to its end.
  */
 import { createAgentQueue, startAgentRunner } from './agent-turns.ts'
+import { enterRun, startRuns } from './begin-runs.ts'
 import { startCallsWorker, type WorkerWorld } from './calls-worker.ts'
 import { checkEnd, isAtRest } from './check-end.ts'
 import { type Checker, createChecker } from './checker.ts'
 import { createDice, type Dice } from './dice.ts'
 import { EPOCH, installClock } from './install-clock.ts'
 import { createMemoryRedis } from './memory-redis.ts'
+import type { RunHeader } from './memory-rows.ts'
 import { createTables, type TableFault } from './memory-tables.ts'
-import { invitePeople, runIdOf, type StartedRun } from './people.ts'
-import { type Definition, randomWorkflow, type StepBody, type Steps } from './random-workflow.ts'
+import type { ForkEvents, StartedRun } from './people.ts'
+import type { Definition } from './random-workflow.ts'
 import { recordStatements, type Statement } from './record-statements.ts'
 import { connectMemoryRedis, type MemoryClient } from './redis-client.ts'
 import { createScheduler, type Process } from './scheduler.ts'
@@ -31,6 +33,8 @@ export interface RunnerPlace {
   holder: { held(): number[]; tend(): Promise<boolean>; release(): Promise<void> }
   agentTurns: { addMany(turns: readonly object[]): Promise<void> }
   definitionOf(checksum: string): Definition
+  /** The checksum of a saved workflow, by its name. */
+  childOf(name: string): string | undefined
   /** What Postgres holds of a run, or undefined when it is not at this seq. */
   eventsAt(runId: string, seq: number): string[] | undefined
   checker: Checker
@@ -41,6 +45,7 @@ export interface RunnerPlace {
 export interface Simulation {
   seed: number
   startRunner(place: RunnerPlace): void
+  forkEvents: ForkEvents
   faults?: readonly Fault[]
   /** Keeps a line for everything that happens. */
   traced?: boolean
@@ -60,7 +65,9 @@ export interface Outcome {
   faults: ReadonlyMap<string, number>
 }
 
-const STEPS_MAX = 150_000
+const STEPS_MAX = 200_000
+/** Of a page of earlier events: small, so that there are several. */
+const EVENTS_PAGE = 3
 /** How long everything may take to come to rest when the weather is calm. */
 const REST_MS_MAX = 180_000
 
@@ -78,7 +85,14 @@ export async function simulate(simulation: Simulation): Promise<Outcome> {
   const { violation, histories } = world.checker
   const ends = [...histories.values()].map(({ terminal }) => terminal ?? 'open')
   const events = [...histories.values()].flatMap((history) => history.events)
-  const told = new Set(events.flatMap(({ type, path }) => [type, path.replaceAll(/s\d+/g, 's').replaceAll(/\[\d+\]/g, '[n]')]))
+  const told = new Set(
+    events.flatMap(({ type, path, data }) => [
+      type,
+      path.replaceAll(/s\d+/g, 's').replaceAll(/\[\d+\]/g, '[n]'),
+      ...(data.accepted === undefined ? [] : ['an event that was taken']),
+      ...(type === 'step.scheduled' && data.run !== undefined ? ['a child that was started'] : []),
+    ]),
+  )
   return {
     violation,
     trace: world.lines,
@@ -110,13 +124,21 @@ function createWorld(simulation: Simulation) {
     trace,
   })
   const server = createMemoryRedis(() => EPOCH + Math.floor(scheduler.now()), checker.streamWatcher)
-  const own = createTables(pgNow, checker.tableWatcher, faults as ReadonlySet<TableFault>)
+  const own = createTables(pgNow, {
+    watcher: { ...checker.tableWatcher, created: (header) => enter(header) },
+    faults: faults as ReadonlySet<TableFault>,
+    // A real Postgres is asked for pages of another length.
+    page: simulation.statements ? Number.POSITIVE_INFINITY : EVENTS_PAGE,
+    later: (act) => void scheduler.after(200, act),
+  })
   const tables = simulation.statements ? recordStatements(own, simulation.statements) : own
   const base = { server, scheduler, weather, dice: dice.fork(), awayUntil: 0, tables, checker, poisoned: new Set<string>(), trace }
   const world: WorkerWorld = base
   const queue = createAgentQueue(world)
   const definitions = new Map<string, Definition>()
-  const runs = startRuns(world, dice, definitions)
+  const runs: StartedRun[] = []
+  const enter = (header: RunHeader) => enterRun(world, runs, definitions, header)
+  startRuns(world, dice, { definitions, runs, forkEvents: simulation.forkEvents })
   const rest = { runs, turns: () => [...queue.jobs.values()].filter(({ state }) => state !== 'kept').length }
   const place = { world, simulation, queue, definitions, faults, clocks, processes: new Set<Process>() }
   populate(place, dice)
@@ -147,30 +169,6 @@ function stuck({ tables, checker, server }: WorkerWorld, runs: readonly StartedR
   })
   const streams = [...server.streams.all].filter(([name, { entries }]) => !name.startsWith('events:') && entries.length > 0)
   return `it does not come to rest: ${steps.join(', ')}; inbox ${tables.inbox.size}; ${streams.map(([name, { entries }]) => `${name} ${entries.length}`).join(', ')}`
-}
-
-function startRuns(world: WorkerWorld, dice: Dice, definitions: Map<string, Definition>): StartedRun[] {
-  const people = invitePeople(world, dice.pick([0.02, 0.1, 0.3]))
-  return Array.from({ length: 1 + dice.below(3) }, (_, order) => {
-    const definition = randomWorkflow(dice)
-    const checksum = `sha256:${order}`
-    definitions.set(checksum, definition)
-    const run = { runId: runIdOf(dice, order), definition, n: dice.below(5) }
-    expectCalls(world, run.runId, '', definition.steps)
-    people.start(run, checksum, dice.between(0, 2_000))
-    return run
-  })
-}
-
-/** Says which steps are done by others. */
-function expectCalls(world: WorkerWorld, runId: string, prefix: string, steps: Steps): void {
-  for (const [key, body] of Object.entries(steps) as [string, StepBody][]) {
-    const path = prefix + (body.id ?? key)
-    if (body.http || body.agent) world.checker.expectOutside(runId, path)
-    if (body.compensate?.http || body.compensate?.agent) world.checker.expectOutside(runId, `${path}.compensate`)
-    const inner = [...(body.switch?.cases ?? []), body.switch?.default, body.forEach, body.loop].filter((scope) => scope !== undefined)
-    for (const scope of inner) expectCalls(world, runId, `${path}.`, scope.steps)
-  }
 }
 
 interface Place {
@@ -230,6 +228,7 @@ function runnerPlace({ world, queue, definitions }: Place, process: Process, ind
     },
     agentTurns: queue.producer(process) as RunnerPlace['agentTurns'],
     definitionOf: (checksum) => definitions.get(checksum)!,
+    childOf: (name) => (definitions.has(`sha256:${name}`) ? `sha256:${name}` : undefined),
     eventsAt(runId, seq) {
       const run = tables.runs.get(runId)
       return run?.seq === seq ? run.events : undefined

@@ -5,7 +5,8 @@
 import type { InboxFact, Json, StoredEvent } from '@baton/contracts'
 import type { Dice } from './dice.ts'
 import { createLink } from './link.ts'
-import type { Commit, RunHeader, Tables } from './memory-tables.ts'
+import type { Commit, RunHeader } from './memory-rows.ts'
+import type { Tables } from './memory-tables.ts'
 import type { Process, Scheduler } from './scheduler.ts'
 import type { Weather } from './weather.ts'
 
@@ -25,6 +26,13 @@ interface LoadedRun {
   seq: number
   events: StoredEvent[]
   snapshot?: { seq: number }
+}
+
+interface Outcome {
+  won: Set<string>
+  refused: Map<string, Error>
+  at: number
+  woken: string[]
 }
 
 export type StoreClient = ReturnType<typeof connectMemoryStore>
@@ -47,10 +55,12 @@ export function connectMemoryStore(world: StoreWorld, owner: Process) {
 
   async function commitOnce(batch: readonly Commit[]) {
     const frozen = structuredClone(
-      batch.map(({ runId, fromSeq, toSeq, summary, decision, inboxIds }) => {
+      batch.map(({ runId, workflow, fromSeq, toSeq, summary, decision, inboxIds, beyond }) => {
         const { events, timersSet, timersCleared, approvalsOpened, approvalsClosed } = decision
         return {
           runId,
+          workflow,
+          ...(beyond ? { beyond } : {}),
           fromSeq,
           toSeq,
           summary,
@@ -75,16 +85,23 @@ export function connectMemoryStore(world: StoreWorld, owner: Process) {
   }
 
   /** As commitBatchBisecting does. */
-  async function commit(batch: readonly Commit[]): Promise<{ won: Set<string>; refused: Map<string, Error>; at: number }> {
+  async function commit(batch: readonly Commit[]): Promise<Outcome> {
     try {
       return { ...(await commitOnce(batch)), refused: new Map() }
     } catch (error) {
       if ((error as { code?: string }).code !== '22P05') throw error
-      if (batch.length === 1) return { won: new Set(), at: await ask(tables.now), refused: new Map([[batch[0]!.runId, error as Error]]) }
+      if (batch.length === 1) {
+        return { won: new Set(), at: await ask(tables.now), woken: [], refused: new Map([[batch[0]!.runId, error as Error]]) }
+      }
       const middle = batch.length >> 1
       const first = await commit(batch.slice(0, middle))
       const second = await commit(batch.slice(middle))
-      return { won: new Set([...first.won, ...second.won]), at: second.at, refused: new Map([...first.refused, ...second.refused]) }
+      return {
+        won: new Set([...first.won, ...second.won]),
+        at: second.at,
+        woken: [...first.woken, ...second.woken],
+        refused: new Map([...first.refused, ...second.refused]),
+      }
     }
   }
 

@@ -1,12 +1,14 @@
 /** Finding runs, and telling them to stop, to hold and to go on. */
-import { listOf, Run, RunCount, RunFilter, RunListQuery, spanIdOfRun } from '@baton/contracts'
+import { LIMITS, listOf, parseDuration, Run, RunCount, RunFilter, RunListQuery, StuckRuns, spanIdOfRun } from '@baton/contracts'
 import { joinTrace } from '@baton/runtime'
 import { countRuns, listRuns } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
+import { z } from 'zod'
 import type { Deps } from '../app.ts'
 import { askerOf } from '../asker.ts'
 import type { Caller } from '../caller.ts'
 import { type Command, controlRun, refuseImpossible } from '../control-run.ts'
+import { findStuck } from '../find-stuck.ts'
 import { runOf } from '../public-shapes.ts'
 import { addRoute } from '../route.ts'
 import { findRun, wholeRun } from '../show-run.ts'
@@ -14,8 +16,8 @@ import { WaitQuery } from '../waiting-answers.ts'
 
 const tag = 'runs'
 
-/** GET /runs, /runs/count and /runs/{id}. */
-export function runRoutes(app: FastifyInstance, { sql, showRun }: Deps): void {
+/** GET /runs, /runs/count, /runs/stuck and /runs/{id}. */
+export function runRoutes(app: FastifyInstance, { sql, showRun, loadWhole }: Deps): void {
   addRoute(app, {
     method: 'GET',
     url: '/api/v1/runs',
@@ -44,6 +46,21 @@ export function runRoutes(app: FastifyInstance, { sql, showRun }: Deps): void {
 
   addRoute(app, {
     method: 'GET',
+    url: '/api/v1/runs/stuck',
+    tag,
+    summary: 'Runs that nothing can move any more: there should be none',
+    description:
+      'Open runs that have not moved for a while, longest first, although nothing is due and nothing that they wait for can come: no call, timer, ' +
+      'approval, event, child run or slot. `GET /api/v1/runs/{id}/why` tells where each stands; a retry or a replay may help it on.',
+    query: StuckQuery,
+    answers: { 200: StuckRuns },
+    handle: async ({ caller, query }) => ({
+      items: (await findStuck({ sql, loadWhole }, caller.namespace, query.for, query.limit)).map(runOf),
+    }),
+  })
+
+  addRoute(app, {
+    method: 'GET',
     url: '/api/v1/runs/:id',
     tag,
     summary: 'A run; with `?wait=30s` when it has ended or the time is up',
@@ -55,6 +72,16 @@ export function runRoutes(app: FastifyInstance, { sql, showRun }: Deps): void {
       query.wait ? showRun(reply, caller.namespace, found.id, query.wait) : wholeRun(sql, found),
   })
 }
+
+const StuckQuery = z.strictObject({
+  for: z
+    .string()
+    .refine((text) => parseDuration(text) !== undefined, 'not a duration: write 30s, 5m or PT30S')
+    .default('1m')
+    .transform((text) => parseDuration(text) ?? 0)
+    .describe('how long they have stood still'),
+  limit: z.coerce.number().int().min(1).max(LIMITS.listMax).default(LIMITS.listDefault),
+})
 
 /** No run is older than this; neither Postgres nor ids can tell all times before. */
 const DAWN = '2020-01-01T00:00:00.000Z'

@@ -1,6 +1,6 @@
 /** Loads runners that are broken on purpose. */
 import { resolve } from 'node:path'
-import { createMutantLoader, type RunnerPlace } from '@baton/testing/simulate'
+import { createMutantLoader, type Simulation } from '@baton/testing/simulate'
 import { MUTANTS } from './mutants.ts'
 
 const ROOT = resolve(import.meta.dirname, '../../../..')
@@ -13,7 +13,7 @@ const load = createMutantLoader(
 )
 
 /** The runner of the mutant at this place of the table. Throws when a text that it replaces is not there, or is there twice. */
-export async function loadMutant(index: number): Promise<(place: RunnerPlace) => void> {
+export async function loadMutant(index: number): Promise<Pick<Simulation, 'startRunner' | 'forkEvents'>> {
   const module = await load(index, (suffix) => import(`./start-runner.ts${suffix}`) as Promise<typeof import('./start-runner.ts')>)
-  return module.startRunner
+  return { startRunner: module.startRunner, forkEvents: module.forkEvents }
 }

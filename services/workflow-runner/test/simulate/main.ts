@@ -5,7 +5,9 @@
 import { availableParallelism } from 'node:os'
 import { isMainThread, parentPort, Worker } from 'node:worker_threads'
 import { simulate } from '@baton/testing/simulate'
-import { startRunner } from './start-runner.ts'
+import { forkEvents, startRunner } from './start-runner.ts'
+
+const runner = { startRunner, forkEvents }
 
 const CHUNK = 25
 const TRACE_LINES = 80
@@ -20,10 +22,10 @@ interface Report {
 async function simulateChunk(first: number, count: number): Promise<Report> {
   const report: Report = { seeds: count, ends: {} }
   for (let seed = first; seed < first + count; seed++) {
-    const { violation, ends } = await simulate({ seed, startRunner })
+    const { violation, ends } = await simulate({ seed, ...runner })
     for (const end of ends) report.ends[end] = (report.ends[end] ?? 0) + 1
     if (!violation) continue
-    const { trace } = await simulate({ seed, startRunner, traced: true })
+    const { trace } = await simulate({ seed, ...runner, traced: true })
     return { ...report, violation: { seed, text: violation, trace: trace.slice(-TRACE_LINES) } }
   }
   return report

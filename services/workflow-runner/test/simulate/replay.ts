@@ -5,8 +5,10 @@
 import { isDeepStrictEqual } from 'node:util'
 import type { InboxFact, StoredEvent } from '@baton/contracts'
 import {
+  acceptEvents,
   addToInbox,
   commitBatchBisecting,
+  createFork,
   createRuns,
   decideApproval,
   deleteSnapshots,
@@ -24,28 +26,34 @@ import {
   type RunCommit,
   type Sql,
 } from '@baton/store'
-import type { Statement } from '@baton/testing/simulate'
+import type { NewFork, Statement } from '@baton/testing/simulate'
 
 const CLOCK = `
   create schema sim;
+  create unlogged table sim.clock as select 0::float8 as ms;
   create function sim.clock_timestamp() returns timestamptz language sql volatile as
-    $$ select to_timestamp(current_setting('sim.now')::float8 / 1000) $$;
+    $$ select to_timestamp(ms / 1000) from sim.clock $$;
   create function sim.now() returns timestamptz language sql stable as
-    $$ select to_timestamp(current_setting('sim.now')::float8 / 1000) $$;
+    $$ select to_timestamp(ms / 1000) from sim.clock $$;
   alter table inbox alter created_at set default sim.now();
+  alter table custom_events alter accepted_at set default sim.now();
   alter table runs alter created_at set default sim.now(), alter updated_at set default sim.now()`
 
 /** Turns the clock of the database over to the simulation. `sql` must be a pool of one connection. */
 export async function takeClock(sql: Sql): Promise<void> {
   await sql.unsafe(CLOCK)
   await sql.unsafe('set search_path = sim, public, pg_catalog')
+  // Transactions have connections of their own.
+  await sql`do $$ begin execute format('alter database %I set search_path = sim, public, pg_catalog', current_database()); end $$`
 }
 
 /** Replays the statements on empty tables; gives the first that is answered otherwise. */
 export async function replay(sql: Sql, statements: readonly Statement[]): Promise<string | undefined> {
-  await sql.unsafe('truncate runs, run_events, run_snapshots, inbox, timers, approvals, approval_votes restart identity cascade')
+  await sql.unsafe(
+    'truncate runs, run_events, run_snapshots, inbox, timers, approvals, approval_votes, custom_events, event_waiters, concurrency_slots restart identity cascade',
+  )
   for (const [n, { name, args, answer, now }] of statements.entries()) {
-    await sql`select set_config('sim.now', ${String(now)}, false)`
+    await sql`update sim.clock set ms = ${now}`
     const ask = ANSWERS[name]!
     const [found, expected] = await ask(sql, args, answer, now)
     if (isDeepStrictEqual(plain(found), plain(expected))) continue
@@ -71,16 +79,34 @@ const ANSWERS: Record<string, Ask> = {
     const made = await createRuns(sql, [{ ...run, id: runId, ...(timeoutMs === undefined ? {} : { timeoutMs: timeoutMs as number }) }])
     return [made, { at: createdAt, runs: [{ outcome: 'created', id: runId }] }]
   },
-  async commit(sql, [batch], answer) {
-    const names = { namespace: 'default', workflow: 'random' }
-    const { won, at } = await commitBatchBisecting(
-      sql,
-      (batch as RunCommit[]).map((commit) => ({ ...names, ...commit })),
-    )
-    const expected = answer as { won: Set<string>; at: number }
+  async createFork(sql, [fork]) {
+    const { header, timeoutMs, from, forkedFrom, events } = fork as NewFork
+    const { runId, createdAt, ...run } = header
+    const bound = timeoutMs === undefined ? {} : { timeoutMs }
+    const made = await createFork(sql, { run: { ...run, id: runId, ...bound, forkedFrom }, from, events: [...events], blobs: [] })
+    return [made, { at: createdAt, seq: events.length + 2 }]
+  },
+  async acceptEvents(sql, [events], answer) {
+    const { accepted, woken } = await acceptEvents(sql, 'default', events as Parameters<typeof acceptEvents>[2])
+    const expected = answer as { accepted: number; woken: string[] }
     return [
-      [[...won].sort(), Math.round(at)],
-      [[...expected.won].sort(), expected.at],
+      [accepted, woken.sort()],
+      [expected.accepted, [...expected.woken].sort()],
+    ]
+  },
+  async commit(sql, [batch], answer) {
+    const {
+      won,
+      at,
+      woken = [],
+    } = await commitBatchBisecting(
+      sql,
+      (batch as RunCommit[]).map((commit) => ({ ...commit, namespace: 'default' })),
+    )
+    const expected = answer as { won: Set<string>; at: number; woken: string[] }
+    return [
+      [[...won].sort(), Math.round(at), [...woken].sort()],
+      [[...expected.won].sort(), expected.at, [...expected.woken].sort()],
     ]
   },
   async addToInbox(sql, [runId, fact]) {

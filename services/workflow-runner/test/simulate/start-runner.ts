@@ -1,10 +1,21 @@
 /** A runner put together as app.ts and take-work.ts do it, on the Postgres and Redis of a simulation. Every module of it is the real one. */
 import { isDeepStrictEqual } from 'node:util'
 import { type AgentTurn, callIdOf, type Json, type StoredEvent } from '@baton/contracts'
-import { applyEvent, compile, createState, type RunState, stepsOf, summaryOf } from '@baton/engine'
+import {
+  applyEvent,
+  type ChildRef,
+  type ChildTarget,
+  childKeyOf,
+  compile,
+  createState,
+  forkOf,
+  type RunState,
+  stepsOf,
+  summaryOf,
+} from '@baton/engine'
 import { type Logger, type Redis, watchRedis } from '@baton/runtime'
 import type { LoadedRun } from '@baton/store'
-import type { RunnerPlace } from '@baton/testing/simulate'
+import type { ForkEvents, RunnerPlace } from '@baton/testing/simulate'
 import type { Advance } from '../../src/advance.ts'
 import { createAdvanceLoop, type Item } from '../../src/advance-loop.ts'
 import { createServerClock } from '../../src/clock.ts'
@@ -123,7 +134,7 @@ function advanceOf(
         return outcome
       },
       vars: async () => ({}),
-      workflows: async () => new Map(),
+      workflows: async (namespace, children) => findChildren(place, plan, namespace, children),
     },
     send(outgoing) {
       checker.sends(outgoing.calls, place.name)
@@ -153,6 +164,30 @@ function advanceOf(
       if (nextTimerAt !== null) later.expect(nextTimerAt - clock.now())
     },
   }
+}
+
+async function findChildren(
+  { childOf }: RunnerPlace,
+  plan: Advance['store']['plan'],
+  namespace: string,
+  children: readonly ChildRef[],
+): Promise<Map<string, ChildTarget>> {
+  const found = new Map<string, ChildTarget>()
+  for (const child of children) {
+    const checksum = childOf(child.name)
+    if (checksum === undefined) continue
+    const { timeoutMs } = await plan(namespace, checksum)
+    found.set(childKeyOf(child), { version: 1, checksum, ...(timeoutMs === undefined ? {} : { timeoutMs }) })
+  }
+  return found
+}
+
+/** What a fork takes over, as the orchestrator makes it. */
+export const forkEvents: ForkEvents = (definition, header, events, from) => {
+  const state = createState(compile(definition as unknown as Json, { name: 'random' }).plan!, header)
+  for (const event of events) applyEvent(state, event)
+  const copied = forkOf(state, events, from)
+  return 'refused' in copied ? undefined : copied.events
 }
 
 /** A state that is kept is what Postgres holds. */

@@ -1,0 +1,20 @@
+/** Runs that stand still, and have nothing of their own in the tables that would move them: what is left of them is for the eyes of an operator. */
+import type { Db } from './connect.ts'
+import type { RunRow } from './runs.ts'
+
+/**
+ * Open runs, longest still first, that have not moved for this long and wait for nothing that has a row: no fact of the inbox, no timer, no
+ * pending approval, no event, no slot. Calls that are out and child runs have none; whoever folds the runs sees those. Paused runs are left out.
+ */
+export async function findUnmoved(db: Db, namespace: string, forMs: number, limit: number): Promise<RunRow[]> {
+  return db<RunRow[]>`
+    select r.* from runs r
+     where r.namespace = ${namespace} and r.status in ('queued', 'running', 'waiting')
+       and r.updated_at < clock_timestamp() - ${forMs} * interval '1 ms'
+       and not exists (select from inbox i where i.run_id = r.id)
+       and not exists (select from timers m where m.run_id = r.id)
+       and not exists (select from approvals a where a.run_id = r.id and a.status = 'pending')
+       and not exists (select from event_waiters w where w.run_id = r.id)
+       and not exists (select from concurrency_slots s where s.run_id = r.id and not s.held)
+     order by r.updated_at limit ${limit}`
+}
