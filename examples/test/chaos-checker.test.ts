@@ -72,7 +72,35 @@ test('each broken promise is found', async (t) => {
     ['a call after success', /81 ms after dev.baton.step.succeeded/, (seen) => seen.calls.push(seen.call(481))],
     ['success without an answer', /without an answer of the shop/, (seen) => void seen.calls.splice(0)],
     ['an answer after success', /without an answer of the shop/, (seen) => Object.assign(seen.calls[0]!, { endedAt: Date.parse(at(401)) })],
-    ['a second key', /with the keys/, (seen) => seen.calls.push(seen.call(330, { idempotencyKey: `${ID}/s1/1` }))],
+    ['a second key', /with the keys/, (seen) => seen.calls.push(seen.call(330, { idempotencyKey: `${ID}/ask/0` }))],
+    ['a generation of nobody', /has no outcome/, (seen) => seen.calls.push(seen.call(330, { idempotencyKey: `${ID}/s1/1` }))],
+    ['an end too few', /was reopened 1 times/, (seen) => void seen.events.splice(1, 1, seen.event(2, 'run.reopened', undefined, {}))],
+    [
+      'a child that was not started',
+      /each\[1\].kid has started 0 runs/,
+      (seen) => {
+        const by = `${ID}/each[0].kid`
+        const kid = { id: ID, family: 'kid', order: 'o1', by } as const
+        Object.assign(seen.observed, { started: [{ id: ID, family: 'parent', order: 'o1' }], derived: [kid] })
+      },
+    ],
+    [
+      'two in one slot too many',
+      /was admitted beside 2 others/,
+      (seen) => {
+        seen.events.splice(1, 1, seen.event(2, 'run.admitted', undefined, {}))
+        Object.assign(seen.observed, { started: ['o1', 'o2', 'o3'].map((order) => ({ id: ID, family: 'crowd', order })) })
+      },
+    ],
+    [
+      'a step that was not undone',
+      /has not undone a.compensate/,
+      (seen) => {
+        Object.assign(seen.run, { status: 'failed', error: { code: 'NO' } })
+        seen.steps.push({ path: 'b.compensate', status: 'succeeded' } as Step)
+        Object.assign(seen.observed, { started: [{ id: ID, family: 'undone', order: 'o1' }] })
+      },
+    ],
     ['a foreign key', /was called with the key nonsense/, (seen) => seen.calls.push(seen.call(330, { idempotencyKey: 'nonsense' }))],
     ['a call of another run', /in the name of/, (seen) => seen.calls.push(seen.call(330, { path: '/orders/o2.s1' }))],
     ['a lost cancel', /was cancelled, which was accepted, and is failed/, (seen) => Object.assign(seen.run, { status: 'failed' })],

@@ -69,6 +69,7 @@ export async function runExamples(t: Test, contract: Contract, examples: readonl
     const { id } = await contract.start(name, { version, ...(head.input === undefined ? {} : { input: head.input }) })
     for (const event of head.events ?? []) await sendEvent(contract, event)
     for (const vote of votes) await castVote(contract, id, vote, voterOf)
+    for (const [step, ends] of Object.entries(head.work ?? {})) for (const end of ends as Loose[]) await work(contract, id, step, end)
     return contract.ended(id)
   })
   await Promise.allSettled(ended)
@@ -108,6 +109,16 @@ function makeVoters(contract: Contract): (name: string) => Promise<string> {
     made.set(name, key)
     return key
   }
+}
+
+/** Claims the task of the step, tells how far it is, and ends it. */
+async function work(contract: Contract, run: string, step: string, end: Loose): Promise<void> {
+  const open = async () => (await contract.call('GET', `/api/v1/tasks?run=${run}&status=open`)).body.items
+  const task = await until(async () => (await open()).find((other: Loose) => other.step === step))
+  const act = async (call: string, body: Loose) => must(await contract.call('POST', `/api/v1/tasks/${task.id}/${call}`, { body }), 200)
+  const { fencingToken } = await act('claim', {})
+  await act('progress', { percent: 50, fencingToken })
+  await act('output' in end ? 'complete' : 'fail', { ...end, fencingToken })
 }
 
 async function castVote(contract: Contract, run: string, vote: Vote, voterOf: (name: string) => Promise<string>): Promise<void> {

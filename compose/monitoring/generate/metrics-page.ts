@@ -29,7 +29,7 @@ network. [compose/monitoring](../compose/monitoring/README.md) holds a configura
 - Labels come from lists that the code knows (states, kinds, outcomes, error codes, routes): never ids, nor names of workflows, people or hosts.
 - What Postgres and Redis know is asked for when somebody scrapes, by index and up to a bound, within two seconds. While it cannot be had the metric is
   absent; \`baton_dependency_up\` says why. Every replica tells the same levels (\`baton_runs\`, \`baton_stream_…\`, \`baton_jobs…\`, \`baton_inbox_…\`,
-  \`baton_timers…\`, \`baton_approvals_…\`, \`baton_redis_…\`, \`baton_database_bytes\`): take their \`max\`, not their \`sum\`.
+  \`baton_timers…\`, \`baton_approvals_…\`, \`baton_tasks…\`, \`baton_redis_…\`, \`baton_database_bytes\`): take their \`max\`, not their \`sum\`.
 
 ${sections.join('\n\n')}
 

@@ -20,7 +20,8 @@ const never = () => new Promise<never>(() => {})
 const SERVICES: Record<string, () => Promise<unknown>> = {
   orchestrator: async () => {
     const { createMetrics } = await import('../../../services/orchestrator/src/metrics.ts')
-    createMetrics({ waiters: nothing, openRuns: never, backlog: never, streams: never, queues: never, redisMemory: never })
+    const asked = { openRuns: never, openTasks: never, backlog: never, streams: never, queues: never, redisMemory: never }
+    createMetrics({ waiters: nothing, ...asked })
   },
   'workflow-runner': async () => {
     const { createMetrics } = await import('../../../services/workflow-runner/src/metrics.ts')

@@ -82,6 +82,31 @@ export const waiting: Dashboard = {
       queries: [{ expr: level('baton_stream_entries{stream="calls"}'), legend: 'entries' }],
     },
     {
+      title: 'Runs wait for workers from outside: tasks',
+      tells: '`open` waits for somebody to claim it, `claimed` is worked on. GET /api/v1/tasks?status=open lists what nobody takes.',
+      shows: 'lines',
+      unit: 'short',
+      queries: [{ expr: level('baton_tasks', 'status'), legend: '{{status}}' }],
+    },
+    {
+      title: 'How long the oldest open task waits',
+      tells: 'It rises when no worker has the capabilities that are asked for, or all of them are busy.',
+      shows: 'lines',
+      unit: 's',
+      queries: [{ expr: level('baton_tasks_oldest_seconds'), legend: 'task' }],
+    },
+    {
+      title: 'Workers take, end and lose tasks',
+      tells:
+        'Calls by outcome: `held` are claims that came second, `claim-lost` calls of workers whose lease had run out. Leases that run out are workers that died or sent no progress.',
+      shows: 'lines',
+      unit: 'ops',
+      queries: [
+        { expr: rateBy('call, outcome', 'baton_task_calls_total'), legend: '{{call}} {{outcome}}' },
+        { expr: `sum(${rate('baton_task_lease_expiries_total')})`, legend: 'leases ran out' },
+      ],
+    },
+    {
       title: 'Runs wait for models',
       tells: 'Turns that wait for an agent-runner, are with a model, or are tried again later.',
       shows: 'lines',

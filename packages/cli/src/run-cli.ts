@@ -8,6 +8,7 @@ import { EXIT, explainError } from './exit-codes.ts'
 import { addLoginCommand } from './login-command.ts'
 import { addRunCommands } from './run-commands.ts'
 import { createPaint } from './table.ts'
+import { addTaskCommands } from './task-commands.ts'
 import type { CommandContext, Terminal } from './terminal.ts'
 import { addTriggerCommands } from './trigger-commands.ts'
 import { addWorkflowCommands } from './workflow-commands.ts'
@@ -50,6 +51,7 @@ function createProgram(terminal: Terminal): Command {
   addWorkflowCommands(program, open)
   addRunCommands(program, open)
   addApprovalCommands(program, open)
+  addTaskCommands(program, open)
   addTriggerCommands(program, open)
   addDoctorCommand(program, terminal)
   return program

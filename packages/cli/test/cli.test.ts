@@ -183,3 +183,47 @@ t.test('runs are retried, replayed and forked, one by one or by a filter', async
   t.equal(await baton(['runs', 'retry']), 2, 'nobody means all runs by naming none')
   t.equal(server.requests.length, 5)
 })
+
+const TASK = {
+  id: 'tsk_1',
+  run: 'run_1',
+  status: 'claimed',
+  capabilities: ['ocr'],
+  payload: { page: 1 },
+  priority: 5,
+  claimedBy: 'ann',
+  reservedFor: null,
+  leaseUntil: '2026-01-01T00:00:00.000Z',
+  progress: { percent: 40, note: null, data: null, at: RUN.createdAt },
+  error: { code: 'NO', message: 'no' },
+  createdAt: RUN.createdAt,
+}
+
+t.test('tasks are listed, claimed, worked on and ended', async (t) => {
+  const { server, output, baton } = await bench(t, ({ method }) => ({
+    body: method === 'GET' ? { items: [TASK], nextCursor: null } : TASK,
+  }))
+  const last = () => server.requests.at(-1)
+  t.equal(await baton(['tasks', 'list', '--capability', 'ocr', '--capability', 'pdf']), 0)
+  t.equal(last()!.path, '/api/v1/tasks?status=open&status=claimed&capability=ocr&capability=pdf&limit=50')
+  t.match(output.out, /tsk_1 +claimed +ocr +5 +ann +40 %/)
+  t.equal(await baton(['tasks', 'claim', '--capability', 'ocr']), 0)
+  t.match(last(), { path: '/api/v1/tasks/claim', body: { capabilities: ['ocr'] } })
+  t.match(output.out, /tsk_1 is yours until 2026-01-01T00:00:00.000Z; its payload: \{"page":1\}/)
+  t.equal(await baton(['tasks', 'claim']), 2, 'which?')
+  const rows: [args: string[], call: string, body: object][] = [
+    [['claim', 'tsk_1'], 'claim', {}],
+    [['progress', 'tsk_1', '--percent', '40', '--note', 'x'], 'progress', { percent: 40, note: 'x' }],
+    [['complete', 'tsk_1', '--output', '{"a":1}'], 'complete', { output: { a: 1 } }],
+    [['complete', 'tsk_1'], 'complete', { output: null }],
+    [['fail', 'tsk_1', '--message', 'no', '--no-retry'], 'fail', { error: { message: 'no' }, retryable: false }],
+    [['fail', 'tsk_1', '--message', 'no', '--code', 'X'], 'fail', { error: { message: 'no', code: 'X' }, retryable: true }],
+    [['release', 'tsk_1'], 'release', {}],
+    [['handoff', 'tsk_1', '--reason', 'r', '--to', 'bob', '--context', '[1]'], 'handoff', { reason: 'r', to: 'bob', context: [1] }],
+    [['handoff', 'tsk_1', '--reason', 'r', '--capability', 'pdf'], 'handoff', { reason: 'r', capabilities: ['pdf'] }],
+  ]
+  for (const [args, call, body] of rows) {
+    t.equal(await baton(['tasks', ...args]), 0, args.join(' '))
+    t.same([last()!.path, last()!.body], [`/api/v1/tasks/tsk_1/${call}`, body])
+  }
+})

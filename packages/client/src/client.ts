@@ -4,6 +4,7 @@ import { keyCalls, secretCalls, varCalls } from './administration.ts'
 import { approvalCalls } from './approvals.ts'
 import { createSend } from './http.ts'
 import { runCalls } from './runs.ts'
+import { taskCalls } from './tasks.ts'
 import { eventCalls, scheduleCalls, triggerCalls } from './triggers.ts'
 import type { WatchConnection, WatchOptions } from './watch-options.ts'
 import { watchRun } from './watch-run.ts'
@@ -48,6 +49,7 @@ export function createClient(options: ClientOptions) {
     workflows: workflowCalls(send),
     runs: runCalls(send),
     approvals: approvalCalls(send),
+    tasks: taskCalls(send),
     schedules: scheduleCalls(send),
     triggers: triggerCalls(send),
     events: eventCalls(send),

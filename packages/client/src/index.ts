@@ -7,17 +7,24 @@ export type {
   ApiKeyCreated,
   Approval,
   BulkAnswer,
+  ClaimNextBody,
   CloudEvent,
+  CompleteBody,
   DecisionBody,
   EventsAccepted,
+  FailBody,
+  HandoffBody,
   Json,
   NewSchedule,
   NewTrigger,
   PatchOperation,
   ProblemError,
+  ProgressBody,
   Run,
   Schedule,
   Step,
+  Task,
+  TaskStatus,
   Trigger,
   TriggerSaved,
   Validation,
@@ -32,6 +39,7 @@ export { type BatonClient, type ClientOptions, createClient } from './client.ts'
 export type { CallOptions } from './http.ts'
 export { BatonProblem, BatonUnreachable, BatonWaitTimeout } from './problem.ts'
 export type { BulkOptions, RunQuery, StartItem, StartOptions } from './runs.ts'
+export type { TaskQuery } from './tasks.ts'
 export type { NewEvent } from './triggers.ts'
 export type { WatchOptions } from './watch-options.ts'
 export type { DefinitionSource } from './workflows.ts'

@@ -130,6 +130,23 @@ t.test('controls say what they are asked, and are never sent twice', async (t) =
   t.equal(cut.requests.length, 1)
 })
 
+t.test('tasks: an end is tried again after a cut, a claim is not; 204 is no task', async (t) => {
+  const cut: StubAnswer[] = [{ abort: true }]
+  const server = await stubServer(
+    t,
+    (request, index) => cut[index] ?? (request.path.endsWith('/claim') ? { status: 204 } : { body: { id: 'tsk_1' } }),
+  )
+  const baton = createClient({ url: server.url, key: 'k' })
+  t.match(await baton.tasks.complete('tsk_1', { a: 1 }, { fencingToken: 3 }), { id: 'tsk_1' })
+  t.equal(server.requests.length, 2)
+  t.match(server.requests[1], { method: 'POST', path: '/api/v1/tasks/tsk_1/complete', body: { output: { a: 1 }, fencingToken: 3 } })
+  t.equal(await baton.tasks.claimNext(['ocr']), undefined)
+  t.match(server.requests[2], { path: '/api/v1/tasks/claim', body: { capabilities: ['ocr'] } })
+  cut[3] = { abort: true }
+  await t.rejects(baton.tasks.claim('tsk_1'), BatonUnreachable)
+  t.equal(server.requests.length, 4)
+})
+
 t.test('schedules and triggers are read page by page, saved, rotated and deleted; nothing of it is sent twice', async (t) => {
   const server = await stubServer(t, ({ method, path }) =>
     method === 'GET' && path.includes('?') ? { body: { items: [{ name: 'a' }], nextCursor: null } } : { body: { name: 'a' } },

@@ -154,7 +154,7 @@ export const Why = z.object({
       status: z.string(),
       since: Time,
       reason: z.string(),
-      movableBy: z.array(z.string()).describe('who or what can move it: user:, group:, role:, service:<name>, timer'),
+      movableBy: z.array(z.string()).describe('who or what can move it: user:, group:, role:, worker:, capability:, service:<name>, timer'),
     }),
   ),
 })

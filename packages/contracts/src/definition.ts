@@ -155,7 +155,7 @@ export const AgentBody = describedObject(meanings.AGENT, {
   session: Template.optional(),
 })
 const TaskBody = describedObject(meanings.TASK, {
-  capabilities: z.array(z.string()).min(1),
+  capabilities: z.array(Template.min(1)).min(1).max(20),
   payload: Json.optional(),
   lease: Duration.default('60s'),
   priority: z.int().min(0).max(9).default(5),

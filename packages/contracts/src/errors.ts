@@ -40,6 +40,7 @@ export const ERRORS = {
   BTN_STEP_NOT_FOUND: { status: 404, title: 'No such step in this run', help: 'GET /api/v1/runs/{id}/steps lists the step paths.' },
   BTN_WORKFLOW_NOT_FOUND: { status: 404, title: 'No such workflow, version or tag', help: 'GET /api/v1/workflows lists them.' },
   BTN_APPROVAL_NOT_FOUND: { status: 404, title: 'No such approval in this namespace', help: 'GET /api/v1/approvals lists them.' },
+  BTN_TASK_NOT_FOUND: { status: 404, title: 'No such task in this namespace', help: 'GET /api/v1/tasks lists them.' },
   BTN_KEY_NOT_FOUND: { status: 404, title: 'No such API key', help: 'GET /api/v1/api-keys lists them.' },
   BTN_SECRET_NOT_FOUND: { status: 404, title: 'No such secret', help: 'PUT /api/v1/secrets/{name} makes it.' },
   BTN_VAR_NOT_FOUND: { status: 404, title: 'No such variable', help: 'PUT /api/v1/vars/{name} makes it.' },
@@ -65,6 +66,17 @@ export const ERRORS = {
     status: 409,
     title: 'The step takes no callback any more',
     help: 'The detail says whether one has come before, or how the wait ended.',
+  },
+  BTN_TASK_STATE: { status: 409, title: 'The state of the task forbids it', help: 'The detail names the state of the task.' },
+  BTN_TASK_HELD: {
+    status: 409,
+    title: 'Somebody else holds the task',
+    help: 'The detail names who, and until when; take another task, or try again then.',
+  },
+  BTN_TASK_CLAIM_LOST: {
+    status: 409,
+    title: 'The claim is over',
+    help: 'The lease ran out, or a later claim took its place: drop the work, and send progress more often than the lease ends.',
   },
   BTN_TRIGGER_DISABLED: { status: 409, title: 'The trigger is not enabled', help: 'PUT it with `enabled: true`.' },
   BTN_NAME_TAKEN: { status: 409, title: 'The name is in use', help: 'Choose another name or revoke the one in use.' },
@@ -182,6 +194,12 @@ export const ERRORS = {
   BTN_AGENT_BUDGET: { status: 0, title: 'The agent would go over its budget', help: 'Raise `budget`, or ask for less.' },
   BTN_OUTPUT_TOO_LARGE: { status: 0, title: 'The output of a step is over the limit', help: 'Store it elsewhere and pass a reference.' },
   BTN_BLOB_MISSING: { status: 0, title: 'A large payload is no longer stored', help: 'Run the workflow again.' },
+  BTN_TASK_FAILED: { status: 0, title: 'The worker could not do its task', help: 'The message is that of the worker.' },
+  BTN_TASK_CAPABILITIES: {
+    status: 0,
+    title: 'The capabilities of the task are not a list of texts',
+    help: 'Check the expressions of `capabilities`.',
+  },
   BTN_LOOP_LIMIT: { status: 0, title: 'The loop would go on past max', help: 'Raise `max` or fix the condition.' },
   BTN_CHILD_FAILED: { status: 0, title: 'The child run did not succeed', help: '`cause` has its error.' },
   BTN_CHILD_UNKNOWN: {

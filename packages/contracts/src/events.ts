@@ -37,6 +37,15 @@ export const EVENT_TYPES = [
   'approval.decided',
   'approval.expired',
   'approval.cancelled',
+  'task.opened',
+  'task.claimed',
+  'task.progressed',
+  'task.released',
+  'task.handed_off',
+  'task.lease_expired',
+  'task.completed',
+  'task.failed',
+  'task.cancelled',
 ] as const
 /** Type without the `dev.baton.` prefix, as rows and streams carry it. */
 export type EventType = (typeof EVENT_TYPES)[number]

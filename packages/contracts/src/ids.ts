@@ -71,3 +71,4 @@ export function partitionOf(runId: string): number {
 
 export const RunId = z.string().refine((id) => uuidOf('run', id) !== undefined, 'not a run id: run_ and a UUIDv7')
 export const ApprovalId = z.string().refine((id) => uuidOf('approval', id) !== undefined, 'not an approval id: apr_ and a UUIDv7')
+export const TaskId = z.string().refine((id) => uuidOf('task', id) !== undefined, 'not a task id: tsk_ and a UUIDv7')

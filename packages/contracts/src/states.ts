@@ -40,6 +40,18 @@ export const STEP_TRANSITIONS = {
 export const APPROVAL_STATUSES = ['pending', 'decided', 'expired', 'cancelled'] as const
 export type ApprovalStatus = (typeof APPROVAL_STATUSES)[number]
 
+export const TASK_STATUSES = ['open', 'claimed', 'completed', 'failed', 'cancelled'] as const
+export type TaskStatus = (typeof TASK_STATUSES)[number]
+
+/** An open one can end by its run alone; only who holds it completes or fails it. */
+export const TASK_TRANSITIONS = {
+  open: ['claimed', 'cancelled'],
+  claimed: ['open', 'claimed', 'completed', 'failed', 'cancelled'],
+  completed: [],
+  failed: [],
+  cancelled: [],
+} as const satisfies Record<TaskStatus, readonly TaskStatus[]>
+
 export const STEP_KINDS = [
   'http',
   'approval',

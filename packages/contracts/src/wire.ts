@@ -72,6 +72,27 @@ export const InboxFact = z.discriminatedUnion('kind', [
     output: Json,
     error: BatonError.nullable(),
   }),
+  /** Who holds the task that a step waits for has ended it; `task` is its bare id. */
+  z.object({
+    kind: z.literal('task-ended'),
+    path: z.string(),
+    generation: z.int(),
+    task: z.string(),
+    by: z.string(),
+    outcome: z.discriminatedUnion('status', [
+      z.object({ status: z.literal('succeeded'), output: Json }),
+      z.object({ status: z.literal('failed'), error: BatonError, retryable: z.boolean() }),
+    ]),
+  }),
+  /** What became of such a task meanwhile: told in the run's events, it moves nothing. */
+  z.object({
+    kind: z.literal('task-news'),
+    path: z.string(),
+    generation: z.int(),
+    task: z.string(),
+    type: z.enum(['claimed', 'progressed', 'released', 'handed_off', 'lease_expired']),
+    data: z.record(z.string(), Json),
+  }),
   /** It is the turn of a run with a concurrency key; or there is no room for it, and it does not wait (`onConflict: reject`). */
   z.object({ kind: z.literal('slot'), outcome: z.enum(['admitted', 'refused']), key: z.string() }),
   /** A paid agent turn: never asked for twice. */

@@ -1,11 +1,12 @@
 /** The body of each kind to its plan. */
-import { type Json, KIND_BODIES, parseDuration, type StepKind } from '@baton/contracts'
+import { type Json, KIND_BODIES, type StepKind } from '@baton/contracts'
 import { isTimestampText } from './cel-time.ts'
 import { checkSupported, report } from './compilation.ts'
 import { compileApproval } from './compile-approval.ts'
 import { compileForEach, compileLoop, compileSwitch } from './compile-containers.ts'
 import { compileHttp } from './compile-http.ts'
 import { checkSchemaAt, checkShape } from './compile-shape.ts'
+import { compileTask } from './compile-task.ts'
 import { compileCondition, compileText, compileValue, foldObject, type Place, textEntries } from './compile-texts.ts'
 import { type ChildRef, childKeyOf, type KindPlan } from './plan.ts'
 
@@ -52,14 +53,6 @@ const compileFail: Compiler<'fail'> = (place, body, pointer) => ({
   kind: 'fail',
   ...(body.code === undefined ? {} : { code: compileText(place, body.code, `${pointer}/code`) }),
   ...(body.message === undefined ? {} : { message: compileText(place, body.message, `${pointer}/message`) }),
-})
-
-const compileTask: Compiler<'task'> = (place, body, pointer, raw) => ({
-  kind: 'task',
-  capabilities: body.capabilities,
-  ...(raw.payload === undefined ? {} : { payload: compileValue(place, raw.payload, `${pointer}/payload`) }),
-  leaseMs: parseDuration(body.lease)!,
-  priority: body.priority,
 })
 
 const compileChild: Compiler<'workflow'> = (place, body, pointer, raw) => {

@@ -21,6 +21,7 @@ import { endStuck, reopenRun } from './reopen-run.ts'
 import { sendWork } from './send-work.ts'
 import { startCompensation } from './start-step.ts'
 import { awaitsCallback, hasEnded, type RunState, type StepState } from './state.ts'
+import { giveUpTask, openTaskAgain, takeTaskEnd, tellTaskNews } from './task-step.ts'
 import { attemptOf, timersOf } from './timers.ts'
 import { expireWait, inOrderOfAcceptance, takeEvent } from './wait-for-event.ts'
 
@@ -37,6 +38,7 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
     sent: new Set(),
     timers: new Map(),
     decided: facts.filter((fact) => fact.kind === 'approval-decided'),
+    taskEnds: facts.filter((fact) => fact.kind === 'task-ended'),
   }
   const resend = new Set<string>()
   let resendAll = false
@@ -84,6 +86,10 @@ function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): v
       return takeCallback(d, fact)
     case 'child-ended':
       return takeChildEnd(d, fact)
+    case 'task-ended':
+      return takeTaskEnd(d, fact)
+    case 'task-news':
+      return tellTaskNews(d, fact)
     case 'slot':
       return takeSlot(d, fact)
     case 'abort':
@@ -157,6 +163,7 @@ function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): v
 function timeOut(d: Deciding, step: StepState): void {
   if (step.step.kind === 'waitFor') return expireWait(d, step)
   if (step.waitingFor?.kind === 'run') cancelChild(d, step.waitingFor.run)
+  if (step.waitingFor?.kind === 'task' && !giveUpTask(d, step)) return
   const late =
     step.waitingFor?.kind === 'callback'
       ? `no callback came for step ${step.path} in time`
@@ -186,7 +193,8 @@ function resumeLoop(d: Deciding, loop: StepState): void {
 
 function tryAgain(d: Deciding, step: StepState): void {
   emit(d, 'step.scheduled', step.path, { generation: step.generation, attempt: step.attempt + 1 })
-  sendWork(d, step)
+  if (step.step.kind === 'task') openTaskAgain(d, step)
+  else sendWork(d, step)
 }
 
 /** A run that is ending, with no call out any more: whatever is left is cancelled, and what succeeded is undone, one step after the other. */

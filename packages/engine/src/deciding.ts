@@ -28,8 +28,11 @@ export interface Deciding {
   timers: Map<string, TimerSetting | { path: string; timer: TimerKind; dueAt: null }>
   /** Approvals that people have decided, also those whose turn has not come: none of them can expire or be withdrawn any more. */
   decided: readonly ApprovalDecided[]
+  /** Tasks that whoever held them has ended: none of them can be withdrawn any more. */
+  taskEnds: readonly TaskEnded[]
 }
 
+export type TaskEnded = Extract<InboxFact, { kind: 'task-ended' }>
 export type ApprovalDecided = Extract<InboxFact, { kind: 'approval-decided' }>
 
 /** Puts down the next event of the run and folds it into the state. */

@@ -79,6 +79,19 @@ export interface EmittedEvent {
 /** What a run with a concurrency key wants of its slot. */
 export type SlotWish = { act: 'ask'; key: string; limit: number; onConflict: 'queue' | 'reject' | 'cancel-running' } | { act: 'leave' }
 
+/** A new row of `tasks`. */
+export interface TaskOpening {
+  /** Bare UUIDv7. */
+  id: string
+  path: string
+  generation: number
+  attempt: number
+  capabilities: readonly string[]
+  payload: Json | BlobRef
+  leaseMs: number
+  priority: number
+}
+
 /** A new row of `approvals`. */
 export interface ApprovalOpening {
   id: string
@@ -117,6 +130,9 @@ export interface Decision {
   approvalsOpened: ApprovalOpening[]
   /** Compare-and-set from `pending`; when one is no longer pending the whole decision is void and must be made again. */
   approvalsClosed: { id: string; status: 'expired' | 'cancelled'; decision: string | null }[]
+  tasksOpened: TaskOpening[]
+  /** Bare ids. Compare-and-set from open or claimed, as for approvals. */
+  tasksClosed: string[]
   /** Steps that begin to wait for events of a type. Those up to number `after` were taken before. */
   waitersSet: { path: string; generation: number; type: string; after: number }[]
   /** Paths of steps that wait for events no longer. */
@@ -142,6 +158,8 @@ export function emptyDecision(): Decision {
     timersCleared: [],
     approvalsOpened: [],
     approvalsClosed: [],
+    tasksOpened: [],
+    tasksClosed: [],
     waitersSet: [],
     waitersCleared: [],
     callbacksClosed: [],
@@ -158,7 +176,7 @@ export interface DecideContext {
   now: number
   /** Uniform in [0, 1): jitter. */
   random(): number
-  /** A bare UUIDv7 for a new approval. */
+  /** A bare UUIDv7 for a new approval, task or run. */
   newUuid(): string
   /** Variables of the namespace; only asked for when the plan uses them. */
   vars: Readonly<Record<string, Json>>

@@ -8,6 +8,7 @@ import { instanceOf, isContainer, openScopes } from './instances.ts'
 import { awaitsCallback, failureOf, hasEnded, isOutside, type ScopeState, type StepState } from './state.ts'
 import { renderTemplate } from './templates.ts'
 import { timersOf } from './timers.ts'
+import { withdrawTask } from './withdraw-task.ts'
 
 type End = 'succeeded' | 'failed' | 'skipped' | 'cancelled'
 
@@ -48,17 +49,22 @@ function closeCallback(d: Deciding, { path, generation }: StepState): void {
 
 /** An attempt of a step failed: try again, or end it and let the failure spread as far as nothing tolerates it. */
 export function failStep(d: Deciding, step: StepState, error: BatonError, retryable: boolean): void {
-  if (mayRetry(d, step, error, retryable)) return retryStep(d, step, error)
+  if (mayRetry(d, step, error, retryable) && retryStep(d, step, error)) return
   const tolerance = toleranceOf(d, step, error)
   putEnd(d, step, 'failed', { error: tolerance.error as unknown as Json, ...tolerance.data })
   if (!tolerance.tolerated) spreadFailure(d, step, tolerance.error)
   touchOwner(d, step)
 }
 
+/** A call or turn that is out, or a task that is offered. */
+function isTried(step: StepState): boolean {
+  return isOutside(step) ? step.status === 'running' : step.step.kind === 'task' && step.status === 'waiting'
+}
+
 /** Only work outside the runner is tried again: deciding the same expression or question twice gives the same answer. */
 function mayRetry(d: Deciding, step: StepState, error: BatonError, retryable: boolean): boolean {
   const { retry } = step.step
-  if (step.attempt >= retry.attempts || !isOutside(step) || step.status !== 'running') return false
+  if (step.attempt >= retry.attempts || !isTried(step)) return false
   if (!isLive(d, step.scope) && !step.undoes) return false
   if (!retry.on) return retryable
   try {
@@ -69,11 +75,15 @@ function mayRetry(d: Deciding, step: StepState, error: BatonError, retryable: bo
   }
 }
 
-function retryStep(d: Deciding, step: StepState, error: BatonError): void {
+/** Puts down that the step is tried again; false when the time for the whole wait would be over by then. */
+function retryStep(d: Deciding, step: StepState, error: BatonError): boolean {
   const { backoff, initialMs, maxMs, jitter } = step.step.retry
   const full = backoff === 'fixed' ? initialMs : Math.min(maxMs, initialMs * 2 ** (step.attempt - 1))
   const delayMs = Math.max(jitter ? d.ctx.random() * full : full, Math.min(error.retryAfterMs ?? 0, maxMs))
   const retryAt = Math.ceil(d.ctx.now + delayMs)
+  const until = step.waitingFor?.kind === 'task' ? step.waitingFor.until : null
+  if (until !== null && retryAt >= Date.parse(until)) return false
+  clearTimers(d, step)
   const { generation, attempt } = step
   emit(d, 'step.retrying', step.path, {
     generation,
@@ -83,6 +93,7 @@ function retryStep(d: Deciding, step: StepState, error: BatonError): void {
     retryAt: timeText(retryAt),
   })
   setTimer(d, step, 'retry', retryAt)
+  return true
 }
 
 /** What `onError` makes of a failure. A failure in its own expression is not tolerated. */
@@ -156,10 +167,11 @@ export function cancelWaiting(d: Deciding, scope: ScopeState): void {
   }
 }
 
-/** Cancels one step; its approval is withdrawn, unless people have just decided it. */
+/** Cancels one step; its approval or task is withdrawn, unless it has just been decided or ended. */
 export function cancelStep(d: Deciding, step: StepState): void {
   if (step.waitingFor?.kind === 'approval') cancelApproval(d, step)
   if (step.waitingFor?.kind === 'run') cancelChild(d, step.waitingFor.run)
+  withdrawTask(d, step)
   endStep(d, step, 'cancelled', {})
 }
 

@@ -127,7 +127,8 @@ export interface FailPlan {
 }
 export interface TaskPlan {
   kind: 'task'
-  capabilities: string[]
+  /** Renders to a list of texts. */
+  capabilities: Template
   payload?: Template
   leaseMs: number
   priority: number

@@ -12,6 +12,7 @@ import { evaluateCondition } from './expressions.ts'
 import type { AgentPlan, Env, ForEachPlan, HttpPlan, SetPlan, SwitchPlan, WaitPlan } from './plan.ts'
 import { sendCall, sendTurn } from './send-work.ts'
 import type { StepState } from './state.ts'
+import { startTask } from './task-step.ts'
 import { renderTemplate, renderWithSecrets, textOf } from './templates.ts'
 import { startEmit, startWaitFor } from './wait-for-event.ts'
 
@@ -69,6 +70,8 @@ function startKind(d: Deciding, step: StepState, env: Env): void {
       return startWaitFor(d, step, body, env)
     case 'emit':
       return startEmit(d, step, body, env)
+    case 'task':
+      return startTask(d, step, body, env)
     case 'workflow':
       return startChild(d, step, body, env)
     case 'fail': {
@@ -77,8 +80,6 @@ function startKind(d: Deciding, step: StepState, env: Env): void {
       schedule(d, step, {})
       return failStep(d, step, errorOf(code, message), false)
     }
-    default:
-      return failStep(d, step, errorOf('BTN_UNSUPPORTED', `${body.kind} steps do not run in this version`), false)
   }
 }
 

@@ -70,6 +70,7 @@ export type WaitingFor =
   | { kind: 'event'; event: string; until: string | null }
   | { kind: 'run'; run: string; until: string | null }
   | { kind: 'callback'; until: string | null }
+  | { kind: 'task'; task: string; capabilities: string[]; until: string | null }
 
 export interface ScopeState {
   /** Path of the container instance with a dot, or '' at the top. */

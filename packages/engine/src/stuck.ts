@@ -2,8 +2,8 @@
 import { uuidOf } from '@baton/contracts'
 import type { RunState } from './state.ts'
 
-/** What waits in a table of its own: approvals, timers, events. */
-const KEPT = new Set(['approval', 'timer', 'event'])
+/** What waits in a table of its own: approvals, timers, events, tasks. */
+const KEPT = new Set(['approval', 'timer', 'event', 'task'])
 
 /**
  * What may move the run, of what stands in no table but its events. `isOut`: a call or a turn is under way, or a step waits for something that

@@ -1,6 +1,7 @@
 /** What readers see of a folded run: its steps, its graph with states, and why it stands where it stands. */
 import type { Graph, Step, StepStatus, Why } from '@baton/contracts'
 import { isTerminal } from '@baton/contracts'
+import { explainTask, type TaskStanding } from './explain-task.ts'
 import { isContainer, openScopes } from './instances.ts'
 import { isHeld } from './slots.ts'
 import { failureOf, hasEnded, isSatisfied, type RunState, type ScopeState, type StepState } from './state.ts'
@@ -21,7 +22,7 @@ export function stepOf(state: RunState, step: StepState): Step {
     error: step.error,
     startedAt: timeOf(step.startedAt),
     endedAt: timeOf(step.endedAt),
-    ...(step.waitingFor === undefined ? {} : { waitingFor: step.waitingFor }),
+    ...(step.waitingFor === undefined || step.status === 'retrying' ? {} : { waitingFor: step.waitingFor }),
   }
 }
 
@@ -54,8 +55,15 @@ export interface ApprovalStanding {
   allowSelf: boolean
 }
 
+/** What the sentences need to know beside the state. */
+export interface Standings {
+  approvals: readonly ApprovalStanding[]
+  tasks: readonly TaskStanding[]
+}
+
 /** One sentence per open step on what it waits for and who can move it; one for the whole run where something holds all of it. */
-export function whyOf(state: RunState, approvals: readonly ApprovalStanding[]): Why {
+export function whyOf(state: RunState, approvals: readonly ApprovalStanding[], tasks: readonly TaskStanding[] = []): Why {
+  const standings = { approvals, tasks }
   const items: Why['items'] = []
   if (isTerminal(state.status)) return { items }
   const createdAt = new Date(state.header.createdAt).toISOString()
@@ -66,8 +74,8 @@ export function whyOf(state: RunState, approvals: readonly ApprovalStanding[]): 
     items.push(whole('paused', createdAt, 'is paused; nothing new starts until it is resumed', ['role:operator']))
   if (state.ending)
     items.push(whole(state.status, createdAt, `is ending as ${state.ending}; it waits for the calls in flight`, ['service:http-worker']))
-  explainScope(state, state.root, approvals, items)
-  for (const step of state.compensations) if (!hasEnded(step)) items.push(explained(state, step, approvals))
+  explainScope(state, state.root, standings, items)
+  for (const step of state.compensations) if (!hasEnded(step)) items.push(explained(state, step, standings))
   return { items }
 }
 
@@ -75,21 +83,21 @@ function whole(status: string, since: string, reason: string, movableBy: string[
   return { step: null, status, since, reason: `the run ${reason}`, movableBy }
 }
 
-function explainScope(state: RunState, scope: ScopeState, approvals: readonly ApprovalStanding[], items: Why['items']): void {
+function explainScope(state: RunState, scope: ScopeState, standings: Standings, items: Why['items']): void {
   for (const step of scope.steps) {
     if (hasEnded(step)) continue
     if (step.status === 'pending' && (state.ending || failureOf(scope))) continue // it will never start
-    items.push(explained(state, step, approvals))
-    for (const inner of openScopes(step)) explainScope(state, inner, approvals, items)
+    items.push(explained(state, step, standings))
+    for (const inner of openScopes(step)) explainScope(state, inner, standings, items)
   }
 }
 
-function explained(state: RunState, step: StepState, approvals: readonly ApprovalStanding[]): Why['items'][number] {
+function explained(state: RunState, step: StepState, standings: Standings): Why['items'][number] {
   const since = new Date(step.startedAt ?? step.scheduledAt ?? state.header.createdAt).toISOString()
-  return { step: step.path, status: shownStatus(state, step), since, ...explain(state, step, approvals) }
+  return { step: step.path, status: shownStatus(state, step), since, ...explain(state, step, standings) }
 }
 
-function explain(state: RunState, step: StepState, approvals: readonly ApprovalStanding[]): { reason: string; movableBy: string[] } {
+function explain(state: RunState, step: StepState, { approvals, tasks }: Standings): { reason: string; movableBy: string[] } {
   const due = step.dueAt === undefined ? '' : ` at ${new Date(step.dueAt).toISOString()}`
   if (step.waitingFor?.kind === 'approval') return explainApproval(step, step.waitingFor.assignees, approvals, due)
   if (step.waitingFor?.kind === 'event') {
@@ -104,6 +112,7 @@ function explain(state: RunState, step: StepState, approvals: readonly ApprovalS
     return { reason: `waits for a POST to its callback.url; the call was answered${until}`, movableBy: ['callback'] }
   }
   if (step.waitingFor?.kind === 'timer') return { reason: `waits for time to pass; goes on${due}`, movableBy: ['timer'] }
+  if (step.waitingFor?.kind === 'task' && step.status === 'waiting') return explainTask(step.waitingFor, tasks, due)
   if (step.status === 'retrying') {
     return { reason: `attempt ${step.attempt} failed with ${step.error?.code ?? 'an error'}; tries again${due}`, movableBy: ['timer'] }
   }

@@ -5,6 +5,7 @@ import { callIdOf, isTerminal } from '@baton/contracts'
 import { compile, type EngineFact } from '@baton/engine'
 import t from 'tap'
 import { post } from './random-callbacks.ts'
+import { endTask, tellTask } from './random-tasks.ts'
 import { createDice, type Dice, randomWorkflow } from './random-workflow.ts'
 import { createWorld, dueTimers, refoldFrom, resultOf, take, vote, type World } from './random-world.ts'
 
@@ -50,6 +51,15 @@ function callBack(world: World, dice: Dice): EngineFact[] {
   return []
 }
 
+function work(world: World, dice: Dice): EngineFact[] {
+  const tasks = [...world.tasks.values()].filter(({ status }) => status === 'open')
+  if (tasks.length === 0) return []
+  const task = dice.pick(tasks)
+  if (dice.chance(0.4)) tellTask(world, task)
+  if (dice.chance(0.7)) endTask(world, task, randomOutcome(dice))
+  return []
+}
+
 /** What may come twice: a fact of the past, or one of an attempt that was never made. */
 function stale(world: World, dice: Dice): EngineFact[] {
   if (world.past.length === 0) return []
@@ -77,7 +87,8 @@ function happen(world: World, dice: Dice): EngineFact[] {
   const roll = dice.below(100)
   if (roll < 45) return answer(world, dice)
   if (roll < 60) return fireTimers(world, dice)
-  if (roll < 65) return decideApproval(world, dice)
+  if (roll < 63) return work(world, dice)
+  if (roll < 66) return decideApproval(world, dice)
   if (roll < 70) return callBack(world, dice)
   if (roll < 80) return stale(world, dice)
   if (roll < 84) return lose(world, dice)
@@ -106,6 +117,7 @@ function bringToEnd(world: World, dice: Dice): void {
     if (world.state.status === 'queued') facts.push({ kind: 'start' })
     if (dice.chance(0.5)) decideApproval(world, dice)
     if (dice.chance(0.5)) callBack(world, dice)
+    if (dice.chance(0.5)) work(world, dice)
     facts.push(...answer(world, dice), ...(world.state.inFlight.size === 0 ? fireTimers(world, dice) : []))
     take(world, facts)
   }

@@ -95,7 +95,7 @@ function randomBody(making: Making, depth: number, visible: string[]): Definitio
       wait: dice.chance(0.1) ? { for: '0s' } : { for: dice.pick(['1s', '30s', '1h']) },
       ...(dice.chance(0.3) ? { timeout: '10s' } : {}),
     }
-  if (roll < 14) return { approval: randomQuestion(dice) }
+  if (roll < 14) return dice.chance(0.4) ? randomTask(dice) : { approval: randomQuestion(dice) }
   if (roll < 15) return dice.chance(0.3) ? { fail: { message: 'no' } } : randomCall(dice)
   if (roll < 17) return randomForEach(making, depth, visible)
   if (roll < 18) return randomLoop(making, depth, visible)
@@ -105,6 +105,7 @@ function randomBody(making: Making, depth: number, visible: string[]): Definitio
 function randomCompensation(dice: Dice): Definition {
   const retry = { attempts: 1 + dice.below(2), backoff: 'fixed', initial: '1s' }
   if (dice.chance(0.2)) return { wait: { for: '1s' } }
+  if (dice.chance(0.1)) return { task: { capabilities: ['undo'] }, ...(dice.chance(0.5) ? { retry } : {}) }
   if (dice.chance(0.2)) return { set: { n: dice.chance(0.2) ? '${{ input.nope }}' : '${{ input.n }}' } }
   if (dice.chance(0.2)) return { http: { url: 'http://x.example/', body: '${{ callback.url }}', callback: true } }
   return { http: { url: 'http://x.example/undo' }, ...(dice.chance(0.7) ? { retry } : {}) }
@@ -155,6 +156,14 @@ function randomCall(dice: Dice): Definition {
   if (!dice.chance(0.4)) return { http: { url } }
   const retry = { attempts: 1 + dice.below(3), backoff: dice.pick(['exponential', 'fixed']), initial: '1s', max: '4s' }
   return { http: { url }, retry: dice.chance(0.2) ? { ...retry, on: 'error.code == "BTN_TIMEOUT"' } : retry }
+}
+
+function randomTask(dice: Dice): Definition {
+  return {
+    task: { capabilities: ['ocr'], payload: dice.chance(0.05) ? '${{ input.nope }}' : { n: '${{ input.n }}' } },
+    ...(dice.chance(0.4) ? { timeout: dice.pick(['2s', '1h']) } : {}),
+    ...(dice.chance(0.5) ? { retry: { attempts: 1 + dice.below(3), backoff: 'fixed', initial: '1s' } } : {}),
+  }
 }
 
 function randomQuestion(dice: Dice): Definition {

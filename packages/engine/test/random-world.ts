@@ -24,6 +24,7 @@ import {
   type TimerSetting,
 } from '@baton/engine'
 import { type Callback, checkCallbacks, closesWhatCame, ENDS, noteCallbacks } from './random-callbacks.ts'
+import { checkTasks, type TaskFact, type TaskRow } from './random-tasks.ts'
 
 type Result = Extract<EngineFact, { kind: 'result' }>
 type Accepted = Extract<EngineFact, { kind: 'approval-decided' | 'callback' }>
@@ -43,11 +44,12 @@ export interface World {
   events: StoredEvent[]
   timers: Map<string, TimerSetting>
   approvals: Map<string, ApprovalRow>
-  /** Decisions that were accepted and not applied yet. */
-  inbox: Accepted[]
+  /** What was accepted and not applied yet: decisions, callbacks, what became of tasks. */
+  inbox: (Accepted | TaskFact)[]
   /** Addresses for callbacks that went out with calls, by `<path> <generation>`, and what became of them. */
   callbacks: Map<string, Callback>
   aborted: boolean
+  tasks: Map<string, TaskRow>
   /** Results and timers that were handed over once: to be doubled. */
   past: EngineFact[]
   /** Calls that were sent, by their ids. */
@@ -55,7 +57,7 @@ export interface World {
 }
 
 const SETS = ['inFlight', 'waiting', 'retrying'] as const
-const STARTS = ['step.scheduled', 'step.waiting', 'step.retrying', 'approval.opened']
+const STARTS = ['step.scheduled', 'step.waiting', 'step.retrying', 'approval.opened', 'task.opened']
 
 /** A run that was created and not started. */
 export function createWorld(plan: Plan, seed: number): World {
@@ -83,6 +85,7 @@ export function createWorld(plan: Plan, seed: number): World {
     events: [created],
     timers,
     approvals: new Map(),
+    tasks: new Map(),
     callbacks: new Map(),
     aborted: false,
     inbox: [],
@@ -95,7 +98,10 @@ export function createWorld(plan: Plan, seed: number): World {
 export function take(world: World, facts: EngineFact[], withInbox = true): Decision {
   const inbox = withInbox ? world.inbox : []
   const decision = decideTwice(world, [...inbox, ...facts])
-  const isVoid = closesWhatCame(world, decision) || decision.approvalsClosed.some(({ id }) => world.approvals.get(id)?.status !== 'pending')
+  const isVoid =
+    decision.approvalsClosed.some(({ id }) => world.approvals.get(id)?.status !== 'pending') ||
+    decision.tasksClosed.some((id) => world.tasks.get(id)?.status !== 'open') ||
+    closesWhatCame(world, decision)
   if (isVoid) {
     assert.equal(withInbox, false, 'with the inbox at hand nothing is closed that was decided')
     world.state = refold(world)
@@ -174,6 +180,8 @@ function commit(world: World, decision: Decision): void {
     world.approvals.set(id, { id, path, generation, options, deadline, status: 'pending' })
   }
   for (const { id, status } of decision.approvalsClosed) world.approvals.get(id)!.status = status
+  for (const { id, path, generation } of decision.tasksOpened) world.tasks.set(id, { id, path, generation, status: 'open' })
+  for (const id of decision.tasksClosed) world.tasks.get(id)!.status = 'cancelled'
   for (const call of decision.calls) world.sent.add(callIdOf(call))
   noteCallbacks(world, decision)
 }
@@ -197,6 +205,7 @@ function check(world: World, decision: Decision): void {
   checkTimers(world)
   checkApprovals(world)
   checkCallbacks(world)
+  checkTasks(world)
   if (decision.events.length > 0) checkHistory(world.events)
 }
 
@@ -222,7 +231,7 @@ function checkStatus(state: RunState): void {
   }
 }
 
-/** Rows of `timers` are exactly those that somebody waits for; a paused run has none, save those of backoffs that began since. */
+/** Rows of `timers` are exactly those that somebody waits for; a paused run has none, save those of backoffs and of delays of loops that began since. */
 function checkTimers({ state, timers }: World): void {
   const expected = new Map<string, [attempt: number, dueAt: number]>()
   if (isTerminal(state.status)) return assert.equal(timers.size, 0, `timers are left: ${[...timers.keys()]}`)
@@ -230,10 +239,10 @@ function checkTimers({ state, timers }: World): void {
     expected.set('run ', [1, (state.reopenedAt ?? state.header.createdAt) + state.plan.timeoutMs])
   for (const step of [...state.waiting, ...state.retrying]) {
     if (step.dueAt === undefined) continue
-    const isLate = step.waitingFor?.kind === 'timer' && Date.parse(step.waitingFor.until) > step.dueAt
     const kind = step.waitingFor?.kind
-    const timer =
-      step.status === 'retrying' ? 'retry' : kind === 'approval' ? 'approval' : isLate || kind === 'callback' ? 'timeout' : 'wait'
+    const isLate =
+      kind === 'task' || kind === 'callback' || (step.waitingFor?.kind === 'timer' && Date.parse(step.waitingFor.until) > step.dueAt)
+    const timer = step.status === 'retrying' ? 'retry' : kind === 'approval' ? 'approval' : isLate ? 'timeout' : 'wait'
     const attempt = step.step.kind === 'loop' ? step.inner!.index! + 1 : step.attempt
     expected.set(`${timer} ${step.path}`, [attempt, step.dueAt])
   }
@@ -250,7 +259,9 @@ function checkTimers({ state, timers }: World): void {
     }
   }
   const containers = new Set(bounded.map(({ path }) => `timeout ${path}`))
-  if (state.status === 'paused') for (const key of timers.keys()) assert.ok(key.startsWith('retry '), `timer ${key} of a paused run`)
+  const isDelay = (key: string) => key.startsWith('wait ') && state.steps.get(key.slice(5))?.step.kind === 'loop'
+  if (state.status === 'paused')
+    for (const key of timers.keys()) assert.ok(key.startsWith('retry ') || isDelay(key), `timer ${key} of a paused run`)
   for (const key of timers.keys()) assert.ok(expected.has(key) || key === 'run ' || containers.has(key), `nobody waits for timer ${key}`)
 }
 

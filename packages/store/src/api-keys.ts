@@ -49,6 +49,15 @@ export async function findApiKey(db: Db, hash: Buffer): Promise<ApiKeyRow | unde
   return row
 }
 
+/** A live key of the namespace by its name, or by its public id. */
+export async function findLiveKey(db: Db, namespace: string, nameOrId: string): Promise<ApiKeyRow | undefined> {
+  const [row] = await db<ApiKeyRow[]>`
+    select ${columns(db)} from api_keys
+     where namespace = ${namespace} and revoked_at is null and (name = ${nameOrId} or 'key_' || id::text = ${nameOrId})
+     order by (name = ${nameOrId}) desc limit 1`
+  return row
+}
+
 export async function getApiKey(db: Db, namespace: string, id: string): Promise<ApiKeyRow | undefined> {
   const [row] = await db<ApiKeyRow[]>`select ${columns(db)} from api_keys where namespace = ${namespace} and id = ${id}`
   return row

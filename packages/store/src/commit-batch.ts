@@ -55,9 +55,13 @@ export function commitBatch(sql: Sql, batch: readonly RunCommit[]): Promise<Comm
 /** With what goes beyond the runs themselves, in one transaction. */
 function commitReaching(sql: Sql, batch: readonly RunCommit[], reaching: readonly Reaching[], isLean: boolean): Promise<CommitOutcome> {
   return withTransaction(sql, async (tx) => {
-    await lockBeyond(tx, reaching)
-    const closed = await closeCallbacks(tx, reaching)
-    const outcome = await commitWith(tx, closed.void.size === 0 ? batch : batch.filter(({ runId }) => !closed.void.has(runId)), isLean)
+    const late = await lockBeyond(tx, reaching)
+    const closed = await closeCallbacks(
+      tx,
+      reaching.filter(({ runId }) => !late.has(runId)),
+    )
+    const inTime = late.size + closed.void.size === 0 ? batch : batch.filter(({ runId }) => !late.has(runId) && !closed.void.has(runId))
+    const outcome = inTime.length === 0 ? { won: new Set<string>(), at: await clock(tx) } : await commitWith(tx, inTime, isLean)
     await reopenCallbacks(
       tx,
       closed.written.filter(({ runId }) => !outcome.won.has(runId)),

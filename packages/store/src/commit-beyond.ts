@@ -5,6 +5,7 @@
  */
 import type { Decision, SlotWish } from '@baton/engine'
 import { acceptEventsIn, type EventToAccept } from './accept-events.ts'
+import { lockTasks, writeTasks } from './commit-tasks.ts'
 import { changeSlots } from './concurrency-slots.ts'
 import type { Db } from './connect.ts'
 import { createRuns, type NewRun } from './create-runs.ts'
@@ -12,7 +13,9 @@ import { numbers, texts } from './encode-columns.ts'
 import { addAllToInbox } from './inbox.ts'
 
 /** What one decision changes outside its own run. */
-export interface Beyond extends Pick<Decision, 'waitersSet' | 'waitersCleared' | 'callbacksClosed' | 'told'> {
+export interface Beyond
+  extends Pick<Decision, 'waitersSet' | 'waitersCleared' | 'callbacksClosed' | 'told'>,
+    Partial<Pick<Decision, 'tasksOpened' | 'tasksClosed'>> {
   emitted: readonly EventToAccept[]
   children: readonly NewRun[]
   slot?: SlotWish & { priority: number }
@@ -29,8 +32,13 @@ export interface Reaching {
 /** Earlier events that a waiter is told of at a time. */
 const PAGE = 500
 
-/** Locks all that the decisions may touch. Call it first of all in the transaction. */
-export async function lockBeyond(tx: Db, all: readonly Reaching[]): Promise<void> {
+/** Locks all that the decisions may touch. Call it first of all in the transaction. Gives the runs that can no longer do what they decided. */
+export async function lockBeyond(tx: Db, all: readonly Reaching[]): Promise<Set<string>> {
+  await lockKeys(tx, all)
+  return lockTasks(tx, all)
+}
+
+async function lockKeys(tx: Db, all: readonly Reaching[]): Promise<void> {
   const types = all.flatMap(({ namespace, beyond }) =>
     [...beyond.waitersSet, ...beyond.emitted].map(({ type }) => [namespace, type] as const),
   )
@@ -60,6 +68,7 @@ export async function writeBeyond(tx: Db, won: readonly Reaching[]): Promise<Set
   await clearWaiters(tx, won)
   for (const id of await setWaiters(tx, won)) woken.add(id)
   for (const [namespace, events] of emittedBy(won)) for (const id of (await acceptEventsIn(tx, namespace, events)).woken) woken.add(id)
+  await writeTasks(tx, won)
   const children = won.flatMap(({ beyond }) => beyond.children)
   if (children.length > 0) await createRuns(tx, children)
   for (const id of await tell(tx, won)) woken.add(id)

@@ -4,7 +4,7 @@ import type { RunRow } from './runs.ts'
 
 /**
  * Open runs, longest still first, that have not moved for this long and wait for nothing that has a row: no fact of the inbox, no timer, no
- * pending approval, no event, no slot. Calls that are out and child runs have none; whoever folds the runs sees those. Paused runs are left out.
+ * pending approval, no open task, no event, no slot. Calls that are out and child runs have none; whoever folds the runs sees those. Paused runs are left out.
  */
 export async function findUnmoved(db: Db, namespace: string, forMs: number, limit: number): Promise<RunRow[]> {
   return db<RunRow[]>`
@@ -14,6 +14,7 @@ export async function findUnmoved(db: Db, namespace: string, forMs: number, limi
        and not exists (select from inbox i where i.run_id = r.id)
        and not exists (select from timers m where m.run_id = r.id)
        and not exists (select from approvals a where a.run_id = r.id and a.status = 'pending')
+       and not exists (select from tasks t where t.run_id = r.id and t.closed_at is null)
        and not exists (select from event_waiters w where w.run_id = r.id)
        and not exists (select from concurrency_slots s where s.run_id = r.id and not s.held)
      order by r.updated_at limit ${limit}`

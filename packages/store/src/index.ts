@@ -37,9 +37,19 @@ export * from './find-stuck.ts'
 export { createFork, type NewFork } from './fork-runs.ts'
 export { deleteExpiredKeys, findFirstRuns } from './idempotency.ts'
 export * from './inbox.ts'
-export { type Backlog, countOpenRuns, type OpenRuns, type PendingApprovals, readBacklog, readPendingApprovals } from './levels.ts'
+export {
+  type Backlog,
+  countOpenRuns,
+  type OpenRuns,
+  type OpenTasks,
+  type PendingApprovals,
+  readBacklog,
+  readOpenTasks,
+  readPendingApprovals,
+} from './levels.ts'
 export * from './load-runs.ts'
 export { type MigrateOptions, type MigrateResult, MigrationChanged, migrate } from './migrate.ts'
+export * from './move-task.ts'
 export { ensureEventPartitions } from './partitions.ts'
 export { lockRun, patchRun, type RunPatch } from './patch-run.ts'
 export { MigrationInvalid, type MigrationKind } from './read-migrations.ts'
@@ -59,6 +69,7 @@ export {
 export { createSecretBox, type SecretBox, type SecretRow, SecretUnreadable } from './secrets.ts'
 export * from './snapshots.ts'
 export { isEligible, tally, type Voter } from './tally.ts'
+export * from './tasks.ts'
 export * from './timers.ts'
 export * from './triggers.ts'
 export * from './vars.ts'

@@ -93,8 +93,42 @@ export function readPendingApprovals(sql: Sql): Promise<PendingApprovals> {
   })
 }
 
+/** Tasks that nobody has ended, and for how long the oldest of those that nobody holds has been offered. */
+export interface OpenTasks {
+  open: number
+  claimed: number
+  oldestMs: number
+}
+
+/** Tasks of all namespaces: each status out of its index, without a look at the rows. */
+export function readOpenTasks(sql: Sql): Promise<OpenTasks> {
+  return ask(sql, async (db) => {
+    const rows = await db<{ status: 'open' | 'claimed'; count: number; oldestMs: number }[]>`
+      with recursive ${namespacesOf(db, 'tasks')}
+      select wanted.status, (
+          select count(*) from (
+            select from (select namespace from spaces where namespace is not null limit ${NAMESPACES_MAX}) as space
+              cross join lateral (
+                select from tasks t where t.namespace = space.namespace and t.status = wanted.status limit ${COUNT_MAX}
+              ) as t
+             limit ${COUNT_MAX}
+          ) as t
+        ) as count, (
+          select coalesce(max(extract(epoch from clock_timestamp() - first.created_at) * 1000), 0)::float8
+            from (select namespace from spaces where namespace is not null limit ${NAMESPACES_MAX}) as space
+            cross join lateral (
+              select t.created_at from tasks t
+               where t.namespace = space.namespace and t.status = wanted.status order by t.id limit 1
+            ) as first
+        ) as oldest_ms
+        from unnest(array['open', 'claimed']) as wanted (status)`
+    const of = (status: 'open' | 'claimed') => rows.find((row) => row.status === status)!
+    return { open: of('open').count, claimed: of('claimed').count, oldestMs: of('open').oldestMs }
+  })
+}
+
 /** The namespaces of a table, each found by one step through its index of namespace and id. */
-function namespacesOf(db: Db, table: 'runs' | 'approvals') {
+function namespacesOf(db: Db, table: 'runs' | 'approvals' | 'tasks') {
   return db`spaces as (
         (select namespace from ${db(table)} order by namespace limit 1)
         union all

@@ -99,6 +99,7 @@ async function removeRuns(tx: Db, runs: readonly RunRow[]): Promise<void> {
   await tx`
     delete from approval_votes v using approvals a where a.run_id = any(${ids}::uuid[]) and v.approval_id = a.id`
   await tx`delete from approvals where run_id = any(${ids}::uuid[])`
+  await tx`delete from tasks where run_id = any(${ids}::uuid[])`
   await tx`delete from callbacks where run_id = any(${ids}::uuid[])`
   await tx`delete from timers where run_id = any(${ids}::uuid[])`
   await tx`delete from event_waiters where run_id = any(${ids}::uuid[])`

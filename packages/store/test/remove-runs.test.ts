@@ -154,6 +154,9 @@ test('nothing of a removed run is left in any table, and payloads stay while oth
     await sql`insert into event_waiters (namespace, type, run_id, path, generation) values ('default', 'x', ${runId}, 'c', 0)`
     await sql`insert into concurrency_slots (run_id, namespace, workflow, key, priority, slots) values (${runId}, 'default', 'refund', 'k', 5, 1)`
     await sql`insert into run_snapshots (run_id, seq, namespace, shape, state) values (${runId}, 1, 'default', 1, '{}')`
+    await sql`
+      insert into tasks (id, namespace, run_id, path, generation, attempt, workflow, capabilities, payload, lease_ms, priority)
+      values (${newUuid()}, 'default', ${runId}, 't', 0, 1, 'refund', '{"ocr"}', '{}', 1000, 5)`
     await takeCallback(sql, runId, { kind: 'callback', path: 'a', generation: 0, receivedAt: 0, headers: {}, query: {}, body: null })
     await sql`delete from inbox`
   }

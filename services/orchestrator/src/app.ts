@@ -17,7 +17,7 @@ import {
   type Tracing,
   VERSION,
 } from '@baton/runtime'
-import { countOpenRuns, createSecretBox, readBacklog, type SecretBox, type Sql, waitForSchema } from '@baton/store'
+import { countOpenRuns, createSecretBox, readBacklog, readOpenTasks, type SecretBox, type Sql, waitForSchema } from '@baton/store'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { guardRoutes } from './access.ts'
 import type { Settings } from './config.ts'
@@ -46,6 +46,7 @@ import { scheduleChangeRoutes, scheduleRoutes } from './routes/schedules.ts'
 import { secretChangeRoutes, secretRoutes } from './routes/secrets.ts'
 import { batchRoutes, startRoutes } from './routes/start-runs.ts'
 import { statusRoutes } from './routes/status.ts'
+import { claimRoutes, taskRoutes, workRoutes } from './routes/tasks.ts'
 import { triggerChangeRoutes, triggerRoutes } from './routes/triggers.ts'
 import { varChangeRoutes, varRoutes } from './routes/vars.ts'
 import { tagRoutes, versionRoutes, workflowRoutes } from './routes/workflows.ts'
@@ -97,6 +98,9 @@ const ROUTES: readonly ((app: FastifyInstance, deps: Deps) => void)[] = [
   stepRoutes,
   approvalRoutes,
   decisionRoutes,
+  taskRoutes,
+  claimRoutes,
+  workRoutes,
   apiKeyRoutes,
   apiKeyRevokeRoutes,
   secretRoutes,
@@ -147,6 +151,7 @@ function createDeps(settings: Settings, { sql, redis, facts, queues }: Connectio
   const metrics = createMetrics({
     waiters: () => waiters.size(),
     openRuns: () => countOpenRuns(sql),
+    openTasks: () => readOpenTasks(sql),
     backlog: () => readBacklog(sql),
     streams: () => readStreams(redis),
     queues: () => readQueues(queues),

@@ -30,6 +30,7 @@ export const Settings = z.object({
   BATON_NESTING_MAX: limit(LIMITS.nestingMax, 50).describe('depth of steps inside steps'),
   BATON_RUN_INPUT_BYTES_MAX: limit(LIMITS.runInputBytesMax).describe('largest input of a run'),
   BATON_INLINE_BYTES_MAX: limit(LIMITS.inlinePayloadBytesMax).describe('larger payloads are stored beside the run, as blobs'),
+  BATON_STEP_OUTPUT_BYTES_MAX: limit(LIMITS.stepOutputBytesMax).describe('largest output of a task'),
   BATON_JSON_DEPTH_MAX: limit(200, 2_000).describe('depth of lists and objects in an input'),
   BATON_BODY_BYTES_MAX: limit(MIB).describe('largest body of other requests'),
   BATON_BATCH_RUNS_MAX: limit(LIMITS.batchRunsMax).describe('runs that one batch may start'),

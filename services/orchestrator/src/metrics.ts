@@ -1,5 +1,5 @@
 import { askedGauges, counter, gauge, histogram } from '@baton/runtime'
-import type { Backlog, OpenRuns } from '@baton/store'
+import type { Backlog, OpenRuns, OpenTasks } from '@baton/store'
 import type { readQueues, readRedisMemory, readStreams } from './read-levels.ts'
 
 export type Metrics = ReturnType<typeof createMetrics>
@@ -8,6 +8,7 @@ export type Metrics = ReturnType<typeof createMetrics>
 export interface Levels {
   waiters(): number
   openRuns(): Promise<OpenRuns>
+  openTasks(): Promise<OpenTasks>
   backlog(): Promise<Backlog>
   streams(): ReturnType<typeof readStreams>
   queues(): ReturnType<typeof readQueues>
@@ -20,6 +21,7 @@ const MS_PER_SECOND = 1_000
 export function createMetrics(read: Levels) {
   gauge('baton_run_waiters', 'Requests that wait for a run to end', read.waiters)
   observePostgres(read)
+  observeTasks(read)
   observeRedis(read)
   return {
     runsStarted: counter('baton_runs_started_total', 'Runs that were started'),
@@ -35,6 +37,7 @@ export function createMetrics(read: Levels) {
     events: counter('baton_events_total', 'Events that were sent to be accepted, by outcome', ['outcome']),
     triggerFirings: counter('baton_trigger_firings_total', 'What became of events and deliveries at triggers', ['type', 'outcome']),
     callbacks: counter('baton_callbacks_total', 'Callbacks that were posted, by what became of them', ['outcome']),
+    taskCalls: counter('baton_task_calls_total', 'Calls on tasks by what became of them', ['call', 'outcome']),
     votes: counter('baton_approval_votes_total', 'Votes on approvals by outcome', ['outcome']),
   }
 }
@@ -60,6 +63,22 @@ function observePostgres(read: Levels): void {
         baton_timers: backlog.timers,
         baton_timers_overdue_seconds: backlog.timersOverdueMs / MS_PER_SECOND,
         baton_database_bytes: backlog.databaseBytes,
+      }
+    },
+  )
+}
+
+function observeTasks(read: Levels): void {
+  askedGauges(
+    {
+      baton_tasks: { help: 'Tasks that nobody has ended, by status; 25000 is so many or more', labelNames: ['status'] },
+      baton_tasks_oldest_seconds: { help: 'Age of the oldest task that nobody holds' },
+    },
+    async () => {
+      const { open, claimed, oldestMs } = await read.openTasks()
+      return {
+        baton_tasks: Object.entries({ open, claimed }).map(([status, value]) => ({ labels: { status }, value })),
+        baton_tasks_oldest_seconds: oldestMs / MS_PER_SECOND,
       }
     },
   )

@@ -10,6 +10,8 @@ const READERS = ['admin', 'developer', 'operator', 'viewer'] as const
 export const BUILDERS: readonly Role[] = ['admin', 'developer']
 const OPERATORS = ['admin', 'developer', 'operator'] as const
 const ADMINS = ['admin'] as const
+/** Who may claim tasks. */
+export const WORKERS: readonly Role[] = ['admin', 'operator', 'worker']
 
 export const ROUTE_ROLES: Readonly<Record<string, Access>> = {
   'GET /': 'public',
@@ -75,6 +77,16 @@ export const ROUTE_ROLES: Readonly<Record<string, Access>> = {
   'GET /api/v1/approvals/:id': READERS,
   'POST /api/v1/approvals/:id/decision': READERS,
   'POST /api/v1/runs/:id/approvals/:path/decision': READERS,
+
+  'GET /api/v1/tasks': [...READERS, 'worker'],
+  'GET /api/v1/tasks/:id': [...READERS, 'worker'],
+  'POST /api/v1/tasks/claim': WORKERS,
+  'POST /api/v1/tasks/:id/claim': WORKERS,
+  'POST /api/v1/tasks/:id/progress': WORKERS,
+  'POST /api/v1/tasks/:id/complete': WORKERS,
+  'POST /api/v1/tasks/:id/fail': WORKERS,
+  'POST /api/v1/tasks/:id/release': WORKERS,
+  'POST /api/v1/tasks/:id/handoff': WORKERS,
 
   'GET /api/v1/api-keys': ADMINS,
   'POST /api/v1/api-keys': ADMINS,

@@ -11,6 +11,7 @@ const NAMED = {
   Why: contracts.Why,
   Event: contracts.CloudEvent,
   Approval: contracts.Approval,
+  Task: contracts.Task,
   CustomEvent: contracts.CustomEvent,
   Schedule: contracts.Schedule,
   Trigger: contracts.Trigger,

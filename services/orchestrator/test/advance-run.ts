@@ -1,7 +1,7 @@
 /** What a workflow-runner would do to a run, once: load, decide, commit, say that it ended. */
 import { randomUUIDv7 } from 'node:crypto'
 import { isTerminal, keys } from '@baton/contracts'
-import { applyEvent, compile, createState, decide, type EngineFact, type RunState, summaryOf } from '@baton/engine'
+import { applyEvent, compile, createState, type Decision, decide, type EngineFact, type RunState, summaryOf } from '@baton/engine'
 import { connectRedis } from '@baton/runtime'
 import { clock, commitBatch, getDefinition, loadInbox, loadRuns, putBlobs, type Sql } from '@baton/store'
 
@@ -19,14 +19,15 @@ export async function advanceRun(sql: Sql, runId: string, facts: EngineFact[] = 
   const decision = decide(state, [...inbox.map((row) => row.fact), ...facts], context)
   await putBlobs(sql, namespace, decision.blobs)
   const inboxIds = inbox.map((row) => row.id)
-  const { waitersSet, waitersCleared, callbacksClosed, told } = decision
-  const beyond =
-    callbacksClosed.length > 0 ? { beyond: { waitersSet, waitersCleared, callbacksClosed, told, emitted: [], children: [] } } : {}
-  const moved = { fromSeq: loaded.seq, toSeq: state.seq, summary: summaryOf(state) }
-  const commit = { runId, namespace, workflow, ...moved, decision, inboxIds, ...beyond }
-  const { won } = await commitBatch(sql, [commit])
+  const commit = { runId, namespace, workflow, fromSeq: loaded.seq, toSeq: state.seq, summary: summaryOf(state), decision, inboxIds }
+  const beyond = { ...decision, emitted: [], children: [], slot: undefined as never }
+  const { won } = await commitBatch(sql, [{ ...commit, ...(reaches(decision) ? { beyond } : {}) }])
   if (!won.has(runId)) throw new Error('the run moved meanwhile')
   return state
+}
+
+function reaches({ tasksOpened, tasksClosed, callbacksClosed }: Decision): boolean {
+  return tasksOpened.length + tasksClosed.length + callbacksClosed.length > 0
 }
 
 /** Starts the run as a runner does when it takes it up. */

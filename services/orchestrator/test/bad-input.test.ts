@@ -109,10 +109,10 @@ const DEFINITIONS: Row[] = [
   },
   {
     what: 'a kind that does not run yet',
-    ask: ['PUT', put, { body: { steps: { a: { task: { capabilities: ['x'] } } } } }],
+    ask: ['PUT', put, { body: { steps: { a: { agent: { model: 'mock/echo', prompt: 'x', tools: [] } } } } }],
     code: 'BTN_UNSUPPORTED',
     status: 422,
-    pointer: '/steps/a/task',
+    pointer: '/steps/a/agent/tools',
   },
   {
     what: 'a description that cannot be stored',

@@ -8,6 +8,7 @@ const WAITING: Record<string, Record<string, Json>> = {
   timer: { steps: { a: { wait: { for: '1h' } } } },
   approval: { steps: { a: { approval: { title: 'Go?' } } } },
   event: { steps: { a: { waitFor: { event: 'never' } } } },
+  task: { steps: { a: { task: { capabilities: ['ocr'] } } } },
   call: { steps: { a: http } },
   loop: { steps: { a: { loop: { max: 2, while: 'true', steps: [{ id: 'b', ...http }] } } } },
   retry: { steps: { a: { ...http, retry: { attempts: 2, initial: '1h' } } } },

@@ -39,7 +39,11 @@ t.test('every role is held to the table, on every route', async (t) => {
       if (access.includes(role)) continue
       const { status, body } = await ask(method, url, { key: owned[role] })
       // What is addressed comes before who may: an approval that does not exist is 404 for everybody.
-      t.match([status, body.code], pattern.includes('approvals/') ? [404, /NOT_FOUND/] : [403, 'BTN_FORBIDDEN'], `${name} as ${role}`)
+      t.match(
+        [status, body.code],
+        /(approvals|tasks)\/:/.test(pattern) || pattern.includes('/approvals/') ? [404, /NOT_FOUND/] : [403, 'BTN_FORBIDDEN'],
+        `${name} as ${role}`,
+      )
     }
   }
 })
@@ -79,6 +83,7 @@ function addressOf(pattern: string, { run, victim }: { run: string; victim: stri
   return pattern
     .replace('/api/v1/runs/:id', `/api/v1/runs/${run}`)
     .replace('/api/v1/api-keys/:id', `/api/v1/api-keys/${victim}`)
+    .replace('/api/v1/tasks/:id', '/api/v1/tasks/tsk_unknown')
     .replace('/api/v1/approvals/:id', '/api/v1/approvals/apr_unknown')
     .replace(/(secrets|vars)\/:name/, '$1/A')
     .replace(/(schedules|triggers)\/:name/, '$1/mine')

@@ -167,11 +167,13 @@ function giveUp(a: Advance, runId: string, deliveries: Delivery[], rows: readonl
   return { runId, deliveries, ...ended, fromSeq: loaded.seq, inboxIds: rows.map((row) => row.id) }
 }
 
+const isOutcome = ({ kind }: EngineFact) => kind === 'approval-decided' || kind === 'task-ended'
+
 function factsOf(deliveries: readonly Delivery[], rows: readonly InboxRow[]): EngineFact[] {
   const facts: EngineFact[] = rows.map((row) => row.fact as InboxFact)
-  // Of the rest only what people have decided counts: those approvals cannot be withdrawn any more.
+  // Of the rest only what people and workers have ended counts: those approvals and tasks cannot be withdrawn any more.
   for (const { fact } of deliveries) {
-    if (fact.kind === 'abort') return [{ kind: 'abort', error: fact.error }, ...facts.filter(({ kind }) => kind === 'approval-decided')]
+    if (fact.kind === 'abort') return [{ kind: 'abort', error: fact.error }, ...facts.filter(isOutcome)]
   }
   for (const { fact, redelivered } of deliveries) {
     if (fact.kind === 'result') facts.push({ ...fact, redelivered })

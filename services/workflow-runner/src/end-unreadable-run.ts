@@ -18,6 +18,8 @@ interface OpenStep {
   approval: string | undefined
   /** The public id of the child run that it waits for. */
   run: string | undefined
+  /** The public id of the task that it waits for. */
+  task: string | undefined
 }
 
 /** True when the run has ended: facts about it change nothing, readable or not. */
@@ -25,7 +27,7 @@ export function isOver(loaded: LoadedRun): boolean {
   return TERMINAL.has(loaded.events.findLast(({ path }) => path === '')?.type ?? '')
 }
 
-/** Fails the run at once: open steps are cancelled, approvals withdrawn (unless people have just decided them), timers cleared. */
+/** Fails the run at once: open steps are cancelled, approvals and tasks withdrawn (unless somebody has just decided or ended them), timers cleared. */
 export function endUnreadable(
   loaded: LoadedRun,
   options: { error: BatonError; now: number; inbox: readonly InboxFact[] },
@@ -42,6 +44,7 @@ export function endUnreadable(
   if (!state.ending) emit('run.ending', '', { ending: 'failed', error: options.error as unknown as Json })
   for (const step of openStepsOf(loaded.events)) {
     if (step.approval !== undefined) closeApproval(step.path, step.approval)
+    if (step.task !== undefined) closeTask(step.path, step.task)
     emit('step.cancelled', step.path, step.data)
     for (const timer of TIMER_KINDS) decision.timersCleared.push({ path: step.path, timer })
     decision.waitersCleared.push(step.path)
@@ -53,6 +56,14 @@ export function endUnreadable(
   const end = childEndOf(state)
   if (end) decision.told.push(end)
   return { state, decision }
+
+  function closeTask(path: string, task: string): void {
+    const id = task.slice(4)
+    const ended = options.inbox.find((fact) => fact.kind === 'task-ended' && fact.task === id)
+    if (!ended) decision.tasksClosed.push(id)
+    const how = ended?.kind !== 'task-ended' ? 'cancelled' : ended.outcome.status === 'succeeded' ? 'completed' : 'failed'
+    emit(`task.${how}`, path, { task })
+  }
 
   function closeApproval(path: string, approval: string): void {
     const id = approval.slice(4)
@@ -90,9 +101,9 @@ function openStepsOf(events: readonly StoredEvent[]): OpenStep[] {
     if (!OPEN.has(type)) continue
     const known = open.get(path)?.data ?? {}
     const { generation = known.generation ?? 0, attempt = known.attempt ?? 1, startedAt = known.startedAt } = data
-    const waitingFor = data.waitingFor as { approval?: string; run?: string } | undefined
+    const waitingFor = data.waitingFor as { approval?: string; run?: string; task?: string } | undefined
     const merged = { generation, attempt, ...(startedAt === undefined ? {} : { startedAt }) }
-    open.set(path, { path, data: merged, approval: waitingFor?.approval, run: waitingFor?.run })
+    open.set(path, { path, data: merged, approval: waitingFor?.approval, run: waitingFor?.run, task: waitingFor?.task })
   }
   return [...open.values()].sort((a, b) => b.path.split('.').length - a.path.split('.').length)
 }

@@ -42,6 +42,7 @@ export function createMetrics(read: { cachedRuns(): number; cachedBytes(): numbe
     blobsCollected: counter('baton_blobs_collected_total', 'Payloads that nothing referred to, removed'),
     resent: counter('baton_reconciler_resent_total', 'Calls that were lost and sent again'),
     woken: counter('baton_reconciler_woken_total', 'Runs that nobody had been woken for'),
+    leaseExpiries: counter('baton_task_lease_expiries_total', 'Tasks that were put back because who held them fell silent'),
     timerLateSeconds: histogram('baton_timer_late_seconds', 'How late timers fire, by the clock of Postgres'),
   }
 }

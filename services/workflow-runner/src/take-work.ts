@@ -2,7 +2,7 @@
 import { PARTITION_COUNT } from '@baton/contracts'
 import type { RunState } from '@baton/engine'
 import { type Logger, watchRedis } from '@baton/runtime'
-import { dueTimers, findActive, findStale, findUnstarted, nextDue, type Sql } from '@baton/store'
+import { dueTimers, expireLeases, findActive, findStale, findUnstarted, nextDue, type Sql } from '@baton/store'
 import type { AdvanceLoop } from './advance-loop.ts'
 import type { createAdvanceStore } from './advance-store.ts'
 import type { ServerClock } from './clock.ts'
@@ -16,6 +16,7 @@ import { type FactReader, readFacts } from './read-facts.ts'
 import { createReconciler, type ReconcileSource } from './reconcile.ts'
 import { retainRuns } from './retain-runs.ts'
 import { tendStreams } from './tend-streams.ts'
+import { watchLeases } from './watch-leases.ts'
 import type { Replicas } from './watch-replicas.ts'
 
 const TIMER_POLL_MS = 1_000
@@ -67,6 +68,13 @@ export function takeWork(options: {
     onLate: (lateMs) => metrics.timerLateSeconds.observe(lateMs / 1_000),
     onError: (error) => log.warn({ err: error }, 'timers could not be read'),
   })
+  const leases = watchLeases({
+    expire: (limit) => expireLeases(sql, holder.held(), limit),
+    offer,
+    onExpired: (count) => metrics.leaseExpiries.inc(count),
+    onError: (error) => log.warn({ err: error }, 'leases of tasks could not be looked at'),
+    everyMs: TIMER_POLL_MS,
+  })
   const watch = watchRedis(redis)
   const reconciler = createReconciler({
     redis,
@@ -98,6 +106,7 @@ export function takeWork(options: {
       const retained = retention.stop()
       await tending.stop()
       timers.stop()
+      await leases.stop()
       await reader.stop()
       await retained
     },

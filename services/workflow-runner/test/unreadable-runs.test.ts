@@ -1,7 +1,7 @@
 /** Runs whose frozen definition this version cannot execute any more. */
 import type { Json } from '@baton/contracts'
 import { checksumOf } from '@baton/engine'
-import { addToInbox, type Sql } from '@baton/store'
+import { addToInbox, claimNext, moveTask, type Sql } from '@baton/store'
 import { testDatabase, until } from '@baton/testing'
 import t from 'tap'
 import type { Delivery } from '../src/advance.ts'
@@ -16,6 +16,8 @@ const MANY = {
   steps: {
     ask: { approval: { title: 'Go?', timeout: '2h' } },
     told: { approval: { title: 'Really?' } },
+    scan: { task: { capabilities: ['ocr'] } },
+    scanned: { task: { capabilities: ['done'] } },
     rest: { wait: { for: '1h' } },
     call: { http: { url: 'http://x.example/' } },
     pick: { switch: { cases: [{ if: 'true', steps: { inner: { wait: { for: '1h' } } } }] } },
@@ -53,6 +55,9 @@ t.test('a run whose definition no longer compiles is ended with that reason, who
     await sql`update approvals set status = 'decided', decision = 'approve', closed_at = now() where path = 'told' returning id`
   const said = { decision: 'approve', rejects: false, comment: null, data: null, decidedBy: ['ann'], decidedAt: Date.now() }
   await addToInbox(sql, 'default', bad!, { kind: 'approval-decided', path: 'told', generation: 0, approvalId: told!.id, ...said })
+  const caller = { id: 'key_ann', name: 'ann', mayTakeAny: false }
+  const { task } = (await claimNext(sql, 'default', caller, ['done']))!
+  await moveTask(sql, { namespace: 'default', id: task.id, caller, asked: { call: 'complete', output: 1 } })
   const [good] = await startRuns(sql, 'good', GOOD, 1)
   await forget()
   await loop.offer([itemOf(resultOf(call)), itemOf(startOf(good!))])
@@ -72,6 +77,12 @@ t.test('a run whose definition no longer compiles is ended with that reason, who
   t.same(await sql`select path, status from approvals order by path`, [
     { path: 'ask', status: 'cancelled' },
     { path: 'told', status: 'decided' },
+  ])
+  t.ok(events.some((event) => event.endsWith('task.cancelled scan')))
+  t.ok(events.some((event) => event.endsWith('task.completed scanned')))
+  t.same(await sql`select path, status from tasks order by path`, [
+    { path: 'scan', status: 'cancelled' },
+    { path: 'scanned', status: 'completed' },
   ])
   t.same([(await sql`select from timers`).length, (await sql`select from inbox`).length], [0, 0])
   t.same(runner.sent.at(-1)!.ended, [bad], 'whoever waits for its end is told')

@@ -95,7 +95,12 @@ and completes it. A claim is exclusive, and a lease: a worker that falls silent 
 Where \`http\` calls a service that is there, \`task\` waits for one that comes: behind a firewall, on a machine that is not always on, with a queue of its own, or a person at a screen.
 Each attempt of the step is a task of its own, with the same payload.`,
   output: 'What the worker completed the task with.',
-  errors: [['BTN_TIMEOUT', 'nobody completed it within `timeout`, over all attempts'], ANY_EXPRESSION],
+  errors: [
+    ['BTN_TASK_FAILED', 'the worker failed the task, without a code of its own; not tried again where it says `retryable: false`', true],
+    ['BTN_TIMEOUT', 'nobody completed it within `timeout`, over all attempts'],
+    ['BTN_TASK_CAPABILITIES', 'an expression in `capabilities` does not give texts'],
+    ANY_EXPRESSION,
+  ],
   waits:
     'A worker: the step is `waiting`; `waitingFor` names the task and its capabilities, and `/why` who holds it and how far that one is.',
   controls: [

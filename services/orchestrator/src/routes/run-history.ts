@@ -1,8 +1,8 @@
 /** What happened in a run and how it stands: views of its events. */
 import { cloudEventOf, EventList, EventsQuery, Graph, Json, listOf, RunDefinition, Step, type TracedEvent, Why } from '@baton/contracts'
-import { type RunState, stepsOf, whyOf, withStates } from '@baton/engine'
+import { type RunState, stepsOf, type TaskStanding, whyOf, withStates } from '@baton/engine'
 import { problem } from '@baton/runtime'
-import { listEvents, listPendingApprovals, type RunRow } from '@baton/store'
+import { listEvents, listOpenTasks, listPendingApprovals, type RunRow } from '@baton/store'
 import type { FastifyInstance } from 'fastify'
 import type { Deps } from '../app.ts'
 import { PageQuery } from '../bodies.ts'
@@ -10,6 +10,7 @@ import type { Caller } from '../caller.ts'
 import { resolveBlobs } from '../resolve-blobs.ts'
 import { addRoute, invalidRequest } from '../route.ts'
 import { findRun } from '../show-run.ts'
+import { taskOf } from '../show-task.ts'
 
 const tag = 'runs'
 type Find<Params> = { caller: Caller; params: Params }
@@ -104,11 +105,21 @@ export function whyRoutes(app: FastifyInstance, { sql, foldRun }: Deps): void {
     answers: { 200: Why },
     find: ({ caller, params }) => findRun(sql, caller.namespace, params.id),
     async handle({ found }) {
-      const [{ state }, approvals] = await Promise.all([foldRun(found), listPendingApprovals(sql, found.id)])
+      const [{ state }, approvals, tasks] = await Promise.all([
+        foldRun(found),
+        listPendingApprovals(sql, found.id),
+        listOpenTasks(sql, found.id),
+      ])
       const standing = approvals.map(({ path, votes, quorum, allowSelf }) => ({ step: path, votes: votes.length, quorum, allowSelf }))
-      return whyOf(state, standing)
+      return whyOf(state, standing, tasks.map(taskStandingOf))
     },
   })
+}
+
+/** How a task stands for the sentence about its step. */
+function taskStandingOf(row: Parameters<typeof taskOf>[0]): TaskStanding {
+  const { id: task, claimedBy, leaseUntil, reservedFor, progress } = taskOf(row)
+  return { task, claimedBy, leaseUntil, reservedFor, progress }
 }
 
 /** The cursor is the path of the last step given: steps are only ever added behind. */
