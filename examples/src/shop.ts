@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import { charge, echo, reserve, showJob, showReceipt } from './shop-answers.ts'
 import { grantToken, listInvoices, listItems, listOrders, showAccount } from './shop-lists.ts'
+import { ship } from './shop-shipments.ts'
 
 /** One request that reached the shop. Times are milliseconds since 1970. */
 export interface ShopCall {
@@ -38,6 +39,8 @@ interface Answer {
   body: unknown
   headers?: Record<string, string>
   replayed?: boolean
+  /** What is done after the answer is out. */
+  afterwards?: () => Promise<void>
 }
 
 const BODY_BYTES_MAX = 64 * 1024
@@ -101,6 +104,7 @@ async function answerRequest(request: IncomingMessage, response: ServerResponse,
   if (response.destroyed) return
   Object.assign(call, { endedAt: Date.now(), status: answer.status, replayed: answer.replayed ?? false })
   send(response, answer)
+  await answer.afterwards?.()
 }
 
 /** `?failures=n`: the first n answers to an Idempotency-Key are 503. */
@@ -121,6 +125,7 @@ async function answerShop(request: IncomingMessage, url: URL, key: string | null
   if (resource === 'stock' && id && rest.length === 0 && request.method === 'GET') {
     return { status: 200, body: { item: decodeURIComponent(id), available: totalOf(decodeURIComponent(id)) % 10 } }
   }
+  if (resource === 'shipments' && id === undefined && request.method === 'POST') return ship(asJson(text), url)
   if (resource === 'refunds' && id === undefined && request.method === 'POST') return refund(asJson(text), key, refunds)
   return answerOther(request, url, text) ?? { status: 404, body: { error: `nothing at ${request.method} ${url.pathname}` } }
 }

@@ -80,7 +80,8 @@ export function must(answer: Answer, ...statuses: number[]): Loose {
   throw new Error(`expected ${statuses.join(' or ')}, got ${answer.status}: ${JSON.stringify(answer.body)}`)
 }
 
-async function callApi(url: string, ownKey: string, method: string, path: string, options: CallOptions = {}): Promise<Answer> {
+/** One request with this key, or the one that the options name. */
+export async function callApi(url: string, ownKey: string, method: string, path: string, options: CallOptions = {}): Promise<Answer> {
   const { body, key = ownKey, type = 'application/json', headers = {} } = options
   const response = await fetch(url + path, {
     method,

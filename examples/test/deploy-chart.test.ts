@@ -159,6 +159,7 @@ t.test('the API and the live events come in by Ingresses of their own', (t) => {
   t.same(Object.fromEntries(routes), {
     '/api': 'baton-orchestrator',
     '/hooks': 'baton-orchestrator',
+    '/callbacks': 'baton-orchestrator',
     '/docs': 'baton-orchestrator',
     '/openapi.json': 'baton-orchestrator',
     '/ws': 'baton-fanout',

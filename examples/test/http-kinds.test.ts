@@ -21,7 +21,7 @@ test('the http kind in the whole stack', async (t) => {
   const secret = await contract.call('PUT', '/api/v1/secrets/SHOP_CLIENT_SECRET', { body: { value: SHOP_CLIENT.secret } })
   t.ok(secret.status < 300, JSON.stringify(secret.body))
 
-  for (const name of ['http-paginate', 'http-oauth2']) {
+  for (const name of ['http-paginate', 'http-oauth2', 'http-callback']) {
     await t.test(`examples/kinds/${name}.yaml`, async (t) => {
       const { text, output } = readExample(name)
       await contract.save(name, text)

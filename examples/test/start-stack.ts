@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { createInterface } from 'node:readline'
-import { endProcess, serviceProgram, type Teardown, testDatabase, testRedis } from '@baton/testing'
+import { endProcess, findFreePort, serviceProgram, type Teardown, testDatabase, testRedis } from '@baton/testing'
 
 export interface Stack {
   url: string
@@ -36,6 +36,8 @@ export async function startStack(t: Teardown, options: StackOptions = {}): Promi
 export async function startStackOn(t: Teardown, redisUrl: string, { settings, onLine }: StackOptions = {}): Promise<Stack> {
   const database = await testDatabase(t)
   const key = randomBytes(16).toString('hex')
+  // Known beforehand: workers tell whoever they call where to call back.
+  const port = await findFreePort()
   const env = {
     ...process.env,
     DATABASE_URL: database.url,
@@ -46,11 +48,14 @@ export async function startStackOn(t: Teardown, redisUrl: string, { settings, on
     BATON_ADMIN_KEY: key,
     BATON_MASTER_KEY: randomBytes(32).toString('hex'),
     BATON_HTTP_ALLOW: '127.0.0.0/8',
+    BATON_PUBLIC_URL: `http://127.0.0.1:${port}`,
     ...settings,
   }
   const children: ChildProcess[] = []
   t.teardown(() => Promise.all(children.map((child) => stop(child))))
-  const started = await Promise.all(SERVICES.map((service) => startService(service, env, children, onLine)))
+  const started = await Promise.all(
+    SERVICES.map((service) => startService(service, service === 'orchestrator' ? { ...env, PORT: `${port}` } : env, children, onLine)),
+  )
   const urls = Object.fromEntries(SERVICES.map((service, index) => [service, started[index]!]))
   const servers = { databaseUrl: database.url, redisUrl }
   return { url: urls.orchestrator!, liveUrl: urls.fanout!, adminKey: key, urls, servers }

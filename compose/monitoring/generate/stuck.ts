@@ -140,5 +140,23 @@ export const stuck: Dashboard = {
       unit: 'bytes',
       queries: [{ expr: level('baton_database_bytes'), legend: 'database' }],
     },
+    {
+      title: 'Old runs go',
+      tells:
+        'Runs a second that were older than their retention, and rounds that failed: then nothing is removed, and the log of workflow-runner says why.',
+      shows: 'lines',
+      unit: 'short',
+      queries: [
+        { expr: `sum(${rate('baton_runs_removed_total')})`, legend: 'removed' },
+        { expr: `sum(${rate('baton_retention_failures_total')})`, legend: 'failed rounds' },
+      ],
+    },
+    {
+      title: 'Runs are exported before they go',
+      tells: 'Bytes a second that are written to BATON_EXPORT_FOLDER.',
+      shows: 'lines',
+      unit: 'Bps',
+      queries: [{ expr: `sum(${rate('baton_export_bytes_total')})`, legend: 'exported' }],
+    },
   ],
 }

@@ -67,6 +67,14 @@ export const waiting: Dashboard = {
       ],
     },
     {
+      title: 'Services call back',
+      tells:
+        'Callbacks by outcome. `repeated` and `late` were answered with 409 (the sender tried again, or the step had ended), `forged` with 401.',
+      shows: 'lines',
+      unit: 'ops',
+      queries: [{ expr: rateBy('outcome', 'baton_callbacks_total'), legend: '{{outcome}}' }],
+    },
+    {
       title: 'Runs wait for a worker: calls that nobody has answered',
       tells: 'Entries of the stream, with those under way.',
       shows: 'lines',

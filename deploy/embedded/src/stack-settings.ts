@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { makeSecret, readDotEnv, writeDotEnv } from './dot-env.ts'
-import { POSTGRES_PORT, REDIS_PORT, replicasSetting, SERVICE_NAMES, type ServiceName } from './services.ts'
+import { POSTGRES_PORT, REDIS_PORT, replicasSetting, SERVICE_NAMES, SERVICES, type ServiceName } from './services.ts'
 import type { StackPaths } from './stack-paths.ts'
 import { explainFileError, StackProblem } from './stack-problem.ts'
 
@@ -40,7 +40,16 @@ export function loadStackSettings(paths: StackPaths, env: Env = process.env): St
   if (Object.entries(kept).some(([name, value]) => file[name] !== value)) writeDotEnv(paths.dotEnv, kept)
   writeEmbeddedUrls(paths, { DATABASE_URL: database.embedded, REDIS_URL: redis.embedded })
 
-  const values: Env = { BATON_HTTP_ALLOW: '127.0.0.0/8,::1/128', HOST: '127.0.0.1', LOG_LEVEL: 'info', ...file, ...kept, ...env }
+  const BATON_PUBLIC_URL = `http://127.0.0.1:${SERVICES.orchestrator + portOffset}`
+  const values: Env = {
+    BATON_HTTP_ALLOW: '127.0.0.0/8,::1/128',
+    BATON_PUBLIC_URL,
+    HOST: '127.0.0.1',
+    LOG_LEVEL: 'info',
+    ...file,
+    ...kept,
+    ...env,
+  }
   for (const name of Object.keys(given)) if (name.endsWith('_FILE') && !given[name.slice(0, -5)]) delete values[name.slice(0, -5)]
   for (const name of Object.keys(kept) as (keyof typeof kept)[]) if (!given[name] && !given[`${name}_FILE`]) values[name] = kept[name]
   Object.assign(values, { BATON_PORT_OFFSET: String(portOffset) })

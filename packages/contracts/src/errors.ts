@@ -15,6 +15,11 @@ export const ERRORS = {
     title: 'The delivery is not signed as the webhook asks for, or its signature is too old',
     help: 'Sign the raw body with the secret that the trigger names; the clock of the sender must be right.',
   },
+  BTN_CALLBACK_TOKEN: {
+    status: 401,
+    title: 'The address is not one that a step made for its callback',
+    help: 'POST to `callback.url` as the call brought it, whole.',
+  },
   BTN_FORBIDDEN: {
     status: 403,
     title: 'The credential is known but not allowed to do this',
@@ -57,6 +62,11 @@ export const ERRORS = {
   BTN_WORKFLOW_ARCHIVED: { status: 409, title: 'The workflow is archived', help: 'PUT the definition again to revive it.' },
   BTN_APPROVAL_STATE: { status: 409, title: 'The approval no longer takes votes', help: 'The detail names its state.' },
   BTN_ALREADY_VOTED: { status: 409, title: 'You have voted already; votes are final', help: 'GET the approval to see the votes.' },
+  BTN_CALLBACK_STATE: {
+    status: 409,
+    title: 'The step takes no callback any more',
+    help: 'The detail says whether one has come before, or how the wait ended.',
+  },
   BTN_TASK_STATE: { status: 409, title: 'The state of the task forbids it', help: 'The detail names the state of the task.' },
   BTN_TASK_HELD: {
     status: 409,

@@ -29,6 +29,7 @@ export const EVENT_TYPES = [
   'step.failed',
   'step.skipped',
   'step.cancelled',
+  'callback.received',
   'approval.opened',
   'approval.claimed',
   'approval.delegated',

@@ -2,6 +2,7 @@
  * Shapes that every part of Baton shares; zod only. Parsed at every boundary, trusted inside. A breaking change is a new name.
  */
 export * from './api.ts'
+export * from './callbacks.ts'
 export * from './canary.ts'
 export * from './controls.ts'
 export * from './definition.ts'

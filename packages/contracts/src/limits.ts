@@ -15,6 +15,7 @@ export const LIMITS = {
   eventBytesMax: 256 * 1024,
   eventsBatchMax: 1_000,
   hookBytesMax: 1024 * 1024,
+  callbackBytesMax: 1024 * 1024,
   /** Slots that a schedule with `catchUp: all` fires late at most; older ones are dropped. */
   catchUpSlotsMax: 1_000,
   listDefault: 50,

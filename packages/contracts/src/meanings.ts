@@ -42,7 +42,8 @@ export const DEFINITION = {
   input: 'JSON Schema 2020-12 of the input, checked when a run starts (422 `BTN_INVALID_INPUT`). Left out: any input',
   timeout: 'How long a run may take, from its creation, waiting included; then it ends as `timed_out`',
   concurrency: 'How many runs with the same key go on at once',
-  retention: 'How long ended runs are kept. It is taken and kept with the definition; this version deletes nothing yet',
+  retention:
+    'How long ended runs of the workflow are kept, by its newest version; 24 hours from their start at least. Without it the setting BATON_RETENTION counts',
   steps: 'The steps: a map (a graph, ordered by what mentions what) or a list with an `id` each (a sequence)',
   output: 'What the run gives: any JSON with `${{ … }}` in it. Left out: null. An error in it fails the run (`BTN_EXPRESSION`)',
 }

@@ -107,6 +107,16 @@ export const InboxFact = z.discriminatedUnion('kind', [
       z.object({ status: z.literal('failed'), error: BatonError, retryable: z.boolean() }),
     ]),
   }),
+  /** A POST to the address that the call of a step brought along; `receivedAt` is ms since 1970, by the clock of Postgres. */
+  z.object({
+    kind: z.literal('callback'),
+    path: z.string(),
+    generation: z.int(),
+    receivedAt: z.number(),
+    headers: z.record(z.string(), Json),
+    query: z.record(z.string(), Json),
+    body: Json,
+  }),
   /** An event of the type that the step waits for; the step judges it by its `where`. `seq`: the order of acceptance. */
   z.object({
     kind: z.literal('event'),
@@ -152,6 +162,12 @@ export const SecretSlot = z.object({
 })
 export type SecretSlot = z.infer<typeof SecretSlot>
 
+/** The same in the request of a call, which may also hold the address for its callback: a credential too, made by the worker. */
+export const RequestSlot = SecretSlot.extend({
+  parts: z.array(z.union([z.string(), z.object({ secret: z.string() }), z.object({ callback: z.literal('url') })])),
+})
+export type RequestSlot = z.infer<typeof RequestSlot>
+
 export const HttpAuth = z.discriminatedUnion('type', [
   z.object({ type: z.literal('bearer'), token: z.string() }),
   z.object({ type: z.literal('basic'), username: z.string(), password: z.string() }),
@@ -182,7 +198,7 @@ export const HttpRequest = z.object({
   bytesMax: z.int().optional(),
   redirect: z.enum(['follow', 'manual', 'error']).optional(),
   paginate: Paginate.optional(),
-  secrets: z.array(SecretSlot).optional(),
+  secrets: z.array(RequestSlot).optional(),
 })
 export type HttpRequest = z.infer<typeof HttpRequest>
 

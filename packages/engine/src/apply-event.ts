@@ -1,5 +1,5 @@
 /** Folding: the only code that changes the state of a run. */
-import type { BatonError, Ending, Json, RunStatus, SecretSlot, StepStatus, StoredEvent } from '@baton/contracts'
+import type { BatonError, Ending, Json, RequestSlot, RunStatus, StepStatus, StoredEvent } from '@baton/contracts'
 import { compensationAt } from './compensations.ts'
 import { instanceAt, openCase, openItems, placeOf, settleItem } from './instances.ts'
 import { applyReset, type Reset } from './resets.ts'
@@ -12,6 +12,7 @@ export function applyEvent(state: RunState, event: StoredEvent): void {
   state.at = Math.max(state.at, event.at)
   if (event.path === '') applyRunEvent(state, event)
   else if (event.type.startsWith('step.')) applyStepEvent(state, event)
+  else if (event.type === 'callback.received') stepAt(state, event).callback = event.data.callback ?? null
 }
 
 function applyRunEvent(state: RunState, event: StoredEvent): void {
@@ -79,6 +80,7 @@ function applyStepEvent(state: RunState, event: StoredEvent): void {
       move(state, step, 'waiting')
       step.startedAt = timeOf(data.startedAt) ?? event.at
       step.waitingFor = data.waitingFor as WaitingFor
+      if (data.call !== undefined) step.answer = data.call
       setDue(step, data.dueAt)
       break
     case 'step.retrying':
@@ -134,7 +136,7 @@ function applyScheduled(state: RunState, step: StepState, event: StoredEvent): v
   // What the runner does by itself starts at once; what is outside says when it started.
   if (!isOutside(step)) step.startedAt = event.at
   if (data.input !== undefined) step.input = data.input
-  if (data.secrets !== undefined) step.secrets = data.secrets as SecretSlot[]
+  if (data.secrets !== undefined) step.secrets = data.secrets as RequestSlot[]
   if (data.now !== undefined) step.now = timeOf(data.now)!
   if (data.vars !== undefined) step.vars = data.vars as Record<string, Json>
   setDue(step, undefined)
@@ -158,6 +160,8 @@ function applyEnded(state: RunState, step: StepState, event: StoredEvent): void 
   step.endedAt = timeOf(data.endedAt) ?? event.at
   step.endedSeq = event.seq
   delete step.waitingFor
+  delete step.answer
+  delete step.callback
   setDue(step, undefined)
   if (!ended && !step.undoes) {
     step.scope.open -= 1

@@ -1,6 +1,6 @@
 /** `http` to its plan: one template that renders to the request of the wire. */
 import type { HttpBody, Json } from '@baton/contracts'
-import { checkSupported, report } from './compilation.ts'
+import { checkSupported, report, warn } from './compilation.ts'
 import { checkSchemaAt } from './compile-shape.ts'
 import { compileText, compileValue, foldList, foldObject, type Place } from './compile-texts.ts'
 import { escapePointer } from './json-pointers.ts'
@@ -16,15 +16,18 @@ export function compileHttp(place: Place, body: Body, pointer: string, raw: Reco
   checkPaginate(place, body, pointer)
   checkSchemaAt(c, body.expect?.schema, `${pointer}/expect/schema`)
   checkUrl(place, body.url, `${pointer}/url`)
-  const open: Place = { ...place, secrets: true, ...(body.callback ? { variables: ['callback'] } : {}) }
+  const withSecrets: Place = { ...place, secrets: true }
+  const mentioned = new Set<string>()
+  const open: Place = body.callback ? { ...withSecrets, variables: ['callback'], mentioned } : withSecrets
   const entries: Entry[] = [
     ['method', methodTemplate(place, body.method, `${pointer}/method`)],
     ['url', compileText(open, body.url, `${pointer}/url`)],
     ...(body.headers ? [['headers', compileHeaders(open, body.headers, `${pointer}/headers`)] as const] : []),
     ...(body.query ? [['query', compileQuery(open, body.query, `${pointer}/query`)] as const] : []),
     ...(raw.body === undefined ? [] : [['body', compileValue(open, raw.body, `${pointer}/body`)] as const]),
-    ...(body.auth ? [['auth', compileAuth(open, body.auth, `${pointer}/auth`)] as const] : []),
+    ...(body.auth ? [['auth', compileAuth(withSecrets, body.auth, `${pointer}/auth`)] as const] : []),
   ]
+  if (body.callback && mentioned.size === 0) warn(c, `${pointer}/callback`, NOBODY_IS_TOLD)
   return {
     kind: 'http',
     request: foldObject(entries),
@@ -37,12 +40,16 @@ export function compileHttp(place: Place, body: Body, pointer: string, raw: Reco
   }
 }
 
+const NOBODY_IS_TOLD =
+  'the step waits for a callback, but nothing of its request mentions ${{ callback.url }}: nobody is told where to post it'
+
 function checkUrl({ c }: Place, url: string, pointer: string): void {
   if (!/^(https?:\/\/|\$\{\{)/i.test(url)) report(c, pointer, 'must begin with http:// or https://')
 }
 
-/** Pages are lists of JSON. */
-function checkPaginate({ c }: Place, { paginate, response }: Body, pointer: string): void {
+/** Pages are lists of JSON; a callback belongs to one call. */
+function checkPaginate({ c }: Place, { paginate, response, callback }: Body, pointer: string): void {
+  if (paginate && callback) report(c, `${pointer}/callback`, 'a step with paginate makes several calls: none of them can be called back')
   if (paginate && response !== 'auto' && response !== 'json') report(c, `${pointer}/response`, 'with paginate the answer is read as JSON')
 }
 

@@ -16,6 +16,8 @@ export interface Place {
   scope: OpenScope | undefined
   /** Variables that are known here beside those of everywhere and of the scope. */
   variables?: readonly string[]
+  /** Takes the names of those of `variables` that are mentioned. */
+  mentioned?: Set<string>
   secrets?: boolean
   /** True where a step may mention itself (and a mention makes it wait for nothing). */
   afterwards?: boolean
@@ -118,7 +120,8 @@ function noteUses(step: StepDraft, expression: ParsedExpression): void {
 }
 
 function checkVariable(place: Place, name: string, pointer: string): void {
-  if (EVERYWHERE.has(name) || place.variables?.includes(name)) return
+  if (place.variables?.includes(name)) return void place.mentioned?.add(name)
+  if (EVERYWHERE.has(name)) return
   for (let scope = place.scope; scope; scope = scope.outer) if (scope.variables.has(name)) return
   const isStep = place.scope && levelOf(place.scope, name)
   const hint = ELSEWHERE[name] ?? (isStep ? `unknown variable ${name}; write steps.${name}.output` : `unknown variable ${name}`)

@@ -5,6 +5,7 @@
 import type { BatonError, InboxFact } from '@baton/contracts'
 import { callIdOf, isTerminal } from '@baton/contracts'
 import { expireApproval, takeDecision } from './approve-step.ts'
+import { endCall, takeAnswer, takeCallback } from './await-callback.ts'
 import { takeChildEnd } from './child-runs.ts'
 import { compensationOf, nextToUndo } from './compensations.ts'
 import { clearTimer, type Deciding, emit, errorOf } from './deciding.ts'
@@ -19,7 +20,7 @@ import { goOnPatched, pauseRun, resumeRun, startRun, takeSlot } from './pause-ru
 import { endStuck, reopenRun } from './reopen-run.ts'
 import { sendWork } from './send-work.ts'
 import { startCompensation } from './start-step.ts'
-import { hasEnded, type RunState, type StepState } from './state.ts'
+import { awaitsCallback, hasEnded, type RunState, type StepState } from './state.ts'
 import { giveUpTask, openTaskAgain, takeTaskEnd, tellTaskNews } from './task-step.ts'
 import { attemptOf, timersOf } from './timers.ts'
 import { expireWait, inOrderOfAcceptance, takeEvent } from './wait-for-event.ts'
@@ -57,6 +58,8 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
   endWhatIsLeft(d)
   finishRun(d)
   settleStatus(d)
+  // Nothing waits for an aborted run, which has ended; and what it was told may be the very reason.
+  if (d.aborted) decision.callbacksClosed.length = 0
   for (const { path, timer, ...setting } of d.timers.values()) {
     if (setting.dueAt === null) decision.timersCleared.push({ path, timer })
     else decision.timersSet.push({ path, timer, ...(setting as { generation: number; attempt: number; dueAt: number }) })
@@ -79,6 +82,8 @@ function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): v
       return takeApproval(d, fact)
     case 'event':
       return takeEvent(d, fact)
+    case 'callback':
+      return takeCallback(d, fact)
     case 'child-ended':
       return takeChildEnd(d, fact)
     case 'task-ended':
@@ -118,10 +123,11 @@ function takeResult(d: Deciding, fact: Result): void {
     return
   const { outcome } = fact
   const withdrawn = outcome.status === 'failed' && outcome.error.code === 'BTN_WITHDRAWN'
-  if (withdrawn) return d.state.ending && !step.undoes ? cancelStep(d, step) : undefined
+  if (withdrawn) return d.state.ending && !step.undoes ? endCall(d, step, undefined) : undefined
   step.startedAt = fact.startedAt
-  if (outcome.status === 'succeeded') return endStep(d, step, 'succeeded', { output: outcome.output })
-  failStep(d, step, outcome.error, outcome.retryable)
+  if (outcome.status === 'failed') return endCall(d, step, outcome)
+  if (awaitsCallback(step)) return takeAnswer(d, step, outcome.output)
+  endStep(d, step, 'succeeded', { output: outcome.output })
 }
 
 function takeApproval(d: Deciding, fact: Extract<InboxFact, { kind: 'approval-decided' }>): void {
@@ -158,7 +164,11 @@ function timeOut(d: Deciding, step: StepState): void {
   if (step.step.kind === 'waitFor') return expireWait(d, step)
   if (step.waitingFor?.kind === 'run') cancelChild(d, step.waitingFor.run)
   if (step.waitingFor?.kind === 'task' && !giveUpTask(d, step)) return
-  failStep(d, step, errorOf('BTN_TIMEOUT', `step ${step.path} took longer than its timeout`), false)
+  const late =
+    step.waitingFor?.kind === 'callback'
+      ? `no callback came for step ${step.path} in time`
+      : `step ${step.path} took longer than its timeout`
+  failStep(d, step, errorOf('BTN_TIMEOUT', late), false)
 }
 
 /** True when the row of this timer is by now that of a later attempt: a fact that comes this late must not take it away. */
@@ -211,7 +221,7 @@ function sendAgain(d: Deciding, calls: Set<string> | 'all'): void {
     if (d.sent.has(step) || (isOver && calls === 'all')) continue
     const id = callIdOf({ runId: d.state.header.runId, path: step.path, generation: step.generation, attempt: step.attempt })
     if (calls !== 'all' && !calls.has(id)) continue
-    if (isOver) cancelStep(d, step)
+    if (isOver) endCall(d, step, undefined)
     else sendWork(d, step, true)
   }
 }

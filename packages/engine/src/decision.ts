@@ -137,6 +137,8 @@ export interface Decision {
   waitersSet: { path: string; generation: number; type: string; after: number }[]
   /** Paths of steps that wait for events no longer. */
   waitersCleared: string[]
+  /** Steps that ended without their callback: none may be taken for them any more. Compare-and-set, as for approvals. */
+  callbacksClosed: { path: string; generation: number }[]
   emitted: EmittedEvent[]
   children: ChildStart[]
   /** What other runs of the namespace are told: a parent of its child's end, a child that it is cancelled. Bare run ids. */
@@ -160,6 +162,7 @@ export function emptyDecision(): Decision {
     tasksClosed: [],
     waitersSet: [],
     waitersCleared: [],
+    callbacksClosed: [],
     emitted: [],
     children: [],
     told: [],

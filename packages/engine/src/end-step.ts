@@ -5,7 +5,7 @@ import { type ApprovalDecided, clearTimer, type Deciding, emit, envOf, errorOf, 
 import { ExpressionError } from './expression-error.ts'
 import { evaluateCondition } from './expressions.ts'
 import { instanceOf, isContainer, openScopes } from './instances.ts'
-import { failureOf, hasEnded, isOutside, type ScopeState, type StepState } from './state.ts'
+import { awaitsCallback, failureOf, hasEnded, isOutside, type ScopeState, type StepState } from './state.ts'
 import { renderTemplate } from './templates.ts'
 import { timersOf } from './timers.ts'
 import { withdrawTask } from './withdraw-task.ts'
@@ -21,6 +21,7 @@ export function endStep(d: Deciding, step: StepState, end: End, data: Record<str
 function putEnd(d: Deciding, step: StepState, end: End, data: Record<string, Json>): void {
   clearTimers(d, step)
   if (step.waitingFor?.kind === 'event') stopWaiting(d, step)
+  if (awaitsCallback(step) && step.scheduledAt !== null && step.callback === undefined) closeCallback(d, step)
   emit(d, `step.${end}` as EventType, step.path, { generation: step.generation, attempt: step.attempt, ...startOf(step), ...data })
   for (const index of step.step.dependents) d.queue.push(step.scope.steps[index]!)
 }
@@ -39,6 +40,11 @@ function stopWaiting(d: Deciding, step: StepState): void {
   const set = d.decision.waitersSet.findIndex(({ path }) => path === step.path)
   if (set >= 0) d.decision.waitersSet.splice(set, 1)
   d.decision.waitersCleared.push(step.path)
+}
+
+/** Its address has gone out with a call, and is worth nothing from now on. */
+function closeCallback(d: Deciding, { path, generation }: StepState): void {
+  d.decision.callbacksClosed.push({ path, generation })
 }
 
 /** An attempt of a step failed: try again, or end it and let the failure spread as far as nothing tolerates it. */

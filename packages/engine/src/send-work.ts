@@ -2,7 +2,7 @@
 import type { HttpAuth, HttpRequest, Json } from '@baton/contracts'
 import { type Deciding, unpacked } from './deciding.ts'
 import type { Decision } from './decision.ts'
-import type { AgentPlan, HttpPlan } from './plan.ts'
+import type { AgentPlan, HttpPlan, PlanStep } from './plan.ts'
 import type { StepState } from './state.ts'
 
 const HTTP_TIMEOUT_MS = 30_000
@@ -26,7 +26,7 @@ export function sendCall(d: Deciding, step: StepState, resent = false): void {
   if (body.redirect) request.redirect = body.redirect
   if (body.paginate) request.paginate = body.paginate
   if (step.secrets) request.secrets = step.secrets
-  const timeoutMs = step.step.timeoutMs ?? HTTP_TIMEOUT_MS
+  const timeoutMs = callTimeoutOf(step.step)
   const { runId, namespace, trace, requestId } = d.state.header
   const call: Decision['calls'][number] = {
     runId,
@@ -42,6 +42,11 @@ export function sendCall(d: Deciding, step: StepState, resent = false): void {
   if (resent) call.resent = resent
   d.decision.calls.push(call)
   d.sent.add(step)
+}
+
+/** Of a step with a callback `timeout` bounds the wait, which may take days: a call does not. */
+function callTimeoutOf({ body, timeoutMs = HTTP_TIMEOUT_MS }: PlanStep): number {
+  return (body as HttpPlan).callback ? Math.min(timeoutMs, HTTP_TIMEOUT_MS) : timeoutMs
 }
 
 /** Sends the turn of an agent step. */

@@ -10,7 +10,7 @@ import type { Plan } from './plan.ts'
 import { createState, hasEnded, type RunState, type ScopeState, type StepState } from './state.ts'
 
 /** The number of the shape below, and of what the engine makes of it. To be raised with every change: snapshots of another shape are ignored. */
-export const STATE_SHAPE = 4
+export const STATE_SHAPE = 5
 
 /** The first snapshot of a run is taken after so many events. */
 export const SNAPSHOT_EVENTS = 1_000
@@ -33,6 +33,8 @@ const KEPT = [
   'endedAt',
   'endedSeq',
   'waitingFor',
+  'answer',
+  'callback',
   'dueAt',
   'chosen',
   'failing',

@@ -1,7 +1,8 @@
 /** How a step that has become ready starts: its condition, its rendered body, and what its kind does first. */
-import type { Json, SecretSlot } from '@baton/contracts'
+import type { Json, RequestSlot } from '@baton/contracts'
 import { parseDuration } from '@baton/contracts'
 import { openApproval } from './approve-step.ts'
+import { renderWithCallback } from './callback-url.ts'
 import { startChild } from './child-runs.ts'
 import { typeName } from './compilation.ts'
 import { type Deciding, emit, envOf, errorOf, packed, readiness, schedule, setTimer, startScope, timeText } from './deciding.ts'
@@ -83,14 +84,14 @@ function startKind(d: Deciding, step: StepState, env: Env): void {
 }
 
 /** The data of a scheduled event for a rendered body; undefined when it is too large. */
-function inputOf(d: Deciding, value: Json, secrets: SecretSlot[]): Record<string, Json> | undefined {
+function inputOf(d: Deciding, value: Json, secrets: RequestSlot[]): Record<string, Json> | undefined {
   const input = packed(d, value)
   if (input === undefined) return undefined
   return { input: input as Json, ...(secrets.length > 0 ? { secrets: secrets as unknown as Json } : {}) }
 }
 
 function startCall(d: Deciding, step: StepState, body: HttpPlan, env: Env): void {
-  const { value, secrets } = renderWithSecrets(body.request, env)
+  const { value, secrets } = body.callback ? renderWithCallback(d, body.request, env) : renderWithSecrets(body.request, env)
   const data = inputOf(d, value, secrets)
   if (!data) return failStep(d, step, errorOf('BTN_OUTPUT_TOO_LARGE', `the request of step ${step.path} is over the payload limit`), false)
   schedule(d, step, data)

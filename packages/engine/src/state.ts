@@ -3,7 +3,7 @@
  * run that was just decided are the same. Invariants: `open` of a scope counts its steps that have not ended; `blocked` of a step counts its
  * dependencies that have not ended; `inFlight` holds the steps whose call or turn is out; `waiting` those that wait for people or time.
  */
-import type { BatonError, BlobRef, Ending, Json, RunStatus, SecretSlot, StepStatus } from '@baton/contracts'
+import type { BatonError, BlobRef, Ending, Json, RequestSlot, RunStatus, StepStatus } from '@baton/contracts'
 import { idOf } from '@baton/contracts'
 import type { RunHeader } from './decision.ts'
 import type { Plan, PlanStep, Scope } from './plan.ts'
@@ -19,7 +19,7 @@ export interface StepState {
   blocked: number
   /** The rendered body as recorded; dropped from memory when the step ends and it is not small. */
   input?: Json | BlobRef
-  secrets?: SecretSlot[]
+  secrets?: RequestSlot[]
   /** `now` and `vars` as they were when the step was scheduled. */
   now?: number
   vars?: Record<string, Json>
@@ -35,6 +35,10 @@ export interface StepState {
   /** Number of the event that ended it. */
   endedSeq?: number
   waitingFor?: WaitingFor
+  /** What the call of a step with a callback was answered; dropped when the step ends. */
+  answer?: Json | BlobRef
+  /** The callback, from when it came until the step ends: it may come before the answer. Null: it was too large. */
+  callback?: Json | BlobRef
   /** When its timer is due: end of a wait or backoff, deadline of an approval. */
   dueAt?: number
   /** What is inside a container that has started: the case of a switch, the round of a loop that is under way or was the last. */
@@ -65,6 +69,7 @@ export type WaitingFor =
   | { kind: 'timer'; until: string }
   | { kind: 'event'; event: string; until: string | null }
   | { kind: 'run'; run: string; until: string | null }
+  | { kind: 'callback'; until: string | null }
   | { kind: 'task'; task: string; capabilities: string[]; until: string | null }
 
 export interface ScopeState {
@@ -217,6 +222,11 @@ export function isBroken(step: StepState): boolean {
 export function isOutside(step: StepState): boolean {
   const kind = step.step.kind
   return kind === 'http' || kind === 'agent'
+}
+
+/** True for a step whose call is followed by a wait for its callback. */
+export function awaitsCallback({ step: { body } }: StepState): boolean {
+  return body.kind === 'http' && body.callback
 }
 
 /** The columns of the runs row that a commit sets. */

@@ -107,6 +107,10 @@ function explain(state: RunState, step: StepState, { approvals, tasks }: Standin
   if (step.waitingFor?.kind === 'run') {
     return { reason: `waits for ${step.waitingFor.run}, which it started, to end`, movableBy: [`run:${step.waitingFor.run}`] }
   }
+  if (step.waitingFor?.kind === 'callback') {
+    const until = due ? `; it gives up${due}` : ''
+    return { reason: `waits for a POST to its callback.url; the call was answered${until}`, movableBy: ['callback'] }
+  }
   if (step.waitingFor?.kind === 'timer') return { reason: `waits for time to pass; goes on${due}`, movableBy: ['timer'] }
   if (step.waitingFor?.kind === 'task' && step.status === 'waiting') return explainTask(step.waitingFor, tasks, due)
   if (step.status === 'retrying') {
@@ -116,7 +120,8 @@ function explain(state: RunState, step: StepState, { approvals, tasks }: Standin
     if (isContainer(step)) return explainContainer(step)
     const service = step.step.kind === 'agent' ? 'agent-runner' : 'http-worker'
     const what = step.step.kind === 'agent' ? 'turn' : 'call'
-    return { reason: `its ${what} (attempt ${step.attempt}) is queued or under way`, movableBy: [`service:${service}`] }
+    const early = step.callback === undefined ? '' : '; its callback has come'
+    return { reason: `its ${what} (attempt ${step.attempt}) is queued or under way${early}`, movableBy: [`service:${service}`] }
   }
   const missing = step.step.needs.map((need) => step.scope.steps[need.index]!).filter((need) => !hasEnded(need) || !isSatisfied(need))
   if (missing.length > 0)

@@ -44,3 +44,14 @@ t.test('the credentials of a client are texts of the step, and its secret stays 
   t.match(JSON.stringify(plan!.root.steps[0]!.body), /"clientSecret",\{"type":"secret","parts":\[\{"secret":"S"\}\]\}/)
   t.match(JSON.stringify(plan!.root.steps[0]!.body), /"clientAuth",\{"type":"literal","value":"basic"\}/)
 })
+
+t.test('a step with a callback may mention its address where it can be told, and is warned when it does not', async (t) => {
+  t.strictSame(compiled('{ url: "https://x?to=${{ callback.url }}", callback: true }').warnings, [])
+  t.strictSame(compiled('{ url: "https://x", callback: true, body: "${{ {\'to\': callback.url} }}" }').errors, [])
+  t.match(compiled('{ url: "https://x", callback: true }').warnings, [{ pointer: '/steps/a/http/callback', message: /nobody is told/ }])
+  t.match(compiled('{ url: "https://x", callback: true, paginate: { link: true } }').errors, [{ pointer: '/steps/a/http/callback' }])
+  t.match(compiled('{ url: "https://x", callback: true, auth: { bearer: "${{ callback.url }}" } }').errors, [
+    { pointer: '/steps/a/http/auth/bearer', code: 'BTN_EXPRESSION' },
+  ])
+  t.match(compiled('{ url: "https://x?to=${{ callback.url }}" }').errors, [{ message: /only in a http step with callback: true/ }])
+})

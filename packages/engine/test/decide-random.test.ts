@@ -4,6 +4,7 @@ import type { Json } from '@baton/contracts'
 import { callIdOf, isTerminal } from '@baton/contracts'
 import { compile, type EngineFact } from '@baton/engine'
 import t from 'tap'
+import { post } from './random-callbacks.ts'
 import { endTask, tellTask } from './random-tasks.ts'
 import { createDice, type Dice, randomWorkflow } from './random-workflow.ts'
 import { createWorld, dueTimers, refoldFrom, resultOf, take, vote, type World } from './random-world.ts'
@@ -44,6 +45,12 @@ function decideApproval(world: World, dice: Dice): EngineFact[] {
   return []
 }
 
+function callBack(world: World, dice: Dice): EngineFact[] {
+  const addresses = [...world.callbacks.values()].filter(({ outcome }) => outcome === undefined)
+  if (addresses.length > 0) post(world, dice.pick(addresses))
+  return []
+}
+
 function work(world: World, dice: Dice): EngineFact[] {
   const tasks = [...world.tasks.values()].filter(({ status }) => status === 'open')
   if (tasks.length === 0) return []
@@ -80,8 +87,9 @@ function happen(world: World, dice: Dice): EngineFact[] {
   const roll = dice.below(100)
   if (roll < 45) return answer(world, dice)
   if (roll < 60) return fireTimers(world, dice)
-  if (roll < 65) return work(world, dice)
-  if (roll < 70) return decideApproval(world, dice)
+  if (roll < 63) return work(world, dice)
+  if (roll < 66) return decideApproval(world, dice)
+  if (roll < 70) return callBack(world, dice)
   if (roll < 80) return stale(world, dice)
   if (roll < 84) return lose(world, dice)
   if (roll < 88) return withdraw(world, dice)
@@ -108,6 +116,7 @@ function bringToEnd(world: World, dice: Dice): void {
     const facts: EngineFact[] = world.state.status === 'paused' ? [{ kind: 'resume', by: 'ann' }] : []
     if (world.state.status === 'queued') facts.push({ kind: 'start' })
     if (dice.chance(0.5)) decideApproval(world, dice)
+    if (dice.chance(0.5)) callBack(world, dice)
     if (dice.chance(0.5)) work(world, dice)
     facts.push(...answer(world, dice), ...(world.state.inFlight.size === 0 ? fireTimers(world, dice) : []))
     take(world, facts)

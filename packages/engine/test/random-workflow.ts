@@ -107,6 +107,7 @@ function randomCompensation(dice: Dice): Definition {
   if (dice.chance(0.2)) return { wait: { for: '1s' } }
   if (dice.chance(0.1)) return { task: { capabilities: ['undo'] }, ...(dice.chance(0.5) ? { retry } : {}) }
   if (dice.chance(0.2)) return { set: { n: dice.chance(0.2) ? '${{ input.nope }}' : '${{ input.n }}' } }
+  if (dice.chance(0.2)) return { http: { url: 'http://x.example/', body: '${{ callback.url }}', callback: true } }
   return { http: { url: 'http://x.example/undo' }, ...(dice.chance(0.7) ? { retry } : {}) }
 }
 
@@ -146,6 +147,11 @@ function randomLoop(making: Making, depth: number, visible: string[]): Definitio
 }
 
 function randomCall(dice: Dice): Definition {
+  if (dice.chance(0.25)) {
+    const http = { url: 'http://x.example/', body: '${{ callback.url }}', callback: true }
+    const retry = { attempts: 2, backoff: 'fixed', initial: '1s' }
+    return { http, ...(dice.chance(0.5) ? { retry } : {}), ...(dice.chance(0.5) ? { timeout: dice.pick(['2s', '1h']) } : {}) }
+  }
   const url = dice.chance(0.05) ? 'http://x.example/${{ input.nope }}' : 'http://x.example/${{ input.n }}'
   if (!dice.chance(0.4)) return { http: { url } }
   const retry = { attempts: 1 + dice.below(3), backoff: dice.pick(['exponential', 'fixed']), initial: '1s', max: '4s' }

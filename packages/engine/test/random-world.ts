@@ -23,10 +23,11 @@ import {
   summaryOf,
   type TimerSetting,
 } from '@baton/engine'
+import { type Callback, checkCallbacks, closesWhatCame, ENDS, noteCallbacks } from './random-callbacks.ts'
 import { checkTasks, type TaskFact, type TaskRow } from './random-tasks.ts'
 
 type Result = Extract<EngineFact, { kind: 'result' }>
-type Decided = Extract<EngineFact, { kind: 'approval-decided' }>
+type Accepted = Extract<EngineFact, { kind: 'approval-decided' | 'callback' }>
 
 interface ApprovalRow {
   id: string
@@ -43,9 +44,12 @@ export interface World {
   events: StoredEvent[]
   timers: Map<string, TimerSetting>
   approvals: Map<string, ApprovalRow>
+  /** What was accepted and not applied yet: decisions, callbacks, what became of tasks. */
+  inbox: (Accepted | TaskFact)[]
+  /** Addresses for callbacks that went out with calls, by `<path> <generation>`, and what became of them. */
+  callbacks: Map<string, Callback>
+  aborted: boolean
   tasks: Map<string, TaskRow>
-  /** Decisions, and what became of tasks, that were accepted and not applied yet. */
-  inbox: (Decided | TaskFact)[]
   /** Results and timers that were handed over once: to be doubled. */
   past: EngineFact[]
   /** Calls that were sent, by their ids. */
@@ -53,7 +57,6 @@ export interface World {
 }
 
 const SETS = ['inFlight', 'waiting', 'retrying'] as const
-const ENDS = ['step.succeeded', 'step.failed', 'step.skipped', 'step.cancelled']
 const STARTS = ['step.scheduled', 'step.waiting', 'step.retrying', 'approval.opened', 'task.opened']
 
 /** A run that was created and not started. */
@@ -76,7 +79,19 @@ export function createWorld(plan: Plan, seed: number): World {
   if (plan.timeoutMs !== undefined) {
     timers.set('run ', { path: '', timer: 'run', generation: 0, attempt: 1, dueAt: 1_000 + plan.timeoutMs })
   }
-  return { state, now: 1_000, events: [created], timers, approvals: new Map(), tasks: new Map(), inbox: [], past: [], sent: new Set() }
+  return {
+    state,
+    now: 1_000,
+    events: [created],
+    timers,
+    approvals: new Map(),
+    tasks: new Map(),
+    callbacks: new Map(),
+    aborted: false,
+    inbox: [],
+    past: [],
+    sent: new Set(),
+  }
 }
 
 /** Decides and commits. When the commit is void (an approval was decided meanwhile), decides again from Postgres, with what is in the inbox. */
@@ -85,13 +100,15 @@ export function take(world: World, facts: EngineFact[], withInbox = true): Decis
   const decision = decideTwice(world, [...inbox, ...facts])
   const isVoid =
     decision.approvalsClosed.some(({ id }) => world.approvals.get(id)?.status !== 'pending') ||
-    decision.tasksClosed.some((id) => world.tasks.get(id)?.status !== 'open')
+    decision.tasksClosed.some((id) => world.tasks.get(id)?.status !== 'open') ||
+    closesWhatCame(world, decision)
   if (isVoid) {
     assert.equal(withInbox, false, 'with the inbox at hand nothing is closed that was decided')
     world.state = refold(world)
     return take(world, facts, true)
   }
   if (withInbox) world.inbox = []
+  if (facts.some(({ kind }) => kind === 'abort')) world.aborted = true
   commit(world, decision)
   check(world, decision)
   return decision
@@ -166,6 +183,7 @@ function commit(world: World, decision: Decision): void {
   for (const { id, path, generation } of decision.tasksOpened) world.tasks.set(id, { id, path, generation, status: 'open' })
   for (const id of decision.tasksClosed) world.tasks.get(id)!.status = 'cancelled'
   for (const call of decision.calls) world.sent.add(callIdOf(call))
+  noteCallbacks(world, decision)
 }
 
 function check(world: World, decision: Decision): void {
@@ -186,6 +204,7 @@ function check(world: World, decision: Decision): void {
   checkStatus(state)
   checkTimers(world)
   checkApprovals(world)
+  checkCallbacks(world)
   checkTasks(world)
   if (decision.events.length > 0) checkHistory(world.events)
 }
@@ -220,8 +239,10 @@ function checkTimers({ state, timers }: World): void {
     expected.set('run ', [1, (state.reopenedAt ?? state.header.createdAt) + state.plan.timeoutMs])
   for (const step of [...state.waiting, ...state.retrying]) {
     if (step.dueAt === undefined) continue
-    const isLate = step.waitingFor?.kind === 'task' || (step.waitingFor?.kind === 'timer' && Date.parse(step.waitingFor.until) > step.dueAt)
-    const timer = step.status === 'retrying' ? 'retry' : step.waitingFor?.kind === 'approval' ? 'approval' : isLate ? 'timeout' : 'wait'
+    const kind = step.waitingFor?.kind
+    const isLate =
+      kind === 'task' || kind === 'callback' || (step.waitingFor?.kind === 'timer' && Date.parse(step.waitingFor.until) > step.dueAt)
+    const timer = step.status === 'retrying' ? 'retry' : kind === 'approval' ? 'approval' : isLate ? 'timeout' : 'wait'
     const attempt = step.step.kind === 'loop' ? step.inner!.index! + 1 : step.attempt
     expected.set(`${timer} ${step.path}`, [attempt, step.dueAt])
   }

@@ -3,6 +3,7 @@
  * read; nothing is acknowledged here that the caller has not asked for; every outgoing call passes the guard of guarded-connect.ts.
  */
 export { type AllowList, parseAllowList } from './addresses.ts'
+export { type CallbackTarget, type CallbackTokens, createCallbackTokens } from './callback-tokens.ts'
 export { type Check, type CheckResult, checkPostgres, checkRedis, runChecks } from './checks.ts'
 export { type ClaimStaleOptions, claimStale } from './claim-stale.ts'
 export { createFactSender, type FactSender, type FactSenderOptions } from './facts.ts'

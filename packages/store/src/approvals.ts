@@ -61,6 +61,11 @@ export async function getApproval(db: Db, namespace: string, ref: ApprovalRef): 
   return rows.map(approvalOf)[0]
 }
 
+/** All approvals of a run with their votes, oldest first. */
+export async function listApprovalsOf(db: Db, runId: string): Promise<ApprovalRow[]> {
+  return (await db<RawApproval[]>`select ${columns(db)} from approvals a where a.run_id = ${runId} order by a.id`).map(approvalOf)
+}
+
 /** An approval by its id alone, for the services that act on it. */
 export async function findApproval(db: Db, id: string): Promise<ApprovalRow | undefined> {
   return (await db<RawApproval[]>`select ${columns(db)} from approvals a where a.id = ${id}`).map(approvalOf)[0]

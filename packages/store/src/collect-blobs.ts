@@ -33,6 +33,12 @@ export async function noteBlobUses(db: Db, uses: readonly BlobUse[]): Promise<vo
     on conflict do nothing`
 }
 
+/** The payloads that events of the run may refer to, by id. */
+export async function listBlobUses(db: Db, runId: string): Promise<string[]> {
+  const rows = await db<{ sha256: string }[]>`select sha256 from blob_uses where run_id = ${runId} order by sha256`
+  return rows.map((row) => row.sha256)
+}
+
 /** What became of the payloads that were looked at. */
 export interface Collected {
   looked: number

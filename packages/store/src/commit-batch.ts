@@ -1,9 +1,10 @@
 /**
  * What a batch of decisions changes, in one statement and one round trip. A run takes part when its `seq` is still the one that was decided
- * on (the fence) and every approval it closes is still pending; otherwise nothing of it is written. Rows are locked in the order of their
+ * on (the fence), every approval it closes is still pending and no callback that it gives up was received; otherwise nothing of it is written. Rows are locked in the order of their
  * keys, or two runners would deadlock; `for no key update` lets readers of the key pass.
  */
 import type { Decision, summaryOf } from '@baton/engine'
+import { closeCallbacks, reopenCallbacks } from './callbacks.ts'
 import { type Beyond, lockBeyond, type Reaching, writeBeyond } from './commit-beyond.ts'
 import {
   coreParameters,
@@ -55,9 +56,16 @@ export function commitBatch(sql: Sql, batch: readonly RunCommit[]): Promise<Comm
 function commitReaching(sql: Sql, batch: readonly RunCommit[], reaching: readonly Reaching[], isLean: boolean): Promise<CommitOutcome> {
   return withTransaction(sql, async (tx) => {
     const late = await lockBeyond(tx, reaching)
-    const inTime = late.size === 0 ? batch : batch.filter(({ runId }) => !late.has(runId))
-    if (inTime.length === 0) return { won: new Set<string>(), at: await clock(tx) }
-    const outcome = await commitWith(tx, inTime, isLean)
+    const closed = await closeCallbacks(
+      tx,
+      reaching.filter(({ runId }) => !late.has(runId)),
+    )
+    const inTime = late.size + closed.void.size === 0 ? batch : batch.filter(({ runId }) => !late.has(runId) && !closed.void.has(runId))
+    const outcome = inTime.length === 0 ? { won: new Set<string>(), at: await clock(tx) } : await commitWith(tx, inTime, isLean)
+    await reopenCallbacks(
+      tx,
+      closed.written.filter(({ runId }) => !outcome.won.has(runId)),
+    )
     const won = reaching.filter(({ runId }) => outcome.won.has(runId))
     return { ...outcome, woken: [...(await writeBeyond(tx, won))] }
   })

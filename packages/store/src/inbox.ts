@@ -26,9 +26,17 @@ export async function findReopening(db: Db, runIds: readonly string[]): Promise<
   return new Set(rows.map((row) => row.runId))
 }
 
-const OUTCOMES: ReadonlySet<InboxFact['kind']> = new Set(['approval-decided', 'turn', 'event', 'child-ended', 'task-ended', 'task-news'])
+const OUTCOMES: ReadonlySet<InboxFact['kind']> = new Set([
+  'approval-decided',
+  'turn',
+  'event',
+  'callback',
+  'child-ended',
+  'task-ended',
+  'task-news',
+])
 
-/** All that waits for these runs. Outcomes (decisions, turns, events, ends of child runs and of tasks) come before commands (cancel, pause): what was accepted first must not be lost to them. */
+/** All that waits for these runs. Outcomes (decisions, turns, events, callbacks, ends of child runs and of tasks) come before commands (cancel, pause): what was accepted first must not be lost to them. */
 export async function loadInbox(db: Db, runIds: readonly string[]): Promise<InboxRow[]> {
   if (runIds.length === 0) return []
   const rows = await db<InboxRow[]>`select id::text, run_id, fact from inbox where run_id = any(${[...runIds]}::uuid[]) order by inbox.id`

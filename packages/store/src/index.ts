@@ -13,12 +13,14 @@ export {
   findUnnotified,
   getApproval,
   listApprovals,
+  listApprovalsOf,
   listPendingApprovals,
   markNotified,
   type VoteRow,
 } from './approvals.ts'
 export { type AuditFilter, type AuditRow, addAudit, listAudit, type NewAuditEntry } from './audit.ts'
 export * from './blobs.ts'
+export { type CallbackOf, type CallbackStanding, findCallback, takeCallback } from './callbacks.ts'
 export * from './collect-blobs.ts'
 export { type BisectedOutcome, type CommitOutcome, commitBatch, commitBatchBisecting, type RunCommit } from './commit-batch.ts'
 export type { Beyond } from './commit-beyond.ts'
@@ -51,6 +53,7 @@ export * from './move-task.ts'
 export { ensureEventPartitions } from './partitions.ts'
 export { lockRun, patchRun, type RunPatch } from './patch-run.ts'
 export { MigrationInvalid, type MigrationKind } from './read-migrations.ts'
+export { dropEmptyPartitions, listRetentions, type RetentionPolicy, removeExpiredRuns } from './remove-runs.ts'
 export * from './runs.ts'
 export * from './schedules.ts'
 export {

@@ -12,10 +12,15 @@ export function ensureEventPartitions(sql: Sql): Promise<string[]> {
 
 /** The same inside a transaction of the caller. */
 export async function ensurePartitionsIn(tx: Db): Promise<string[]> {
-  await tx`select pg_advisory_xact_lock(hashtext('baton event partitions'))`
-  // Attaching waits for every query on run_events, and all later ones wait behind it: better give up and come back.
-  await tx`set local lock_timeout = '2s'`
+  await lockPartitions(tx)
   const rows = await tx<{ name: string | null }[]>`
     select ensure_event_partition(now() + month * interval '1 month') as name from generate_series(0, ${MONTHS_AHEAD}::int) as month`
   return rows.flatMap((row) => row.name ?? [])
+}
+
+/** Keeps others from changing partitions until the transaction ends. */
+export async function lockPartitions(tx: Db): Promise<void> {
+  await tx`select pg_advisory_xact_lock(hashtext('baton event partitions'))`
+  // Attaching and dropping wait for every query on run_events, and all later ones wait behind them: better give up and come back.
+  await tx`set local lock_timeout = '2s'`
 }

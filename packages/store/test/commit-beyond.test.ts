@@ -4,7 +4,7 @@ import { test } from 'tap'
 import { acceptEvents, type Beyond, commitBatch, createRuns, loadInbox, loadRuns, type Sql } from '../src/index.ts'
 import { commitOf, newRun, newUuid, startRun } from './fixtures/runs.ts'
 
-const NOTHING: Beyond = { waitersSet: [], waitersCleared: [], emitted: [], children: [], told: [] }
+const NOTHING: Beyond = { waitersSet: [], waitersCleared: [], callbacksClosed: [], emitted: [], children: [], told: [] }
 const beyond = (more: Partial<Beyond>): { beyond: Beyond } => ({ beyond: { ...NOTHING, ...more } })
 const anEvent = (id: string, type = 'order.paid') => ({
   source: '/shop',

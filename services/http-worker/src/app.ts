@@ -3,6 +3,7 @@ import {
   checkPostgres,
   checkRedis,
   connectRedis,
+  createCallbackTokens,
   createOutbound,
   createService,
   databaseUrlOf,
@@ -26,6 +27,7 @@ import {
 import { createAnswerRoom } from './answer-room.ts'
 import { createBreakers } from './breakers.ts'
 import { type CallHttpOptions, callHttp } from './call-http.ts'
+import { createCallbackAddresses } from './callback-addresses.ts'
 import type { Settings } from './config.ts'
 import { SecretUnknown } from './fill-secrets.ts'
 import { hearEndings } from './hear-endings.ts'
@@ -131,6 +133,7 @@ function callOptions(settings: Settings, sql: Sql, outbound: CallHttpOptions['ou
     tokens: createTokenSource(outbound),
     room,
     readSecrets: createSecretsCache(read, settings.HTTP_WORKER_SECRETS_CACHE_MS),
+    callbackOf: createCallbackAddresses(settings.BATON_PUBLIC_URL, createCallbackTokens(settings.BATON_MASTER_KEY)),
     putBlob: (namespace, id, json) => keepTrying(() => putBlobs(sql, namespace, new Map([[id, json]])), patience),
     limits: {
       pagesMax: settings.HTTP_WORKER_PAGES_MAX,

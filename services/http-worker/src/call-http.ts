@@ -7,7 +7,7 @@ import type { AnswerRoom, AnswerShare } from './answer-room.ts'
 import { callPages } from './call-pages.ts'
 import { callWithToken } from './call-with-token.ts'
 import { explainFailure } from './explain-failure.ts'
-import { fillSecrets, SecretUnknown, secretNames } from './fill-secrets.ts'
+import { fillSecrets, holdsCallback, SecretUnknown, secretNames } from './fill-secrets.ts'
 import { blobsStored } from './metrics.ts'
 import type { TokenSource } from './oauth2-tokens.ts'
 import { isExpected, isRetryable, readBody, readHeaders, readText, retryAfterMs } from './read-answer.ts'
@@ -24,9 +24,16 @@ export interface CallLimits {
   outputBytesMax: number
 }
 
+export interface CallbackAddress {
+  url: string
+  token: string
+}
+
 export interface CallHttpOptions {
   outbound: Pick<Outbound, 'request'>
   readSecrets: ReadSecrets
+  /** Where a callback of the call goes; the token in it is the credential of whoever posts there. */
+  callbackOf(call: HttpCall): CallbackAddress
   /** Stores the JSON text of an output under `sha256:<hex>`. */
   putBlob(namespace: string, id: string, json: string): Promise<void>
   limits: CallLimits
@@ -65,15 +72,16 @@ export function callHttp(call: HttpCall, options: CallHttpOptions): Promise<Outc
 async function callWithSecrets(call: HttpCall, slots: NonNullable<HttpRequest['secrets']>, options: CallHttpOptions): Promise<Outcome> {
   let values: ReadonlyMap<string, string>
   let filled: HttpRequest
+  const callback = options.callbackOf(call)
   try {
     values = await options.readSecrets(call.namespace, secretNames(slots))
-    filled = fillSecrets(call.request, slots, values)
+    filled = fillSecrets(call.request, slots, { secrets: values, callbackUrl: callback.url })
   } catch (error) {
     if (!(error instanceof SecretUnknown)) throw error
     return failed('BTN_SECRET_UNKNOWN', error.message, false)
   }
   const secretHeaders = slots.filter(({ pointer }) => pointer.startsWith('/headers/')).map(({ pointer }) => pointer.slice(9).toLowerCase())
-  const secrets = secretForms(filled, values)
+  const secrets = [...secretForms(filled, values), ...(holdsCallback(slots) ? [callback.token] : [])]
   if (filled.auth?.type !== 'oauth2') return attempt(call, filled, secretHeaders, createRedactor(secrets), options)
   return callWithToken(call, filled, {
     client: filled.auth,

@@ -17,6 +17,10 @@ export const Settings = z.object({
   LOG_LEVEL: commonSettings.LOG_LEVEL,
   BATON_MASTER_KEY: commonSettings.BATON_MASTER_KEY,
   BATON_HTTP_ALLOW: commonSettings.BATON_HTTP_ALLOW,
+  BATON_PUBLIC_URL: z
+    .url({ protocol: /^https?$/ })
+    .default('http://127.0.0.1:8081')
+    .describe('where services that are called reach the orchestrator; callback.url begins with it'),
   HTTP_WORKER_CONCURRENCY: wholeNumber(1, 10_000).default(128).describe('calls under way at once'),
   HTTP_WORKER_ASK_AFTER_MS: wholeNumber(0, 3_600_000).default(10_000).describe('a call older than this is made only if it is still wanted'),
   HTTP_WORKER_TAKEOVER_MS: wholeNumber(2_500, 600_000)

@@ -1,5 +1,5 @@
 /** Secrets are put into a request at the last moment: they are in no job, no fact and no event. */
-import type { HttpRequest, Json, SecretSlot } from '@baton/contracts'
+import type { HttpRequest, Json, RequestSlot } from '@baton/contracts'
 
 /** A secret that the request needs does not exist, or cannot be opened. */
 export class SecretUnknown extends Error {
@@ -10,20 +10,36 @@ export class SecretUnknown extends Error {
 }
 
 /** Names of the secrets that the slots ask for, each once. */
-export function secretNames(slots: readonly SecretSlot[]): string[] {
+export function secretNames(slots: readonly RequestSlot[]): string[] {
   const names = new Set<string>()
-  for (const { parts } of slots) for (const part of parts) if (typeof part !== 'string') names.add(part.secret)
+  for (const { parts } of slots) for (const part of parts) if (typeof part !== 'string' && 'secret' in part) names.add(part.secret)
   return [...names]
 }
 
+/** True when the request holds the address for its callback. */
+export function holdsCallback(slots: readonly RequestSlot[]): boolean {
+  return slots.some(({ parts }) => parts.some((part) => typeof part !== 'string' && 'callback' in part))
+}
+
+/** What stands in the places of a request: secrets by name, and the address for the callback. */
+export interface SlotValues {
+  secrets: ReadonlyMap<string, string>
+  callbackUrl: string
+}
+
 /** A copy of the request with its secrets in place. Throws SecretUnknown. */
-export function fillSecrets(request: HttpRequest, slots: readonly SecretSlot[], values: ReadonlyMap<string, string>): HttpRequest {
+export function fillSecrets(request: HttpRequest, slots: readonly RequestSlot[], values: SlotValues): HttpRequest {
   const filled = structuredClone(request)
   for (const slot of slots) {
-    const text = slot.parts.map((part) => (typeof part === 'string' ? part : secretValue(part.secret, values))).join('')
+    const text = slot.parts.map((part) => filledOf(part, values)).join('')
     setAt(filled as unknown as Json, slot.pointer, text)
   }
   return filled
+}
+
+function filledOf(part: RequestSlot['parts'][number], { secrets, callbackUrl }: SlotValues): string {
+  if (typeof part === 'string') return part
+  return 'callback' in part ? callbackUrl : secretValue(part.secret, secrets)
 }
 
 function secretValue(name: string, values: ReadonlyMap<string, string>): string {

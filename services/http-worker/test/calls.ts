@@ -1,10 +1,11 @@
 /** Calls for tests. */
 import { randomUUIDv7 } from 'node:crypto'
 import type { HttpCall, HttpRequest } from '@baton/contracts'
-import { createOutbound } from '@baton/runtime'
+import { createCallbackTokens, createOutbound } from '@baton/runtime'
 import type { Teardown } from '@baton/testing'
 import { createAnswerRoom } from '../src/answer-room.ts'
 import { type CallHttpOptions, callHttp, type Outcome } from '../src/call-http.ts'
+import { createCallbackAddresses } from '../src/callback-addresses.ts'
 import { createTokenSource } from '../src/oauth2-tokens.ts'
 
 export function callOf(request: Partial<HttpRequest> & { url: string }, more: Partial<HttpCall> = {}): HttpCall {
@@ -37,6 +38,7 @@ export function caller(
     tokens: createTokenSource(outbound, now),
     room,
     readSecrets: async (_namespace, names) => new Map(names.filter((name) => name in secrets).map((name) => [name, secrets[name]!])),
+    callbackOf: createCallbackAddresses('https://baton.example/', createCallbackTokens('master')),
     putBlob: async (_namespace, id, json) => void blobs.set(id, json),
     ...(pace ? { pace } : {}),
     limits: { pagesMax: 1_000, responseBytesMax: 1_000_000, inlineBytesMax: 65_536, outputBytesMax: 1_000_000, ...limits },

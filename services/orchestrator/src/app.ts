@@ -1,8 +1,10 @@
 /** Composition root: what is opened here is closed here. */
 import { keys } from '@baton/contracts'
 import {
+  type CallbackTokens,
   checkPostgres,
   checkRedis,
+  createCallbackTokens,
   createLogger,
   createService,
   directUrlOf,
@@ -31,6 +33,7 @@ import { readQueues, readRedisMemory, readStreams } from './read-levels.ts'
 import { apiKeyRevokeRoutes, apiKeyRoutes } from './routes/api-keys.ts'
 import { approvalRoutes, decisionRoutes } from './routes/approvals.ts'
 import { auditRoutes } from './routes/audit.ts'
+import { callbackRoutes } from './routes/callbacks.ts'
 import { customEventRoutes } from './routes/custom-events.ts'
 import { definitionRoutes } from './routes/definitions.ts'
 import { forkRoutes } from './routes/fork-runs.ts'
@@ -66,6 +69,7 @@ export interface Deps extends Triggers {
   metrics: Metrics
   keyCache: KeyCache
   secretBox: SecretBox
+  callbackTokens: CallbackTokens
   getPlan: GetPlan
   foldRun: FoldRun
   loadWhole: LoadWhole
@@ -109,6 +113,7 @@ const ROUTES: readonly ((app: FastifyInstance, deps: Deps) => void)[] = [
   triggerRoutes,
   triggerChangeRoutes,
   hookRoutes,
+  callbackRoutes,
   auditRoutes,
 ]
 
@@ -177,6 +182,7 @@ function createDeps(settings: Settings, { sql, redis, facts, queues }: Connectio
     starter,
     keyCache: createKeyCache({ sql, ttlMs: settings.BATON_KEY_CACHE_MS }),
     secretBox: createSecretBox(settings.BATON_MASTER_KEY),
+    callbackTokens: createCallbackTokens(settings.BATON_MASTER_KEY),
     loadWhole: createLoadWhole({ getPlan, foldEventsMax: settings.BATON_FOLD_EVENTS_MAX }),
     foldRun: createRunStates({ sql, getPlan, ...foldLimits }),
     showRun: createShowRun({ sql, waiters }),

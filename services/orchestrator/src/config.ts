@@ -39,6 +39,7 @@ export const Settings = z.object({
   BATON_EVENTS_BATCH_MAX: limit(LIMITS.eventsBatchMax, 100_000).describe('events of one batch'),
   BATON_EVENTS_BATCH_BYTES_MAX: limit(16 * MIB).describe('largest body of a request with events'),
   BATON_HOOK_BYTES_MAX: limit(LIMITS.hookBytesMax).describe('largest body of a delivery to a webhook'),
+  BATON_CALLBACK_BYTES_MAX: limit(LIMITS.callbackBytesMax, LIMITS.stepOutputBytesMax).describe('largest body of a callback'),
   BATON_SCHEDULE_LATE_MS_MAX: wholeNumber(1_000, 3_600_000)
     .default(5_000)
     .describe('a slot that nobody could fire for this long was missed: catchUp says what becomes of it'),

@@ -36,6 +36,7 @@ export function createMetrics(read: Levels) {
     slotsLate: histogram('baton_schedule_late_seconds', 'How long after its slot a run of a schedule was started'),
     events: counter('baton_events_total', 'Events that were sent to be accepted, by outcome', ['outcome']),
     triggerFirings: counter('baton_trigger_firings_total', 'What became of events and deliveries at triggers', ['type', 'outcome']),
+    callbacks: counter('baton_callbacks_total', 'Callbacks that were posted, by what became of them', ['outcome']),
     taskCalls: counter('baton_task_calls_total', 'Calls on tasks by what became of them', ['call', 'outcome']),
     votes: counter('baton_approval_votes_total', 'Votes on approvals by outcome', ['outcome']),
   }

@@ -70,6 +70,7 @@ export const ROUTE_ROLES: Readonly<Record<string, Access>> = {
   'POST /api/v1/triggers/:name/rotate': BUILDERS,
   // The token in the address is the credential.
   'POST /hooks/:token': 'public',
+  'POST /callbacks/:token': 'public',
 
   // Whoever may read may be an assignee; eligibility is judged by the approval itself.
   'GET /api/v1/approvals': READERS,

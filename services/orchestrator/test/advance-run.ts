@@ -16,18 +16,18 @@ export async function advanceRun(sql: Sql, runId: string, facts: EngineFact[] = 
   for (const event of loaded.events) applyEvent(state, event)
   const inbox = await loadInbox(sql, [runId])
   const context = { now: await clock(sql), random: Math.random, newUuid: randomUUIDv7, vars: {}, blobs: new Map(), ...LIMITS }
-  const decision = decide(state, [...facts, ...inbox.map((row) => row.fact)], context)
+  const decision = decide(state, [...inbox.map((row) => row.fact), ...facts], context)
   await putBlobs(sql, namespace, decision.blobs)
   const inboxIds = inbox.map((row) => row.id)
   const commit = { runId, namespace, workflow, fromSeq: loaded.seq, toSeq: state.seq, summary: summaryOf(state), decision, inboxIds }
   const beyond = { ...decision, emitted: [], children: [], slot: undefined as never }
-  const { won } = await commitBatch(sql, [{ ...commit, ...(hasTasks(decision) ? { beyond } : {}) }])
+  const { won } = await commitBatch(sql, [{ ...commit, ...(reaches(decision) ? { beyond } : {}) }])
   if (!won.has(runId)) throw new Error('the run moved meanwhile')
   return state
 }
 
-function hasTasks({ tasksOpened, tasksClosed }: Decision): boolean {
-  return tasksOpened.length + tasksClosed.length > 0
+function reaches({ tasksOpened, tasksClosed, callbacksClosed }: Decision): boolean {
+  return tasksOpened.length + tasksClosed.length + callbacksClosed.length > 0
 }
 
 /** Starts the run as a runner does when it takes it up. */

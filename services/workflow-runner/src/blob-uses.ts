@@ -4,7 +4,7 @@ import type { RunHeader } from '@baton/engine'
 import type { BlobUse } from '@baton/store'
 
 /**
- * References stand as the input or output of an event; those inside the outputs of a container were given by its inner steps before. With its
+ * References stand as the input or output of an event, or as the answer and the callback of a step that waits for both; those inside the outputs of a container were given by its inner steps before. With its
  * first decision a run also uses its own input.
  */
 export function blobUsesOf(header: RunHeader, fromSeq: number, events: readonly StoredEvent[]): BlobUse[] {
@@ -18,6 +18,8 @@ export function blobUsesOf(header: RunHeader, fromSeq: number, events: readonly 
   for (const { data } of events) {
     note(data.input)
     note(data.output)
+    note(data.call)
+    note(data.callback)
   }
   return uses
 }

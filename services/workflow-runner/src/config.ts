@@ -33,6 +33,19 @@ export const Settings = z.object({
       return z.NEVER
     })
     .describe('how long an event from outside is kept, and known again by its source and id'),
+  BATON_RETENTION: z
+    .string()
+    .default('')
+    .transform((text, ctx) => {
+      const ms = text === '' ? undefined : parseDuration(text)
+      if (text === '' || ms !== undefined) return ms
+      ctx.addIssue({ code: 'custom', message: 'must be a duration such as 30d, or empty' })
+      return z.NEVER
+    })
+    .describe('how long ended runs are kept whose workflow does not say it; empty: for ever'),
+  BATON_EXPORT_FOLDER: z.string().optional().describe('where runs are written to as JSON Lines before they are removed; empty: nowhere'),
+  RUNNER_RETENTION_EVERY_MS: wholeNumber(1_000, 86_400_000).default(300_000).describe('how often old runs are looked for'),
+  RUNNER_RETENTION_RUNS_MAX: wholeNumber(1, 10_000_000).default(50_000).describe('runs that are removed each time at most'),
   RUNNER_DATABASE_CONNECTIONS_MAX: wholeNumber(1, 1_000).default(4),
   BATON_INLINE_PAYLOAD_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.inlinePayloadBytesMax),
   BATON_STEP_OUTPUT_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.stepOutputBytesMax),

@@ -33,6 +33,12 @@ export function createMetrics(read: { cachedRuns(): number; cachedBytes(): numbe
       DURATIONS,
     ),
     runSeconds: histogram('baton_run_seconds', 'From the creation of a run to its end, by outcome', ['outcome'], DURATIONS),
+    runsRemoved: counter('baton_runs_removed_total', 'Ended runs that were older than their retention, removed'),
+    exportedBytes: counter('baton_export_bytes_total', 'Bytes of runs that were written to files before they were removed'),
+    retentionFailures: counter(
+      'baton_retention_failures_total',
+      'Rounds of retention that failed; nothing that is not exported was removed',
+    ),
     blobsCollected: counter('baton_blobs_collected_total', 'Payloads that nothing referred to, removed'),
     resent: counter('baton_reconciler_resent_total', 'Calls that were lost and sent again'),
     woken: counter('baton_reconciler_woken_total', 'Runs that nobody had been woken for'),

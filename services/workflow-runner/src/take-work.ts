@@ -14,6 +14,7 @@ import type { Metrics } from './metrics.ts'
 import type { Connections } from './open-connections.ts'
 import { type FactReader, readFacts } from './read-facts.ts'
 import { createReconciler, type ReconcileSource } from './reconcile.ts'
+import { retainRuns } from './retain-runs.ts'
 import { tendStreams } from './tend-streams.ts'
 import { watchLeases } from './watch-leases.ts'
 import type { Replicas } from './watch-replicas.ts'
@@ -86,15 +87,28 @@ export function takeWork(options: {
   const tending = tendStreams({ watch, holder, reader, reconciler, replicas: options.replicas, settings, metrics, log })
   const onCollected = (count: number) => metrics.blobsCollected.inc(count)
   const endUpkeep = keepUp({ sql, log, blobsKeptMs: settings.RUNNER_BLOBS_KEPT_MS, eventsKeptMs: settings.BATON_EVENTS_KEEP, onCollected })
+  const retention = retainRuns({
+    sql,
+    log,
+    keptMs: settings.BATON_RETENTION,
+    exportFolder: settings.BATON_EXPORT_FOLDER || undefined,
+    runsMax: settings.RUNNER_RETENTION_RUNS_MAX,
+    everyMs: settings.RUNNER_RETENTION_EVERY_MS,
+    onRemoved: (count) => metrics.runsRemoved.inc(count),
+    onExported: (bytes) => metrics.exportedBytes.inc(bytes),
+    onFailed: () => metrics.retentionFailures.inc(),
+  })
   return {
     timers,
     ride: reader.ride,
     async stop() {
       endUpkeep()
+      const retained = retention.stop()
       await tending.stop()
       timers.stop()
       await leases.stop()
       await reader.stop()
+      await retained
     },
     settle: reader.settle,
   }

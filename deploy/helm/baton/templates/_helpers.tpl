@@ -106,7 +106,10 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if and (not $url) $values.ingress.enabled -}}
 {{- $url = printf "%s://%s" (ternary "https" "http" (ne $values.ingress.tlsSecret "")) $values.ingress.host -}}
 {{- end -}}
-{{- if and $url (eq .service "hitl-worker") -}}
+{{- if and (not $url) (eq .service "http-worker") -}}
+{{- $url = printf "http://%s-orchestrator.%s.svc:%s" (include "baton.fullname" .root) .root.Release.Namespace (include "baton.port" "orchestrator") -}}
+{{- end -}}
+{{- if and $url (has .service (list "http-worker" "hitl-worker")) (not .files) -}}
 {{- $_ := set $settings "BATON_PUBLIC_URL" $url -}}
 {{- end -}}
 {{- if and (eq .service "orchestrator") $values.migrate.enabled (not .files) -}}

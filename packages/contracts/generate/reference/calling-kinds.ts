@@ -10,14 +10,17 @@ Where other engines have an activity or a node for each service, this one kind i
 library of Baton.
 
 Only public addresses may be called; \`BATON_HTTP_ALLOW\` lets others through. Values of secrets are replaced by \`[redacted]\` in everything that a step gives back.
-[The guide to the http step](../http.md) has more on credentials, on pages of lists, and on hosts that fail or want to be asked slowly.`,
+[The guide to the http step](../http.md) has more on credentials, on pages of lists, on callbacks, and on hosts that fail or want to be asked slowly.`,
   output: {
     status: 'HTTP status, a number',
-    headers: 'headers of the answer, their names in lower case',
-    body: 'the body, read as `response` says; with `paginate` the items of all pages',
-    durationMs: 'how long the call took',
+    headers: 'headers of the answer, their names in lower case; with `callback` those of the callback',
+    body: 'the body, read as `response` says; with `paginate` the items of all pages; with `callback` what was posted',
+    durationMs: 'how long the call took; with `callback` the time from the call to its callback',
     pages: 'with `paginate`: how many pages were read',
     more: 'with `onMax: stop`: true when there would have been more pages',
+    query: 'with `callback`: what the service added to the address',
+    receivedAt: 'with `callback`: when it came',
+    call: 'with `callback`: what the call itself gave, status, headers, body and durationMs; `{error}` when it failed and the callback came all the same',
   },
   errors: [
     [
@@ -26,7 +29,7 @@ Only public addresses may be called; \`BATON_HTTP_ALLOW\` lets others through. V
       true,
     ],
     ['BTN_HTTP_NETWORK', 'no connection, no such host, a certificate that does not hold', true],
-    ['BTN_TIMEOUT', 'an attempt took longer than `timeout`', true],
+    ['BTN_TIMEOUT', 'an attempt took longer than `timeout`, and is tried again; or with `callback` none came in time, and it is not', true],
     [
       'BTN_HTTP_RESPONSE',
       'the body cannot be read as `response` says, does not match `expect.schema`, or the call was redirected under `redirect: error`',
@@ -40,13 +43,16 @@ Only public addresses may be called; \`BATON_HTTP_ALLOW\` lets others through. V
     ['BTN_OUTPUT_TOO_LARGE', 'what the step would give is over 10 MiB'],
     ANY_EXPRESSION,
   ],
-  waits: `Nothing: the step is \`running\` while the call is under way or waits for its host, and \`retrying\` between two attempts. \`timeout\` counts from the moment that the call is made.`,
+  waits: `With \`callback: true\` for a POST to \`callback.url\`, once the call was answered: the step is \`waiting\`, and \`timeout\` bounds that wait (each call then by 30 s at most). Otherwise nothing: the step is \`running\` while the call is under way or waits for its host, and \`retrying\` between two attempts. \`timeout\` counts from the moment that the call is made.`,
   controls: [
-    ['cancel', 'a call that was not made yet is withdrawn; one in flight ends within its timeout and is recorded'],
-    ['pause', 'a call in flight ends and is recorded; the next attempt is made after `resume`'],
+    [
+      'cancel',
+      'a call that was not made yet is withdrawn; one in flight ends within its timeout and is recorded; a wait for a callback ends at once',
+    ],
+    ['pause', 'a call in flight ends and is recorded, and callbacks are taken; the next attempt is made after `resume`'],
     [
       'retry, replay',
-      'the call is made again in the next generation, under another Idempotency-Key; `replay` with `config` changes the body of this step for this run',
+      'the call is made again in the next generation, under another Idempotency-Key, and with another `callback.url`; `replay` with `config` changes the body of this step for this run',
     ],
   ],
 }
