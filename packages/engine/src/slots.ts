@@ -13,11 +13,12 @@ export function isHeld(state: RunState): boolean {
   return state.plan.concurrency !== undefined && !state.admitted
 }
 
-/** Asks for the slot; asking twice does no harm. */
+/** Asks for the slot; asking twice does no harm. One that was reopened is never refused, since that would undo what had succeeded before: it waits. */
 export function askSlot(d: Deciding): void {
   const { key, limit, onConflict } = d.state.plan.concurrency!
   try {
-    d.decision.slot = { act: 'ask', key: textOf(renderTemplate(key, envOf(d, d.state.root))), limit, onConflict }
+    const rule = onConflict === 'reject' && d.state.reopenings ? 'queue' : onConflict
+    d.decision.slot = { act: 'ask', key: textOf(renderTemplate(key, envOf(d, d.state.root))), limit, onConflict: rule }
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error
     endRun(d, 'failed', errorOf(error.code, `concurrency.key: ${error.message}`))

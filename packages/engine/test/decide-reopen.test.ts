@@ -277,6 +277,19 @@ t.test('nor is what requires a success of one and needs another that was cancell
   sound(t, h)
 })
 
+t.test('a run that is reopened waits for its slot, also where a new one would be refused', async (t) => {
+  const concurrency = { key: 'k', limit: 1, onConflict: 'reject' }
+  const h = start({ concurrency, steps: { a: { set: { n: 1 }, compensate: http() } } })
+  t.match(h.last.slot, { act: 'ask', onConflict: 'reject' })
+  h.take({ kind: 'slot', outcome: 'admitted', key: 'k' })
+  t.strictSame([h.state.status, h.last.slot], ['succeeded', { act: 'leave' }])
+  replay(h, 'a')
+  t.match(h.last.slot, { act: 'ask', onConflict: 'queue' })
+  h.take({ kind: 'slot', outcome: 'admitted', key: 'k' })
+  t.equal(h.state.status, 'succeeded')
+  sound(t, h)
+})
+
 t.test('in a container too nothing succeeds beside what stays failed or was cancelled', async (t) => {
   const inside = { a: http(), b: http() }
   for (const [name, body, prefix] of [
