@@ -54,6 +54,8 @@ async function startWork(t: Test, stack: Stack) {
       await until(async () => (await client.runs.why(run)).items.some((item) => item.step === step && item.status === 'waiting'))
       if (run !== pending.id) await client.runs.decide(run, step, { decision: 'approve' })
     }
+    await fetch(`${stack.url}/callbacks/forged`, { method: 'POST' })
+    await client.tasks.claimNext(['nobody'])
     leaves.close()
     following.abort()
     await followed.catch(() => {})

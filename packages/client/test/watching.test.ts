@@ -1,7 +1,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { CloudEvent } from '@baton/contracts'
-import { findFreePort } from '@baton/testing'
+import { findFreePort, until } from '@baton/testing'
 import t, { type Test } from 'tap'
 import { type WebSocket, WebSocketServer } from 'ws'
 import { BatonProblem, BatonUnreachable, createClient } from '../src/index.ts'
@@ -77,16 +77,19 @@ t.test('a slow reader gets everything though the connection is hung up on the wa
   const text = 'x'.repeat(200_000)
   const sizes = Array.from({ length: 100 }, (_, index) => ({ ...event(index + 1), data: { text } }))
   sizes[99] = { ...sizes[99]!, type: 'dev.baton.run.succeeded' }
-  let connections = 0
+  let [connections, hungUp] = [0, false]
   const baton = await stubFanout(t, (socket, { topic, after }) => {
     connections++
+    socket.once('close', () => {
+      hungUp = true
+    })
     socket.send(JSON.stringify({ type: 'subscribed', topic, seq: 100 }))
     for (const one of sizes.slice(after)) sendEvents(socket, topic, [one])
   })
   const seqs: number[] = []
   for await (const { seq } of baton.watchRun(RUN)) {
     seqs.push(seq)
-    if (seq === 1) await new Promise((resolve) => setTimeout(resolve, 300))
+    if (seq === 1) await until(() => hungUp)
   }
   t.same(
     seqs,
