@@ -60,7 +60,7 @@ export const MUTANTS_BEYOND: readonly Mutant[] = [
     name: 'child left running by a timeout',
     breaks: 'a step that waits no longer calls off the run that it waited for',
     file: `${ENGINE}/decide.ts`,
-    edits: [["if (step.waitingFor?.kind === 'run') cancelChild(d, step.waitingFor.run)\n  failStep", 'failStep']],
+    edits: [["if (step.waitingFor?.kind === 'run') cancelChild(d, step.waitingFor.run)\n  if", 'if']],
   },
   {
     name: 'slot kept by what does not succeed',
