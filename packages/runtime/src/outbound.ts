@@ -34,7 +34,10 @@ export interface OutboundRequest {
   room?: ((bytes: number) => Promise<void> | undefined) | undefined
   /** `follow` (default), `manual` gives the redirect itself as the answer, `error` throws RedirectRefused. */
   redirect?: 'follow' | 'manual' | 'error'
-  /** Asked at the moment when a request is about to be written; when it says no, nothing is, and NotBegun is thrown. */
+  /**
+   * Asked at the moment when the first request is about to be written, also when it is sent once more since its connection turned out to be dead;
+   * when it says no, nothing is written, and NotBegun is thrown. Not asked about redirects: the exchange has begun.
+   */
   mayBegin?: (() => boolean) | undefined
   /** Lower-case names of headers that, beside authorization and cookie, must not leave the first origin. */
   sensitiveHeaders?: readonly string[]
@@ -78,7 +81,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
       const answer = await exchange(agent, hop, {
         bytesMax: request.bytesMax ?? BYTES_MAX,
         room: request.room,
-        mayBegin: request.mayBegin,
+        mayBegin: redirects === 0 ? request.mayBegin : undefined,
         signal,
         onAbort,
       })

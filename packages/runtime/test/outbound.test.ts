@@ -304,6 +304,27 @@ t.test('what may not begin when its connection is there is not written', async (
   t.equal(requests, 1)
 })
 
+t.test('what is sent once more, since its connection was dead, is asked about once more', async (t) => {
+  let requests = 0
+  const server = createServer((request, response) => {
+    requests++
+    if (request.url === '/dies') response.socket?.destroy()
+    else response.end('ok')
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const outbound = createOutbound({ allow: ['127.0.0.1'] })
+  t.teardown(async () => {
+    await outbound.close()
+    server.close()
+  })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  t.equal((await outbound.request(`${url}/`)).status, 200)
+  for (let turn = 0; turn < 3; turn++) await new Promise(setImmediate)
+  let asked = 0
+  await t.rejects(outbound.request(`${url}/dies`, { mayBegin: () => ++asked === 1 }), NotBegun)
+  t.strictSame([asked, requests], [2, 2])
+})
+
 t.test('a kept connection that the other side has closed is no error', async (t) => {
   const sockets = new Set<import('node:net').Socket>()
   let seen = 0

@@ -84,7 +84,7 @@ async function sendPage(
       room: (bytes) => options.share.grow(pages.bytes + bytes),
       bytesMax: Math.max(0, options.bytesMax - pages.bytes),
       redirect: request.redirect ?? 'follow',
-      mayBegin: options.mayBegin,
+      mayBegin: pages.count === 0 ? options.mayBegin : undefined,
     })
   } catch (error) {
     // The bounds are on all pages, and so is what is told of them.

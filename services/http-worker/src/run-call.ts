@@ -128,11 +128,7 @@ function waitedMs(entryId: string, redisNow: number): number {
 async function make(held: HeldCall, since: Mark, freshMs: number | undefined, options: RunCallOptions): Promise<Outcome | 'not begun'> {
   const { makeCall, holds, log } = options
   const { call } = held
-  let begun = false
-  const mayBegin = () => {
-    begun ||= holds(since) && (freshMs === undefined || performance.now() - since.at <= freshMs)
-    return begun
-  }
+  const mayBegin = () => holds(since) && (freshMs === undefined || performance.now() - since.at <= freshMs)
   try {
     return await makeCall(call, mayBegin)
   } catch (error) {

@@ -53,7 +53,7 @@ const MUTANTS: (SourceEdit & { breaks: string })[] = [
     name: 'call begun whatever happened since it was claimed',
     breaks: 'a call that others may have taken over since is asked about once more',
     file: `${SRC}/run-call.ts`,
-    edits: [['begun ||= holds(since) && ', 'begun ||= holds !== undefined || ']],
+    edits: [['const mayBegin = () => holds(since) && ', 'const mayBegin = () => holds !== undefined || ']],
   },
 ]
 
