@@ -19,6 +19,7 @@ import { isContainer } from './instances.ts'
 import { goOnPatched, pauseRun, resumeRun, startRun, takeSlot } from './pause-run.ts'
 import { endStuck, reopenRun } from './reopen-run.ts'
 import { sendWork } from './send-work.ts'
+import { isHeld } from './slots.ts'
 import { startCompensation } from './start-step.ts'
 import { awaitsCallback, hasEnded, type RunState, type StepState } from './state.ts'
 import { giveUpTask, openTaskAgain, takeTaskEnd, tellTaskNews } from './task-step.ts'
@@ -143,6 +144,7 @@ function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): v
   if (path === '' && fact.generation !== (d.state.reopenings ?? 0)) return
   clearTimer(d, path, timer)
   if (d.state.status === 'paused') return // fires at resume, which sets it again
+  if (path !== '' && isHeld(d.state)) return // and this one when the run, reopened, has a slot again
   if (path === '') return endRun(d, 'timed_out', errorOf('BTN_RUN_TIMEOUT', 'the run took longer than its timeout'))
   if (!step || hasEnded(step) || !isOf(fact, step)) return
   // It is due by Postgres' clock, whatever this process thinks that it says.

@@ -65,6 +65,7 @@ export function takeSlot(d: Deciding, { outcome, key }: Extract<InboxFact, { kin
     )
   }
   emit(d, 'run.admitted', '', { key })
-  if (state.status === 'queued') startRun(d)
-  else queueOpen(d, state.root)
+  if (state.status === 'queued') return startRun(d)
+  for (const step of state.steps.values()) for (const { timer, dueAt } of timersOf(step)) setTimer(d, step, timer, dueAt)
+  queueOpen(d, state.root)
 }

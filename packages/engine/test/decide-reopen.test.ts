@@ -290,6 +290,23 @@ t.test('a run that is reopened waits for its slot, also where a new one would be
   sound(t, h)
 })
 
+t.test('a run that waits for its slot again is moved by no timer; it comes back with the slot', async (t) => {
+  const concurrency = { key: 'k', limit: 1, onConflict: 'queue' }
+  const h = start({ concurrency, steps: { s: { forEach: { in: [1, 2], steps: { a: http() } }, timeout: '1s' } } })
+  const admit = () => h.take({ kind: 'slot', outcome: 'admitted', key: 'k' })
+  admit()
+  h.succeed('s[0].a')
+  h.succeed('s[1].a')
+  replay(h, 's[0].a')
+  h.now += 5_000
+  h.timer('s', 'timeout')
+  t.strictSame([h.last.events, h.state.status], [[], 'running'])
+  admit()
+  t.match([...h.timers.keys()], ['timeout s'])
+  t.strictSame(calls(h), ['s[0].a/1'])
+  sound(t, h)
+})
+
 t.test('in a container too nothing succeeds beside what stays failed or was cancelled', async (t) => {
   const inside = { a: http(), b: http() }
   for (const [name, body, prefix] of [
