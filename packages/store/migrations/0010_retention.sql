@@ -20,7 +20,7 @@ begin
     select c.relname from pg_inherits i join pg_class c on c.oid = i.inhrelid
      where i.inhparent = 'run_events'::regclass and c.relname ~ '^run_events_[0-9]{6}$' order by 1
   loop
-    month := to_timestamp(right(partition_name, 6) || ' UTC', 'YYYYMM TZ');
+    month := make_timestamptz(substr(right(partition_name, 6), 1, 4)::int, right(partition_name, 2)::int, 1, 0, 0, 0, 'UTC');
     next_month := (month at time zone 'UTC' + interval '1 month') at time zone 'UTC';
     exit when next_month > moment;
     continue when exists (select from runs where id >= uuid_floor(month) and id < uuid_floor(next_month));

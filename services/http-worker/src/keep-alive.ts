@@ -52,11 +52,13 @@ export function keepAlive(options: {
 
   const tick = async () => {
     const now = performance.now()
-    const stalled = now - lastTick > stallMs
+    const stoodStill = now - lastTick > stallMs
+    // Cut off from Redis: others have heard nothing of it either.
+    const stalled = stoodStill || now - lastWord > stallMs
     lastTick = now
     if (stalled) {
       stalls++
-      log.warn('this worker stood still; asking whether its calls are still wanted')
+      if (stoodStill) log.warn('this worker stood still; asking whether its calls are still wanted')
       for (const entry of held.entries) entry.doubtful = true
     }
     if (busy) return

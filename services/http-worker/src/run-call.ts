@@ -48,7 +48,7 @@ const IN_HAND_MS = 1_000
 /** A call that needed no asking is as good as new for so long: connections rarely take longer. */
 const FRESH_MS = 2_500
 /** And what was asked about one that somebody else may have begun. */
-const FRESH_ANSWER_MS = 1_000
+const FRESH_ANSWER_MS = 250
 /** After so many answers that were too old when the call could begin, one that was not taken over is good enough: all is slow here. */
 const FRESH_TRIES = 2
 

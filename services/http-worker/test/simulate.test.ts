@@ -46,7 +46,7 @@ const MUTANTS: (SourceEdit & { breaks: string })[] = [
     file: `${SRC}/run-call.ts`,
     edits: [
       ['const FRESH_MS = 2_500', 'const FRESH_MS = 60_000'],
-      ['const FRESH_ANSWER_MS = 1_000', 'const FRESH_ANSWER_MS = 60_000'],
+      ['const FRESH_ANSWER_MS = 250', 'const FRESH_ANSWER_MS = 60_000'],
     ],
   },
   {
