@@ -222,3 +222,27 @@ t.test('a call that could not be begun in time is asked about again: another wor
   t.strictSame(begun, ['kept'])
   t.strictSame([...new Set(asked)].sort(), ['kept', 'taken'])
 })
+
+t.test('a worker that Redis did not hear of for a while asks again before it begins, though it never stood still', async (t) => {
+  const h = await startHarness(t)
+  let tries = 0
+  const may: boolean[] = []
+  h.worker({
+    makeCall: async (_call, mayBegin) => {
+      // By the third try it is not for its age that a call is asked about again.
+      if (++tries < 3) throw new NotBegun()
+      if (tries === 3) {
+        await h.redis.call('CLIENT', 'PAUSE', '3000', 'ALL')
+        await h.redis.ping()
+        const heardAgain = performance.now() + 2_000
+        await until(() => performance.now() > heardAgain) // the worker has written its word anew by then
+      }
+      may.push(mayBegin())
+      if (!may.at(-1)) throw new NotBegun()
+      return OK
+    },
+  })
+  await h.send([call()])
+  await h.resultsOf(1)
+  t.strictSame(may, [false, true])
+})
