@@ -4,7 +4,8 @@
  */
 import type { Approval, BatonClient, CloudEvent, Run, Step } from '@baton/client'
 import type { ShopCall } from '../src/shop.ts'
-import type { Followed, Vote } from './drive.ts'
+import type { Control, Followed, Vote } from './drive.ts'
+import { ENDS_RUN, judgeControls, judgeForks, lastGenerationOf, reopeningsOf } from './judge-controls.ts'
 import { type Family, judgeOutput, type Started } from './workload.ts'
 import { judgeCrowd, judgeUndone } from './workload-tied.ts'
 
@@ -15,12 +16,14 @@ export interface Observed {
   derived?: readonly Derived[]
   votes: readonly Vote[]
   cancelled: readonly string[]
+  controls: readonly Control[]
   followed: readonly Followed[]
 }
 
 /** A run that was started by a step, or forked from a run. */
 export interface Derived extends Started {
   by: string | undefined
+  forkedFrom?: string | undefined
 }
 
 /** Runs that nobody has started by himself, out of all that there are. Those whose family nobody knows are strange. */
@@ -32,20 +35,22 @@ export async function findDerived(client: BatonClient, started: readonly Started
     if (known.has(id)) continue
     const { order } = input as { order: string }
     const by = parent ? `${parent.run}/${parent.step}` : undefined
-    if (parent || forkedFrom) derived.push({ id, family: workflow as Family, order, by })
+    if (parent || forkedFrom) derived.push({ id, family: workflow as Family, order, by, forkedFrom })
     else strange.push(`${id} was started by nobody`)
   }
   return { derived, strange }
 }
 
-/** Each kid of each parent was started once. */
+/** Each kid of each parent was started once, and no others were. */
 function judgeKids(derived: readonly Derived[], all: readonly Started[]): string[] {
   const counts = Map.groupBy(
     derived.flatMap(({ by }) => (by === undefined ? [] : [by])),
     (by) => by,
   )
   const expected = all.flatMap(({ id, family }) => (family === 'parent' ? [0, 1].map((index) => `${id}/each[${index}].kid`) : []))
-  return expected.flatMap((by) => (counts.get(by)?.length === 1 ? [] : [`${by} has started ${counts.get(by)?.length ?? 0} runs`]))
+  const wrong = expected.filter((by) => counts.get(by)?.length !== 1).map((by) => `${by} has started ${counts.get(by)?.length ?? 0} runs`)
+  const others = [...counts.keys()].filter((by) => !expected.includes(by))
+  return [...wrong, ...others.map((by) => `${by} has started a run, which nobody has asked for`)]
 }
 
 /** From its admission to its end. */
@@ -65,7 +70,6 @@ export interface Verdict {
 }
 
 const ENDS_STEP = /^dev\.baton\.step\.(succeeded|failed|skipped|cancelled)$/
-const ENDS_RUN = /^dev\.baton\.run\.(succeeded|failed|cancelled|timed_out)$/
 const AT_ONCE = 20
 
 /** Reads everything and compares. */
@@ -75,11 +79,13 @@ export async function judge(client: BatonClient, shopUrl: string, record: Observ
   const callsOf = Map.groupBy(calls, (call) => runOfKey(call.idempotencyKey))
   const followedOf = Map.groupBy(record.followed, ({ run }) => run)
   const totals = { steps: 0, events: 0, tries: 0 }
+  const eventsOf = new Map<string, readonly CloudEvent[]>()
   const crowd: { id: string; from: number; to: number }[] = []
   const all = [...record.started, ...(record.derived ?? [])]
   await inGroups(all, async (started) => {
     const seen = await readRun(client, started.id)
     const say = (what: string) => void violations.push(`${started.family} ${started.id} ${what}`)
+    eventsOf.set(started.id, seen.events)
     judgeEvents(seen, say)
     judgeSteps(seen, say)
     for (const what of judgeOutput(started, seen.run)) say(what)
@@ -93,6 +99,7 @@ export async function judge(client: BatonClient, shopUrl: string, record: Observ
     totals.tries += triesOf(seen.events)
   })
   violations.push(...judgeCrowd(crowd), ...judgeKids(record.derived ?? [], all))
+  violations.push(...judgeControls(record.controls, eventsOf), ...judgeForks(record.controls, record.derived ?? []))
   for (const id of record.cancelled) {
     const { status } = await client.runs.get(id)
     if (status !== 'cancelled') violations.push(`${id} was cancelled, which was accepted, and is ${status}`)
@@ -162,6 +169,7 @@ function judgeCalls({ order }: Started, { events }: Seen, calls: ShopCall[], say
   const outcomes = new Map<string, CloudEvent>()
   for (const event of events) if (ENDS_STEP.test(event.type)) outcomes.set(`${event.subject}/${event.data.generation}`, event)
   const keysOf = new Map<string, string>()
+  const lastGeneration = lastGenerationOf(events)
   for (const call of calls) {
     const step = stepOfKey(call.idempotencyKey!)
     const outcome = outcomes.get(step)
@@ -170,11 +178,13 @@ function judgeCalls({ order }: Started, { events }: Seen, calls: ShopCall[], say
       say(
         `called ${call.path} for ${step} ${call.startedAt - Date.parse(outcome.time)} ms after ${outcome.type} at ${outcome.time}; ${storyOf(call.idempotencyKey, calls)}`,
       )
-    if (call.path === '/refunds') continue
-    if (!call.path.startsWith(`/orders/${order}.`)) say(`called ${call.path} in the name of ${call.idempotencyKey}`)
-    // A step that is replayed calls with the key of its next generation.
-    const key = call.idempotencyKey!.replace(/\/\d+$/, '')
-    const known = keysOf.get(call.path) ?? key
+    const [, key, generation] = /^(.*)\/(\d+)$/.exec(call.idempotencyKey!)!
+    if (Number(generation) > lastGeneration)
+      say(`called ${call.path} in generation ${generation}, and was reopened ${reopeningsOf(events)} times`)
+    if (call.path !== '/refunds' && !call.path.startsWith(`/orders/${order}.`))
+      say(`called ${call.path} in the name of ${call.idempotencyKey}`)
+    // One step makes all calls of a path, the refund too, whatever its generation.
+    const known = keysOf.get(call.path) ?? key!
     if (known !== key) say(`called ${call.path} with the keys ${known} and ${key}`)
     keysOf.set(call.path, known)
   }

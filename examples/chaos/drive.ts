@@ -12,6 +12,20 @@ export interface Vote {
   decision: string
 }
 
+/** What was asked of a run and answered with 2xx or, since an earlier one was taken or came too late, with 409. */
+export interface Control {
+  kind: 'replay' | 'retry' | 'fork' | 'cancel'
+  run: string
+  /** False after a 409. */
+  accepted: boolean
+  /** Of a fork: the run that was answered. */
+  made?: string | undefined
+  /** A try before had no answer, and may have been taken as well. */
+  unsure: boolean
+  /** When the answer came, in milliseconds since 1970. */
+  at: number
+}
+
 /** What a follower saw. */
 export interface Followed {
   run: string
@@ -47,13 +61,13 @@ export type People = ReturnType<typeof people>
 export function people(reach: Reach, random: Random) {
   const votes: Vote[] = []
   const cancelled: string[] = []
+  const controls: Control[] = []
   const surprises: string[] = []
   const followed: Promise<Followed>[] = []
   const acting = new Set<Promise<void>>()
   const stopping = new AbortController()
   const maybePaused = new Set<string>()
   const controlling = new Set<Promise<void>>()
-  let controls = 0
   let paused = 0
 
   const act = (what: () => Promise<void>) => {
@@ -80,11 +94,15 @@ export function people(reach: Reach, random: Random) {
     }
   }
 
-  async function insistOn(what: string, act: () => Promise<unknown>): Promise<void> {
-    const { value, problem } = await insist(act)
-    if (value) controls++
-    // 409: a try without an answer was taken, or somebody else was faster.
-    else if (problem && problem.status !== 409) surprises.push(`a ${what} was answered ${problem.status} ${problem.detail}`)
+  async function insistOn(kind: Control['kind'], run: string, act: () => Promise<Run>): Promise<void> {
+    const { value, problem, unsure } = await insist(act)
+    // 409: a cancel may be too late, a retry may follow another one; else only a try without an answer can have been faster.
+    const mayClash = kind === 'cancel' || kind === 'retry' || (kind === 'replay' && unsure)
+    if (!value && !(mayClash && problem?.status === 409)) {
+      surprises.push(`a ${kind} was answered ${problem?.status} ${problem?.detail} (unsure: ${unsure})`)
+      return
+    }
+    controls.push({ kind, run, accepted: value !== undefined, unsure, at: Date.now(), ...(kind === 'fork' ? { made: value?.id } : {}) })
   }
 
   async function vote(approval: Approval, { name, client }: Voter, decision: string, afterMs: number): Promise<void> {
@@ -114,6 +132,7 @@ export function people(reach: Reach, random: Random) {
   return {
     votes,
     cancelled,
+    controls,
     followed,
     surprises,
     paused: () => paused,
@@ -143,24 +162,23 @@ export function people(reach: Reach, random: Random) {
     replayLater: ({ id }: Started, path: string) =>
       control(async () => {
         await ended(id)
-        await insistOn('replay', () => reach.client.runs.replay(id, path, { reason: 'chaos' }))
+        await insistOn('replay', id, () => reach.client.runs.replay(id, path, { reason: 'chaos' }))
       }),
     forkLater: ({ id }: Started, from: string) =>
       control(async () => {
         await ended(id)
-        await insistOn('fork', () => reach.client.runs.fork(id, { from }))
+        await insistOn('fork', id, () => reach.client.runs.fork(id, { from }))
       }),
     /** Cancels a run in the middle, and lets it begin again where it was. */
     cancelAndRetryLater: ({ id }: Started) =>
       control(async () => {
         await sleep(random.whole(0, 800))
-        await insist(() => reach.client.runs.cancel(id))
+        await insistOn('cancel', id, () => reach.client.runs.cancel(id))
         for (let run = await ended(id); run.status === 'cancelled'; run = await ended(id)) {
-          await insistOn('retry', () => reach.client.runs.retry(id))
+          await insistOn('retry', id, () => reach.client.runs.retry(id))
           await sleep(LOOK_MS)
         }
       }),
-    controls: () => controls,
     /** Resolves when nobody replays, retries, forks or tells any more. */
     async controlled(): Promise<void> {
       while (controlling.size > 0) await Promise.all(controlling)

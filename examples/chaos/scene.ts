@@ -1,5 +1,4 @@
 /** What every scenario begins and ends with: a stack, a client, people; then everything has to end, and to be right. */
-import { until } from '@baton/testing'
 import type { Test } from 'tap'
 import type { ShopCall } from '../src/shop.ts'
 import { findDerived, judge, type Verdict } from './checker.ts'
@@ -8,9 +7,8 @@ import { type StackOptions, startProcessStack } from './process-stack.ts'
 import { createRandom, type Random } from './random.ts'
 import { type Reach, reachReplicas } from './reach.ts'
 import type { ChaosStack } from './stack.ts'
+import { OPEN, waitForEnd } from './stuck.ts'
 import { type Family, type Started, saveFamilies, startOne } from './workload.ts'
-
-const OPEN = ['queued', 'running', 'waiting', 'paused'] as const
 
 /** Settings of the suite, by the environment: `make chaos SEED=… SECONDS=… RUNS=…`. */
 export const SEED = Number(process.env.CHAOS_SEED || Math.floor(Math.random() * 2 ** 32))
@@ -68,32 +66,33 @@ export async function openScene(t: Test, name: string, { startStack = startProce
 async function finish(t: Test, name: string, scene: Scene, timeoutMs: number): Promise<Verdict> {
   const { stack, reach, people: folk, started } = scene
   const { client } = reach
-  const countOpen = () => client.runs.count({ status: OPEN })
   await stack.allReady()
   await folk.resumeDoubtful()
   await folk.controlled()
   const from = Date.now()
-  await until(async () => (await countOpen()) === 0, { timeoutMs, what: 'all runs to end' }).catch(async () => {
-    t.fail(`${await countOpen()} runs had not ended ${Math.round((Date.now() - from) / 1_000)} s after the last fault`)
+  const { ended, stuck } = await waitForEnd(client, timeoutMs)
+  const endedAfterMs = Date.now() - from
+  if (!ended) {
+    t.fail(`${await client.runs.count({ status: OPEN })} runs had not ended ${Math.round(endedAfterMs / 1_000)} s after the last fault`)
     for await (const { id, status } of client.runs.list({ status: OPEN })) {
       const { items } = await client.runs.why(id)
       tell(`  ${id} is ${status}: ${JSON.stringify(items[0])}`)
     }
-  })
-  const endedAfterMs = Date.now() - from
-  t.strictSame(await client.runs.stuck({ forMs: 10_000 }), [], 'no run stands still for good')
+  }
+  t.strictSame(stuck, [], 'no run stands still for good')
   await folk.stop()
   const followed = await Promise.all(folk.followed)
   const { derived, strange } = await findDerived(client, started)
   t.strictSame(strange, [], 'as many runs as were started')
-  const verdict = await judge(client, stack.shopUrl, { started, derived, votes: folk.votes, cancelled: folk.cancelled, followed })
+  const { votes, cancelled, controls } = folk
+  const verdict = await judge(client, stack.shopUrl, { started, derived, votes, cancelled, controls, followed })
   t.strictSame(verdict.violations, [], 'every promise was kept')
   t.strictSame(folk.surprises, [], 'nobody was told what should not be')
   t.strictSame(reach.errors, [], 'no answer was a 5xx other than 503')
   t.strictSame(stack.crashes, [], 'no process ended by itself')
   tell(
     `chaos ${name}: seed ${SEED}, ${started.length} runs, ${verdict.steps} steps, ${verdict.events} events, ${verdict.calls} calls ` +
-      `(${verdict.repeated} repeated), ${folk.votes.length} votes, ${folk.cancelled.length} cancels, ${folk.paused()} pauses, ${folk.controls()} replays, retries and forks, ${derived.length} child runs and forks, ` +
+      `(${verdict.repeated} repeated), ${votes.length} votes, ${cancelled.length} cancels, ${folk.paused()} pauses, ${controls.length} replays, retries, forks and their cancels, ${derived.length} child runs and forks, ` +
       `${followed.length} followers; all ended ${endedAfterMs} ms after the last fault; ${verdict.violations.length} violations`,
   )
   return verdict
