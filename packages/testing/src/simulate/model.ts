@@ -30,6 +30,7 @@ function judgeEnd({ history, definition, n, unpack, timeoutPassed }: Judged, sco
     const isByOutput = definition.output?.n.includes('nope') && failed.length + open.length === 0
     if (history.ending !== undefined && history.ending !== 'failed') return undefined // a compensation has failed
     const isRefused = (end.data.error as { code: string } | undefined)?.code === 'BTN_CONCURRENCY'
+    if (isRefused && history.reopenings.some(({ event }) => event.type === 'run.reopened')) return 'was refused a slot, and was reopened'
     if (isRefused) return definition.concurrency?.onConflict === 'reject' ? undefined : 'the run was refused a slot, and would have waited'
     return failed.some((step) => step!.status === 'failed') || isByOutput ? undefined : 'the run failed, and no step did'
   }
@@ -55,7 +56,9 @@ function judgeStep(scope: Scope, id: string, body: StepBody): string | undefined
   if (step && isCopied(step)) return undefined // judgeFork has looked at it
   const verdict = verdictOf(scope, id, body, start ?? Number.POSITIVE_INFINITY)
   if (!step || start === undefined) {
-    const isOver = isTerminal(history.terminal ?? 'running') && scope.endingSeq === Number.POSITIVE_INFINITY
+    // Also in an open run all that may start has started when all is at rest, unless it is kept from it.
+    const isKept = history.terminal === undefined && (history.paused || (scope.judged.definition.concurrency !== undefined && !history.admitted))
+    const isOver = !isKept && scope.endingSeq === Number.POSITIVE_INFINITY
     return verdict !== 'blocked' && isOver ? `should have been started (${verdict}) and was not` : undefined
   }
   if (step.status === 'cancelled') {
