@@ -2,7 +2,7 @@
  * What may have become of a run, told by its definition, its input and the answers that its calls get: each step by itself, from how the steps
  * ended that it depends on. Knows nothing of the engine.
  */
-import { isTerminal, type Json } from '@baton/contracts'
+import type { Json } from '@baton/contracts'
 import { judgeCancelledChild, judgeChild, judgeEmit, judgeFork, judgeSlot, judgeWaitFor } from './judge-beyond.ts'
 import { isFailure, judgeCall } from './judge-call.ts'
 import { judgeCompensations } from './judge-compensations.ts'
@@ -57,7 +57,8 @@ function judgeStep(scope: Scope, id: string, body: StepBody): string | undefined
   const verdict = verdictOf(scope, id, body, start ?? Number.POSITIVE_INFINITY)
   if (!step || start === undefined) {
     // Also in an open run all that may start has started when all is at rest, unless it is kept from it.
-    const isKept = history.terminal === undefined && (history.paused || (scope.judged.definition.concurrency !== undefined && !history.admitted))
+    const isKept =
+      history.terminal === undefined && (history.paused || (scope.judged.definition.concurrency !== undefined && !history.admitted))
     const isOver = !isKept && scope.endingSeq === Number.POSITIVE_INFINITY
     return verdict !== 'blocked' && isOver ? `should have been started (${verdict}) and was not` : undefined
   }
