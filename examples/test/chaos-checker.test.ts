@@ -5,6 +5,7 @@ import { at, type Example, ID, judged } from './chaos-example.ts'
 
 test('a run as it should be has no violation', async (t) => {
   t.equal(await judged(t, () => {}), '')
+  t.equal(await judged(t, (seen) => void seen.calls.push(seen.call(330, { path: '/refunds' }))), '', 'nor with a refund')
 })
 
 test('each broken promise is found', async (t) => {
