@@ -104,8 +104,9 @@ function jsonOf(value: object | null): string | null {
  */
 export function expireLeases(sql: Sql, partitions: readonly number[], limit: number): Promise<{ expired: number; runs: string[] }> {
   return withTransaction(sql, async (tx) => {
+    // now(), which stands still in the transaction: clock_timestamp() cannot bound the range of an index.
     const due = await tx<TaskRow[]>`
-      select t.* from tasks t where t.status = 'claimed' and t.lease_until <= clock_timestamp()
+      select t.* from tasks t where t.status = 'claimed' and t.lease_until <= now()
          and partition_of(t.run_id) = any(${[...partitions]}::smallint[])
        order by t.lease_until limit ${limit} for no key update skip locked`
     if (due.length === 0) return { expired: 0, runs: [] }
