@@ -39,7 +39,7 @@ t.test('a run that waits for anything that can come is not stuck; one that waits
   await o.sql`delete from event_waiters`
   await o.sql`update approvals set status = 'cancelled', closed_at = now()`
   t.same(new Set(await stuck()), new Set([ids.timer, ids.approval, ids.event]), 'their waiter and their approval are gone')
-  t.match(await o.get('/api/v1/runs/stuck?for=nonsense'), { status: 422 })
+  for (const text of ['nonsense', '3000000d']) t.match(await o.get(`/api/v1/runs/stuck?for=${text}`), { status: 422 }, text)
 })
 
 t.test('a parent is stuck when its child has ended and it was not told', async (t) => {

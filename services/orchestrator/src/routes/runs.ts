@@ -76,7 +76,7 @@ export function runRoutes(app: FastifyInstance, { sql, showRun, loadWhole }: Dep
 const StuckQuery = z.strictObject({
   for: z
     .string()
-    .refine((text) => parseDuration(text) !== undefined, 'not a duration: write 30s, 5m or PT30S')
+    .refine((text) => parseDuration(text) !== undefined, 'not a duration of at most 100 years: write 30s, 5m or PT30S')
     .default('1m')
     .transform((text) => parseDuration(text) ?? 0)
     .describe('how long they have stood still'),
