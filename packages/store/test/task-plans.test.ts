@@ -33,7 +33,7 @@ test('no question about tasks reads the table whole, and the next one is the fir
   }
   const ann = caller('ann')
   const questions: Record<string, [most: number, ask: () => Promise<unknown>]> = {
-    'the next one': [10, () => claimNext(sql, 'default', ann, ['ocr', 'pdf'])],
+    'the next one': [80, () => claimNext(sql, 'default', ann, ['ocr', 'pdf'])],
     'the newest of a status': [60, () => listTasks(sql, 'default', { statuses: ['open'] }, { limit: 50 })],
     // By id, passing over the few of other namespaces: cheaper here than the index of the namespace.
     'the newest': [600, () => listTasks(sql, 'default', {}, { limit: 50 })],
