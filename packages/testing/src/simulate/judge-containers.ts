@@ -3,7 +3,7 @@ import { type Json, parseDuration } from '@baton/contracts'
 import { isFailure } from './judge-call.ts'
 import { type Scope, same, scopeOf, testOf } from './model-scope.ts'
 import type { StepBody, Steps } from './random-workflow.ts'
-import { isSatisfied, type StepHistory } from './run-history.ts'
+import { isCopied, isSatisfied, type StepHistory } from './run-history.ts'
 
 type JudgeScope = (scope: Scope) => string | undefined
 
@@ -96,6 +96,7 @@ function judgePause(before: Scope | undefined, round: Scope, body: StepBody): st
   const { events } = round.judged.history
   const [ended, began] = [lastOf(before), startOf(round)]
   if (began < ended) return `${round.prefix} began before the round before it had ended`
+  if (stepsOf(round).some((step) => step && isCopied(step))) return undefined // it began in the run that it was taken over from
   const waited = events[began - 1]!.at - events[ended - 1]!.at
   return waited < parseDuration(body.loop!.delay ?? '0s')! ? `${round.prefix} began after ${waited} ms` : undefined
 }
