@@ -95,7 +95,9 @@ export function runCalls(send: Send) {
     /** Runs that have not moved for this long (default 60 s) although nothing that they wait for can come. There should be none. */
     async stuck({ forMs, ...options }: CallOptions & { forMs?: number } = {}): Promise<Run[]> {
       const query = { for: forMs === undefined ? undefined : `${Math.round(forMs)}ms` }
-      return (await send<{ items: Run[] }>({ method: 'GET', path: '/api/v1/runs/stuck', query, ...signalOf(options) })).items
+      const found: Run[] = []
+      for await (const run of readPages<Run>(send, '/api/v1/runs/stuck', query, options.signal)) found.push(run)
+      return found
     },
     cancel(id: string, options: CallOptions = {}): Promise<Run> {
       return move(id, 'cancel', options)

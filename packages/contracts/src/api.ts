@@ -140,7 +140,9 @@ export const RunFilter = z.strictObject({
 export type RunFilter = z.infer<typeof RunFilter>
 export const RunListQuery = RunFilter.extend(Page.shape)
 export const RunCount = z.object({ count: z.int() })
-export const StuckRuns = z.object({ items: z.array(Run) })
+export const StuckRuns = listOf(Run).extend({
+  complete: z.boolean().describe('false: further runs are not looked at yet, `nextCursor` goes on there'),
+})
 export const EventsQuery = z.strictObject({
   after: z.coerce.number().int().nonnegative().default(0),
   limit: z.coerce.number().int().min(1).max(LIMITS.listEventsMax).default(LIMITS.listDefault),

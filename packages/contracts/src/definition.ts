@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { NAME } from './api.ts'
-import { parseDuration } from './durations.ts'
+import { NOT_A_DURATION, parseDuration } from './durations.ts'
 import { Json } from './json.ts'
 import * as meanings from './meanings.ts'
 import { describedObject, KIND_SUMMARIES } from './meanings.ts'
@@ -16,7 +16,7 @@ export const RESERVED_STEP_IDS = ['in', 'true', 'false', 'null'] as const
 
 export const Duration = z
   .string()
-  .refine((text) => parseDuration(text) !== undefined, 'not a duration: write 500ms, 30s, 5m, 24h, 7d or PT5M')
+  .refine((text) => parseDuration(text) !== undefined, NOT_A_DURATION)
   .describe('500ms, 30s, 5m, 24h, 7d or ISO 8601 PT5M')
 /** What users call the types that stand at many keys; docs/reference names them so. */
 export const TYPE_NAMES = z.registry<{ name: string }>()
@@ -26,7 +26,7 @@ Json.register(TYPE_NAMES, { name: 'any JSON' })
 /** A duration, or `${{ … }}` that gives one. */
 const DynamicDuration = z
   .string()
-  .refine((text) => text.includes('${{') || parseDuration(text) !== undefined, 'not a duration: write 500ms, 30s, 5m, 24h, 7d or PT5M')
+  .refine((text) => text.includes('${{') || parseDuration(text) !== undefined, NOT_A_DURATION)
   .register(TYPE_NAMES, { name: 'duration or expression' })
 /** A CEL expression, with or without `${{ }}`; `true` and `false` may stand bare in YAML. */
 const Condition = z.union([z.string().min(1), z.boolean()]).register(TYPE_NAMES, { name: 'condition' })

@@ -69,7 +69,8 @@ function assigneesOf(value: Json | undefined): string[] | undefined {
 function deadlineOf(d: Deciding, step: StepState, timeout: Json | undefined): number | null {
   if (timeout === undefined || timeout === null) return null
   const ms = parseDuration(textOf(timeout))
-  if (ms === undefined) throw new ExpressionError(`"${textOf(timeout)}" in approval.timeout of step ${step.path} is not a duration`)
+  if (ms === undefined)
+    throw new ExpressionError(`"${textOf(timeout)}" in approval.timeout of step ${step.path} is not a duration of at most 100 years`)
   return d.ctx.now + ms
 }
 

@@ -17,6 +17,8 @@ export interface Compilation {
   warnings: Finding[]
   limits: Limits
   locate: Locate | undefined
+  /** A definition that was saved before; a rule that came later must not take its runs away. */
+  stored: boolean
   parse(source: string): ParsedExpression
   unsupported: ReadonlySet<Feature>
   stepCount: number

@@ -1,5 +1,5 @@
 /** Checks one layer of a definition with the schemas of contracts; every problem at its own place, in words of users. */
-import type { Json } from '@baton/contracts'
+import { isOverlong, type Json } from '@baton/contracts'
 import { type Compilation, report, typeName } from './compilation.ts'
 import { escapePointer } from './json-pointers.ts'
 import { checkSchema } from './validate-schema.ts'
@@ -21,8 +21,25 @@ interface Schema<T> {
 export function checkShape<T>(c: Compilation, schema: Schema<T>, value: Json, pointer: string): T | undefined {
   const result = schema.safeParse(value)
   if (result.success) return result.data
-  for (const issue of result.error.issues as Issue[]) reportIssue(c, issue, [], value, pointer)
+  const issues = result.error.issues as Issue[]
+  const shortened = c.stored ? withSaneDurations(value, issues) : undefined
+  if (shortened !== undefined) return checkShape(c, schema, shortened, pointer)
+  for (const issue of issues) reportIssue(c, issue, [], value, pointer)
   return undefined
+}
+
+const LONGEST = '36525d'
+
+/** The layer with its overlong durations, which were once let through, cut to 100 years; undefined when there is something else wrong. */
+function withSaneDurations(value: Json, issues: readonly Issue[]): Json | undefined {
+  const sane = structuredClone(value)
+  for (const { path } of issues) {
+    const found = valueAt(sane, path)
+    const owner = valueAt(sane, path.slice(0, -1)) as Record<PropertyKey, Json> | undefined
+    if (typeof found !== 'string' || !isOverlong(found) || !owner) return undefined
+    owner[path.at(-1)!] = LONGEST
+  }
+  return sane
 }
 
 function reportIssue(c: Compilation, issue: Issue, base: PropertyKey[], value: Json, pointer: string): void {

@@ -27,6 +27,8 @@ const KINDS: ReadonlySet<string> = new Set(STEP_KINDS)
 /** Kinds whose timeout bounds the whole wait and stands in their body. */
 const TIMEOUT_IN_BODY: ReadonlySet<StepKind> = new Set(['approval', 'waitFor'])
 const COMPENSATE_ATTEMPTS = 5
+/** The timeout of a run that is ending counts no more, nor can it be cancelled: nothing else would end the wait. */
+const WAITS_FOR_EVER = 'is required: a compensation with callback: true must bound its wait; write for example timeout: 24h beside http'
 const CONTAINERS: ReadonlySet<StepKind> = new Set(['switch', 'forEach', 'loop'])
 /** Stands in for a kind that could not be compiled; such a plan is never given out. */
 const NOTHING: KindPlan = { kind: 'set', value: { type: 'literal', value: null } }
@@ -138,6 +140,7 @@ function compileCompensate(place: Place, compensate: Json, pointer: string): Pla
   }
   const body = compileKind(after, kind, compensate[kind]!, `${pointer}/${kind}`)
   if (!body) return undefined
+  if (body.kind === 'http' && body.callback && timeout === undefined && !c.stored) report(c, `${pointer}/timeout`, WAITS_FOR_EVER)
   return {
     ...{ id: 'compensate', index: -1, kind, name: '', needs: [], join: 'all' as const, dependents: [] },
     ...timeoutOf(c, common, kind, pointer),

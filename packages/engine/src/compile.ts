@@ -19,6 +19,8 @@ export interface CompileOptions {
   /** Of parseDefinition: gives findings their line and column. */
   locate?: Locate
   limits?: Partial<Limits>
+  /** It was saved before: what is refused only since then is let through. */
+  stored?: boolean
   /** What to refuse although it compiles. */
   unsupported?: readonly Feature[]
 }
@@ -54,6 +56,7 @@ function createCompilation(definition: Json, options: CompileOptions): Compilati
     warnings: [],
     limits,
     locate: options.locate,
+    stored: options.stored ?? false,
     parse: createExpressionCache(limits.expressionWorkMax),
     unsupported: new Set(options.unsupported ?? UNSUPPORTED),
     stepCount: 0,

@@ -59,8 +59,8 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
   endWhatIsLeft(d)
   finishRun(d)
   settleStatus(d)
-  // Nothing waits for an aborted run, which has ended; and what it was told may be the very reason.
-  if (d.aborted) decision.callbacksClosed.length = 0
+  // An aborted run ends whatever came for it meanwhile: what it was told may be the very reason.
+  if (d.aborted) decision.callbacksGivenUp = decision.callbacksClosed.splice(0)
   for (const { path, timer, ...setting } of d.timers.values()) {
     if (setting.dueAt === null) decision.timersCleared.push({ path, timer })
     else decision.timersSet.push({ path, timer, ...(setting as { generation: number; attempt: number; dueAt: number }) })

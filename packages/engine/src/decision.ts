@@ -139,6 +139,8 @@ export interface Decision {
   waitersCleared: string[]
   /** Steps that ended without their callback: none may be taken for them any more. Compare-and-set, as for approvals. */
   callbacksClosed: { path: string; generation: number }[]
+  /** Steps that an abort ended: no callback may be taken for them from now on, and one that came before changes nothing. */
+  callbacksGivenUp: { path: string; generation: number }[]
   emitted: EmittedEvent[]
   children: ChildStart[]
   /** What other runs of the namespace are told: a parent of its child's end, a child that it is cancelled. Bare run ids. */
@@ -163,6 +165,7 @@ export function emptyDecision(): Decision {
     waitersSet: [],
     waitersCleared: [],
     callbacksClosed: [],
+    callbacksGivenUp: [],
     emitted: [],
     children: [],
     told: [],

@@ -146,6 +146,6 @@ function delayOf(d: Deciding, loop: StepState, iteration: number): number {
   if (!delay) return 0
   const text = textOf(renderTemplate(delay, loopEnv(d, loop, iteration)))
   const ms = parseDuration(text)
-  if (ms === undefined) throw new ExpressionError(`"${text}" in loop.delay of step ${loop.path} is not a duration`)
+  if (ms === undefined) throw new ExpressionError(`"${text}" in loop.delay of step ${loop.path} is not a duration of at most 100 years`)
   return ms
 }

@@ -168,7 +168,7 @@ function waitUntil(d: Deciding, step: StepState, body: WaitPlan, env: Env): numb
   if (body.for) {
     const text = textOf(renderTemplate(body.for, env))
     const ms = parseDuration(text)
-    return ms === undefined ? `"${text}" in wait.for of step ${step.path} is not a duration` : d.ctx.now + ms
+    return ms === undefined ? `"${text}" in wait.for of step ${step.path} is not a duration of at most 100 years` : d.ctx.now + ms
   }
   const text = textOf(renderTemplate(body.until!, env))
   const at = Date.parse(text)

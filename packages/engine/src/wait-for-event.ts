@@ -30,7 +30,8 @@ function register(d: Deciding, step: StepState, type: string, after: number): vo
 
 function durationOf(text: string, step: StepState): number {
   const ms = parseDuration(text)
-  if (ms === undefined) throw new ExpressionError(`"${text}" in waitFor.timeout of step ${step.path} is not a duration`)
+  if (ms === undefined)
+    throw new ExpressionError(`"${text}" in waitFor.timeout of step ${step.path} is not a duration of at most 100 years`)
   return ms
 }
 

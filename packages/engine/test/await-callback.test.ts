@@ -147,7 +147,8 @@ t.test('a step that ends without its callback takes none any more', async (t) =>
   const aborted = start(flow())
   aborted.succeed('a', ANSWER)
   aborted.take({ kind: 'abort', error: { code: 'BTN_EVENT_REFUSED', message: 'no' } })
-  t.strictSame([aborted.state.status, aborted.last.callbacksClosed], ['failed', []])
+  t.strictSame([aborted.state.status, aborted.last.callbacksClosed], ['failed', []], 'whatever came for it, the abort holds')
+  t.strictSame(aborted.last.callbacksGivenUp, [{ path: 'a', generation: 0 }])
 })
 
 t.test('a call that is answered while the run ends is recorded, and waits for nothing', async (t) => {
@@ -213,7 +214,7 @@ t.test('items, rounds and compensations wait for callbacks of their own', async 
 
   const undo = start({
     steps: [
-      { id: 'a', set: {}, compensate: { http: HTTP } },
+      { id: 'a', set: {}, compensate: { http: HTTP, timeout: '24h' } },
       { id: 'b', fail: {} },
     ],
   })

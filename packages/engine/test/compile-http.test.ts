@@ -45,6 +45,16 @@ t.test('the credentials of a client are texts of the step, and its secret stays 
   t.match(JSON.stringify(plan!.root.steps[0]!.body), /"clientAuth",\{"type":"literal","value":"basic"\}/)
 })
 
+t.test('a compensation that waits for a callback must bound its wait, unless it was saved before that was asked', (t) => {
+  const definition = (more: object) => ({
+    steps: { a: { set: {}, compensate: { http: { url: 'https://x?to=${{ callback.url }}', callback: true }, ...more } } },
+  })
+  t.match(compile(definition({})).errors, [{ pointer: '/steps/a/compensate/timeout', message: /is required.*timeout: 24h/ }])
+  t.strictSame(compile(definition({ timeout: '24h' })).errors, [])
+  t.strictSame(compile(definition({}), { stored: true }).errors, [])
+  t.end()
+})
+
 t.test('a step with a callback may mention its address where it can be told, and is warned when it does not', async (t) => {
   t.strictSame(compiled('{ url: "https://x?to=${{ callback.url }}", callback: true }').warnings, [])
   t.strictSame(compiled('{ url: "https://x", callback: true, body: "${{ {\'to\': callback.url} }}" }').errors, [])

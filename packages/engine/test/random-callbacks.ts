@@ -14,11 +14,12 @@ export interface Callback {
 }
 
 /** Addresses that go out with calls, and those that are closed. */
-export function noteCallbacks({ callbacks }: World, { calls, callbacksClosed }: Decision): void {
+export function noteCallbacks({ callbacks }: World, { calls, callbacksClosed, callbacksGivenUp }: Decision): void {
   for (const { path, generation, request } of calls) {
     const key = `${path} ${generation}`
     if (request.secrets && !callbacks.has(key)) callbacks.set(key, { path, generation })
   }
+  for (const { path, generation } of callbacksGivenUp) callbacks.get(`${path} ${generation}`)!.outcome ??= 'closed'
   for (const { path, generation } of callbacksClosed) callbacks.get(`${path} ${generation}`)!.outcome = 'closed'
 }
 

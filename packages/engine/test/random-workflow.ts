@@ -107,7 +107,7 @@ function randomCompensation(dice: Dice): Definition {
   if (dice.chance(0.2)) return { wait: { for: '1s' } }
   if (dice.chance(0.1)) return { task: { capabilities: ['undo'] }, ...(dice.chance(0.5) ? { retry } : {}) }
   if (dice.chance(0.2)) return { set: { n: dice.chance(0.2) ? '${{ input.nope }}' : '${{ input.n }}' } }
-  if (dice.chance(0.2)) return { http: { url: 'http://x.example/', body: '${{ callback.url }}', callback: true } }
+  if (dice.chance(0.2)) return { http: { url: 'http://x.example/', body: '${{ callback.url }}', callback: true }, timeout: '1h' }
   return { http: { url: 'http://x.example/undo' }, ...(dice.chance(0.7) ? { retry } : {}) }
 }
 

@@ -51,7 +51,7 @@ export async function takeCallback(db: Db, runId: string, fact: Extract<InboxFac
 }
 
 /** What decisions close, by run. */
-type Closing = { runId: string; namespace: string; beyond: Pick<Decision, 'callbacksClosed'> }
+type Closing = { runId: string; namespace: string; beyond: Pick<Decision, 'callbacksClosed'> & Partial<Pick<Decision, 'callbacksGivenUp'>> }
 
 /** Rows that were written, and runs for which one stood there already: what was decided of them is void. */
 interface Closed {
@@ -59,9 +59,15 @@ interface Closed {
   void: Set<string>
 }
 
-/** Closes them, before the rows of the runs are touched. Waits for whoever is about to take a callback. */
+/**
+ * Closes them, before the rows of the runs are touched. Waits for whoever is about to take a callback. Those that were given up are closed unless
+ * a row stands there: then too no further callback is taken, and what was decided holds.
+ */
 export async function closeCallbacks(tx: Db, all: readonly Closing[]): Promise<Closed> {
-  const closed = all.flatMap(({ runId, namespace, beyond }) => beyond.callbacksClosed.map((row) => ({ ...row, runId, namespace })))
+  const closed = all.flatMap(({ runId, namespace, beyond: { callbacksClosed, callbacksGivenUp = [] } }) =>
+    [...callbacksClosed, ...callbacksGivenUp].map((row) => ({ ...row, runId, namespace })),
+  )
+  const givenUp = new Set(all.flatMap(({ runId, beyond }) => (beyond.callbacksGivenUp ?? []).map((row) => keyOf({ ...row, runId }))))
   if (closed.length === 0) return { written: [], void: new Set() }
   const rows = await tx<(CallbackOf & { won: boolean })[]>`
     with c as materialized (
@@ -78,8 +84,11 @@ export async function closeCallbacks(tx: Db, all: readonly Closing[]): Promise<C
     )
     select c.run_id, c.path, c.generation, w.run_id is not null as won
       from c left join written w on w.run_id = c.run_id and w.path = c.path and w.generation = c.generation`
-  return { written: rows.filter(({ won }) => won), void: new Set(rows.filter(({ won }) => !won).map(({ runId }) => runId)) }
+  const late = rows.filter((row) => !row.won && !givenUp.has(keyOf(row)))
+  return { written: rows.filter(({ won }) => won), void: new Set(late.map(({ runId }) => runId)) }
 }
+
+const keyOf = ({ runId, path, generation }: CallbackOf) => `${runId} ${generation} ${path}`
 
 /** Takes back rows that closeCallbacks wrote, of runs whose commit did not win. */
 export async function reopenCallbacks(tx: Db, rows: readonly CallbackOf[]): Promise<void> {

@@ -15,7 +15,7 @@ import { addAllToInbox } from './inbox.ts'
 /** What one decision changes outside its own run. */
 export interface Beyond
   extends Pick<Decision, 'waitersSet' | 'waitersCleared' | 'callbacksClosed' | 'told'>,
-    Partial<Pick<Decision, 'tasksOpened' | 'tasksClosed'>> {
+    Partial<Pick<Decision, 'callbacksGivenUp' | 'tasksOpened' | 'tasksClosed'>> {
   emitted: readonly EventToAccept[]
   children: readonly NewRun[]
   slot?: SlotWish & { priority: number }

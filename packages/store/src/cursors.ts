@@ -39,5 +39,10 @@ export function readCursor<T extends readonly (string | number)[]>(cursor: strin
 export function pageOf<T>(rows: readonly T[], limit: number, keyOf: (last: T) => readonly (string | number)[]): Listed<T> {
   const items = rows.slice(0, limit)
   if (rows.length <= limit) return { items, nextCursor: null }
-  return { items, nextCursor: Buffer.from(JSON.stringify(keyOf(items.at(-1)!))).toString('base64url') }
+  return { items, nextCursor: writeCursor(keyOf(items.at(-1)!)) }
+}
+
+/** The cursor that goes on after this key. */
+export function writeCursor(key: readonly (string | number)[]): string {
+  return Buffer.from(JSON.stringify(key)).toString('base64url')
 }

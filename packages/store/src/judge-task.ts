@@ -51,6 +51,19 @@ export function isRepeated(task: TaskRow, caller: TaskCaller, call: TaskCall, to
 
 /** The row after a call that is not refused, and what its run is told. */
 export function moved(task: TaskSeen, caller: TaskCaller, asked: TaskCall): { task: TaskRow; facts: InboxFact[] } {
+  const { task: row, facts } = judged(task, caller, asked)
+  return { task: row, facts: facts.filter((fact) => fact.kind !== 'task-news' || fact.type === 'progressed' || isTold(task, fact.type)) }
+}
+
+/** What happens to so many claims of a task is told. The row always has the last, and the end is always told. */
+const CLAIMS_TOLD_MAX = 100
+
+/** False for the news of a claim after those: who claims and releases in a loop must not fill the events of the run. */
+export function isTold({ claims }: TaskRow, type: TaskNews['type']): boolean {
+  return (type === 'claimed' ? claims + 1 : claims) <= CLAIMS_TOLD_MAX
+}
+
+function judged(task: TaskSeen, caller: TaskCaller, asked: TaskCall): { task: TaskRow; facts: InboxFact[] } {
   const { runStatus: _, readAt: at, ...row } = task
   const by = caller.name
   const news = (type: TaskNews['type'], data: Record<string, Json>) => newsOf(row, type, data)
@@ -85,7 +98,9 @@ function claimed(row: TaskRow, caller: TaskCaller, at: number) {
   const task: TaskRow = {
     ...row,
     ...{ status: 'claimed', holder: caller.id, holderName: caller.name, claims, claimedAt: at, leaseUntil },
-    ...{ reservedFor: null, reservedName: null, progressTold: 0, progressToldAt: null },
+    ...{ reservedFor: null, reservedName: null },
+    // After so many claims the progress of all of them counts as that of one.
+    ...(claims <= CLAIMS_TOLD_MAX ? { progressTold: 0, progressToldAt: null } : {}),
     leaseExpiries: row.leaseExpiries + (isLate ? 1 : 0),
   }
   return { task, facts }

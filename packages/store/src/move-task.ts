@@ -7,6 +7,7 @@ import { type Db, type Sql, withTransaction } from './connect.ts'
 import { addAllToInbox } from './inbox.ts'
 import {
   isRepeated,
+  isTold,
   leaseExpired,
   moved,
   refusalOf,
@@ -29,7 +30,7 @@ export interface TaskRequest {
   token?: number | undefined
 }
 
-/** `isTold`: the run has something new in its inbox. */
+/** `isTold`: the run has something new in its inbox. Not of every claim: a task that is claimed and given back again and again is told of no more. */
 export type TaskMove = { task: TaskRow; isTold: boolean } | { refused: TaskRefusal; task: TaskSeen } | undefined
 
 /** Does what was asked. Undefined: there is no such task. Wake the run (a fact `inbox`) when it was told. */
@@ -57,6 +58,9 @@ function seenColumns(db: Db) {
   return db`t.*, r.status as run_status, clock_timestamp()::timestamptz(3) as read_at`
 }
 
+/** Tasks that are looked at, so that whoever asks locks one alone and others who ask at that moment get the next ones. Many only when few were not enough. */
+const CANDIDATES = [32, 1_024]
+
 /**
  * Claims the most urgent open task that asks for nothing beyond these capabilities: by priority, then age. Undefined when there is none. One that
  * another is claiming at the moment is passed over.
@@ -64,17 +68,31 @@ function seenColumns(db: Db) {
 export function claimNext(sql: Sql, namespace: string, caller: TaskCaller, capabilities: readonly string[]) {
   return withTransaction(sql, async (tx) => {
     const able = [...new Set(capabilities)]
-    const [task] = await tx<TaskSeen[]>`
-      select t.* from unnest(${able}::text[]) as c (capability)
-       cross join lateral (
-         select ${seenColumns(tx)} from tasks t join runs r on r.id = t.run_id and r.status <> 'paused'
-          where t.namespace = ${namespace} and t.status = 'open' and t.capabilities[1] = c.capability and t.capabilities <@ ${able}::text[]
-            and (t.reserved_for is null or t.reserved_for = ${caller.id})
-          order by t.priority desc, t.id limit 1 for no key update of t skip locked
-       ) as t
-       order by t.priority desc, t.id limit 1`
-    return task && write(tx, moved(task, caller, { call: 'claim' }))
+    for (const among of CANDIDATES) {
+      const task = await lockNext(tx, namespace, caller.id, able, Math.max(8, Math.ceil(among / (able.length || 1))))
+      if (task) return write(tx, moved(task, caller, { call: 'claim' }))
+    }
+    return undefined
   })
+}
+
+/** Locks the first of these candidates, so many of each capability, that nobody else has locked. */
+async function lockNext(tx: Db, namespace: string, callerId: string, able: string[], each: number): Promise<TaskSeen | undefined> {
+  const isOpen = tx`
+    t.status = 'open' and t.capabilities <@ ${able}::text[] and (t.reserved_for is null or t.reserved_for = ${callerId})`
+  const [task] = await tx<TaskSeen[]>`
+    select ${seenColumns(tx)} from (
+      select n.id, n.priority from unnest(${able}::text[]) as c (capability)
+       cross join lateral (
+         select t.id, t.priority from tasks t join runs r on r.id = t.run_id and r.status <> 'paused'
+          where t.namespace = ${namespace} and t.capabilities[1] = c.capability and ${isOpen}
+          order by t.priority desc, t.id limit ${each}
+       ) as n
+       order by n.priority desc, n.id limit ${able.length * each}
+    ) as n join tasks t on t.id = n.id join runs r on r.id = t.run_id
+     where ${isOpen}
+     order by n.priority desc, n.id limit 1 for no key update of t skip locked`
+  return task
 }
 
 async function write(tx: Db, { task, facts }: { task: TaskRow; facts: InboxFact[] }): Promise<{ task: TaskRow; isTold: boolean }> {
@@ -104,8 +122,9 @@ function jsonOf(value: object | null): string | null {
  */
 export function expireLeases(sql: Sql, partitions: readonly number[], limit: number): Promise<{ expired: number; runs: string[] }> {
   return withTransaction(sql, async (tx) => {
+    // now(), which stands still in the transaction: clock_timestamp() cannot bound the range of an index.
     const due = await tx<TaskRow[]>`
-      select t.* from tasks t where t.status = 'claimed' and t.lease_until <= clock_timestamp()
+      select t.* from tasks t where t.status = 'claimed' and t.lease_until <= now()
          and partition_of(t.run_id) = any(${[...partitions]}::smallint[])
        order by t.lease_until limit ${limit} for no key update skip locked`
     if (due.length === 0) return { expired: 0, runs: [] }
@@ -114,7 +133,9 @@ export function expireLeases(sql: Sql, partitions: readonly number[], limit: num
        where id = any(${due.map(({ id }) => id)}::uuid[])`
     const runs = await addAllToInbox(
       tx,
-      due.map((task) => ({ namespace: task.namespace, runId: task.runId, fact: leaseExpired(task) })),
+      due
+        .filter((task) => isTold(task, 'lease_expired'))
+        .map((task) => ({ namespace: task.namespace, runId: task.runId, fact: leaseExpired(task) })),
     )
     return { expired: due.length, runs: [...new Set(runs)] }
   })

@@ -50,7 +50,7 @@ export function removeExpiredRuns(
     const [lock] = await tx<{ ours: boolean }[]>`select pg_try_advisory_xact_lock(hashtext(${LOCK})) as ours`
     if (!lock!.ours) return undefined
     const locked = await lockExpired(tx, policies, limit)
-    // After the lock: who has a command accepted for a run, a retry say, held it before.
+    // Again after the lock: who has a command accepted for a run, a retry say, held it before.
     const wanted = new Set(
       (await tx<{ runId: string }[]>`select distinct run_id from inbox where run_id = any(${idsOf(locked)}::uuid[])`).map(
         (row) => row.runId,
@@ -82,6 +82,7 @@ async function lockExpired(tx: Db, policies: readonly RetentionPolicy[], limit: 
             and r.ended_at < p.cut and r.created_at < now() - interval '24 hours'
             and not exists (select from runs c where c.parent_run = r.id and c.ended_at is null)
             and not exists (select from runs a where a.id = r.parent_run and a.ended_at is null)
+            and not exists (select from inbox i where i.run_id = r.id)
           order by r.id limit ${limit}
        ) as r
        limit ${limit}

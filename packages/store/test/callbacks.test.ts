@@ -60,6 +60,20 @@ test('the end of a step and its callback never both count', async (t) => {
   for (const row of rows) t.same([row.seq, row.inbox], row.outcome === 'received' ? [1, 1] : [2, 0])
 })
 
+test('an abort closes the callbacks of its run, holds although one came before, and takes nothing back that stood there', async (t) => {
+  const { sql } = await testDatabase(t)
+  const [runId, stale] = [await startRun(sql), await startRun(sql)]
+  await takeCallback(sql, runId, factOf('b'))
+  const beyond: Beyond = { ...NOTHING, callbacksGivenUp: ['a', 'b'].map((path) => ({ path, generation: 0 })) }
+  t.same([...(await commitBatch(sql, [commitOf(runId, 1, 2, { beyond }), commitOf(stale, 7, 8, { beyond })])).won], [runId])
+  t.same(await outcomesIn(sql), [
+    { path: 'a', generation: 0, outcome: 'closed' },
+    { path: 'b', generation: 0, outcome: 'received' },
+  ])
+  t.equal(await takeCallback(sql, runId, factOf('a')), false, 'the run is open again, say: the address of then is worth nothing')
+  t.equal(await takeCallback(sql, runId, factOf('a', 1)), true, 'and that of now is')
+})
+
 test('what was decided without a callback that came meanwhile is void, and the rest of the batch is not', async (t) => {
   const { sql } = await testDatabase(t)
   const [called, quiet, stale] = [await startRun(sql), await startRun(sql), await startRun(sql)]

@@ -1,8 +1,19 @@
 /** Tasks: held by one at a time, ended once, and whatever is answered is in the inbox of the run. */
 import type { InboxFact } from '@baton/contracts'
-import { testDatabase } from '@baton/testing'
+import { testDatabase, until } from '@baton/testing'
 import { test } from 'tap'
-import { claimNext, commitBatch, expireLeases, getTask, listTasks, loadInbox, moveTask, type Sql, type TaskCall } from '../src/index.ts'
+import {
+  claimNext,
+  commitBatch,
+  connect,
+  expireLeases,
+  getTask,
+  listTasks,
+  loadInbox,
+  moveTask,
+  type Sql,
+  type TaskCall,
+} from '../src/index.ts'
 import { commitOf } from './fixtures/runs.ts'
 import { COMPLETE, caller, NOTHING, offer, offered } from './fixtures/tasks.ts'
 
@@ -20,6 +31,8 @@ async function told(sql: Sql, runId: string): Promise<string[]> {
   const nameOf = (fact: InboxFact) => (fact.kind === 'task-news' ? fact.type : fact.kind)
   return (await loadInbox(sql, [runId])).map(({ fact }) => nameOf(fact))
 }
+
+const NO_ONE = { to: null, capabilities: null, reason: 'no', context: null }
 
 const expire = (sql: Sql, id: string) => sql`update tasks set lease_until = now() - interval '1 s' where id = ${id}`
 
@@ -51,6 +64,31 @@ test('many who ask for the next task at once never get the same one, and the mos
   const order = []
   for (let n = 0; n < 3; n++) order.push((await claimNext(sql, 'default', ANN, ['ocr']))!.task.path)
   t.same(order, ['old', 'new', 'low'])
+})
+
+test('who claims a task at this moment keeps nobody from the others that he could have claimed', async (t) => {
+  const { url } = await testDatabase(t)
+  const [sql, other] = [connect(url), connect(url)]
+  t.teardown(() => Promise.all([sql.end({ timeout: 1 }), other.end({ timeout: 1 })]))
+  await offered(
+    sql,
+    ['a', 'b', 'c', 'd'].map((capability, i) => offer({ path: capability, capabilities: [capability], priority: 9 - i })),
+  )
+  const able = ['a', 'b', 'c', 'd']
+  // A trigger stops the first claim where it has written and not committed.
+  await sql.unsafe(`
+    create function stop() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(7); return new; end $$;
+    create trigger stop before update on tasks for each row when (old.path = 'a') execute function stop()`)
+  const got = await other.begin(async (tx) => {
+    await tx`select pg_advisory_xact_lock(7)`
+    const first = claimNext(sql, 'default', ANN, able)
+    await until(async () => (await tx`select from pg_locks where locktype = 'advisory' and not granted`).length === 1)
+    const rest = []
+    for (let n = 0; n < 4; n++) rest.push((await claimNext(sql, 'default', BOB, able))?.task.path)
+    return { first: [first], rest }
+  })
+  t.same(got.rest, ['b', 'c', 'd', undefined])
+  t.equal((await got.first[0])!.task.path, 'a')
 })
 
 test('who asks for the next task gets one that he can do, of his namespace, not reserved for another, of a run that is not paused', async (t) => {
@@ -177,6 +215,27 @@ test('progress keeps the lease, and only some of it is told', async (t) => {
   t.ok(row.leaseUntil! > before)
   t.match(row.progress, { percent: 30, note: 'x', data: { n: 30 } }, 'what is left out stays')
   t.equal((await told(sql, runId)).filter((what) => what === 'progressed').length, 20)
+})
+
+test('who claims and gives back in a loop does not fill the events of the run, and what ends the task is told', async (t) => {
+  const { sql } = await testDatabase(t)
+  const call = calls(sql)
+  const task = offer()
+  const runId = await offered(sql, [task])
+  for (let n = 1; n <= 130; n++) {
+    t.equal(await call(task.id, ANN, { call: 'claim' }), 'claimed')
+    await call(task.id, ANN, { call: 'progress', percent: n / 2 })
+    if (n % 3 > 0) t.equal(await call(task.id, ANN, { call: n % 3 === 1 ? 'release' : 'handoff', ...NO_ONE } as TaskCall), 'open')
+    else await expire(sql, task.id)
+    if (n % 6 === 0) await expireLeases(sql, ALL, 1)
+  }
+  t.match(await getTask(sql, 'default', task.id), { claims: 130, progress: { percent: 65 } }, 'the row has the last')
+  t.equal(await call(task.id, BOB, { call: 'claim' }), 'claimed')
+  t.equal(await call(task.id, BOB, COMPLETE), 'completed')
+  const facts = await told(sql, runId)
+  const count = (...types: string[]) => facts.filter((fact) => types.includes(fact)).length
+  t.same([count('claimed'), count('released', 'handed_off', 'lease_expired'), count('task-ended')], [100, 100, 1])
+  t.equal(count('progressed'), 119, 'one of each claim, then those after the hundredth as if it went on')
 })
 
 test('lists are newest first, by status and capability, page by page, and stay in their namespace', async (t) => {

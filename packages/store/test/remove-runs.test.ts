@@ -87,6 +87,16 @@ test('the oldest go first, so many at a time, and one process at a time', async 
   t.same(await idsOf(sql), ids.slice(3))
 })
 
+test('runs that have something in their inbox keep none behind them', async (t) => {
+  const { sql } = await testDatabase(t)
+  const stay = []
+  for (let days = 30; days > 25; days--) stay.push(await oldRun(sql, { days }))
+  for (const runId of stay) await addToInbox(sql, 'default', runId, { kind: 'retry', by: 'key_1' } as InboxFact)
+  for (let days = 20; days > 17; days--) await oldRun(sql, { days })
+  t.equal(await removeExpiredRuns(sql, POLICIES, 5), 3, 'as many as stay in front of them would have filled the batch')
+  t.same(await idsOf(sql), stay)
+})
+
 test('what is not exported stays, whole', async (t) => {
   const { sql } = await testDatabase(t)
   const id = await oldRun(sql, { labels: { team: 'a' } })

@@ -68,7 +68,7 @@ function settle(
   { task, isTold }: { task: TaskRow; isTold: boolean },
   call: TaskCall['call'],
 ): Promise<Task> {
-  metrics.taskCalls.inc({ call, outcome: isTold || call === 'progress' ? 'done' : 'repeated' })
+  metrics.taskCalls.inc({ call, outcome: isTold || !ENDED_BY[call] ? 'done' : 'repeated' })
   // A wake-up only: what was told stands in Postgres.
   if (isTold) facts.send({ kind: 'inbox', runId: task.runId }).catch(() => {})
   return wholeTaskOf(sql, task)

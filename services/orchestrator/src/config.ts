@@ -45,6 +45,7 @@ export const Settings = z.object({
     .describe('a slot that nobody could fire for this long was missed: catchUp says what becomes of it'),
   BATON_CATCH_UP_SLOTS_MAX: limit(LIMITS.catchUpSlotsMax, 100_000).describe('slots that catchUp: all makes up for at most, the newest'),
   BATON_BULK_RUNS_MAX: limit(500, 10_000).describe('runs that one retry or fork in bulk may move'),
+  BATON_STUCK_RUNS_MAX: limit(2_000, 1_000_000).describe('runs that one look for stuck ones folds; the answer says when there are more'),
   BATON_WAITERS_MAX: limit(10_000).describe('requests that may wait for runs to end at once'),
   BATON_START_GROUP_RUNS_MAX: limit(500).describe('runs that are started in one statement'),
   BATON_START_GROUPS_MAX: limit(2, 100).describe('such statements under way at once'),

@@ -27,7 +27,7 @@ export function createPlanCache({ sql, bytesMax }: { sql: Sql; bytesMax: number 
   async function load(namespace: string, workflow: string, checksum: string, key: string): Promise<Compiled> {
     const definition = await getDefinition(sql, namespace, checksum)
     if (definition === undefined) throw problem('BTN_INTERNAL', `definition ${checksum} is not stored`)
-    const { plan, graph, errors } = compile(definition, { name: workflow })
+    const { plan, graph, errors } = compile(definition, { name: workflow, stored: true })
     if (!plan || !graph) throw problem('BTN_INTERNAL', `definition ${checksum} no longer compiles: ${errors[0]?.message}`)
     const compiled = { plan, graph, definition }
     cache.set(key, compiled)

@@ -26,8 +26,8 @@ export async function advanceRun(sql: Sql, runId: string, facts: EngineFact[] = 
   return state
 }
 
-function reaches({ tasksOpened, tasksClosed, callbacksClosed }: Decision): boolean {
-  return tasksOpened.length + tasksClosed.length + callbacksClosed.length > 0
+function reaches({ tasksOpened, tasksClosed, callbacksClosed, callbacksGivenUp }: Decision): boolean {
+  return tasksOpened.length + tasksClosed.length + callbacksClosed.length + callbacksGivenUp.length > 0
 }
 
 /** Starts the run as a runner does when it takes it up. */

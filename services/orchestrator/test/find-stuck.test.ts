@@ -32,14 +32,41 @@ t.test('a run that waits for anything that can come is not stuck; one that waits
   await advanceRun(o.sql, bare(paused))
   const stuck = async () => (await o.get('/api/v1/runs/stuck?for=0ms')).body.items.map(({ id }: { id: string }) => id)
   t.same(await stuck(), [])
-  t.same((await o.get('/api/v1/runs/stuck')).body, { items: [] }, 'a minute, if not told otherwise')
+  t.same((await o.get('/api/v1/runs/stuck')).body, { items: [], complete: true, nextCursor: null }, 'a minute, if not told otherwise')
 
   await o.sql`delete from timers where run_id = ${bare(ids.timer!)}`
   t.same(await stuck(), [ids.timer], 'its timer is gone')
   await o.sql`delete from event_waiters`
   await o.sql`update approvals set status = 'cancelled', closed_at = now()`
   t.same(new Set(await stuck()), new Set([ids.timer, ids.approval, ids.event]), 'their waiter and their approval are gone')
-  t.match(await o.get('/api/v1/runs/stuck?for=nonsense'), { status: 422 })
+  for (const text of ['nonsense', '3000000d']) t.match(await o.get(`/api/v1/runs/stuck?for=${text}`), { status: 422 }, text)
+})
+
+t.test('a stuck run behind many that wait is found, and an answer that was cut short says so', async (t) => {
+  const o = await startOrchestrator(t, { BATON_STUCK_RUNS_MAX: '2' })
+  await o.save(WAITING.call!, 'call')
+  await o.save(WAITING.timer!, 'timer')
+  const ids: string[] = []
+  for (const name of ['call', 'call', 'call', 'timer', 'timer']) {
+    const { id } = (await o.post(`/api/v1/workflows/${name}/runs`, {})).body
+    await takeUp(o.sql, bare(id))
+    // Some of them at one moment: then the ids count.
+    await o.sql`update runs set updated_at = now() - interval '1 hour' + ${ids.length >> 1} * interval '1 s' where id = ${bare(id)}`
+    ids.push(id)
+  }
+  await o.sql`delete from timers`
+  const page = async (query: string) => {
+    const { items, ...rest } = (await o.get(`/api/v1/runs/stuck${query}`)).body
+    return { ids: items.map(({ id }: { id: string }) => id), ...rest }
+  }
+  const first = await page('')
+  t.match(first, { ids: [], complete: false, nextCursor: String }, 'none among those that were looked at is not none')
+  const second = await page(`?cursor=${first.nextCursor}`)
+  t.match(second, { ids: [ids[3]], complete: false })
+  t.same(await page(`?cursor=${second.nextCursor}`), { ids: [ids[4]], complete: true, nextCursor: null })
+  const one = await page(`?limit=1&cursor=${first.nextCursor}`)
+  t.match(one, { ids: [ids[3]], complete: false })
+  t.match(await o.get('/api/v1/runs/stuck?cursor=nonsense'), { status: 422 })
 })
 
 t.test('a parent is stuck when its child has ended and it was not told', async (t) => {

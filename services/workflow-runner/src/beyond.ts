@@ -4,13 +4,14 @@ import type { Beyond, NewRun } from '@baton/store'
 
 /** Undefined for most decisions: they change nothing but their run. */
 export function beyondOf(header: RunHeader, decision: Decision): Beyond | undefined {
-  const { waitersSet, waitersCleared, callbacksClosed, emitted, told, tasksOpened, tasksClosed, slot } = decision
-  const own = tasksOpened.length + tasksClosed.length + callbacksClosed.length
+  const { waitersSet, waitersCleared, callbacksClosed, callbacksGivenUp, emitted, told, tasksOpened, tasksClosed, slot } = decision
+  const own = tasksOpened.length + tasksClosed.length + callbacksClosed.length + callbacksGivenUp.length
   const size = waitersSet.length + waitersCleared.length + emitted.length + decision.children.length + told.length + own
   if (size === 0 && !slot) return undefined
   const wish = slot ? { slot: { ...slot, priority: header.priority } } : {}
   const children = decision.children.map((child) => newRunOf(header, child))
-  return { waitersSet, waitersCleared, callbacksClosed, emitted, told, tasksOpened, tasksClosed, children, ...wish }
+  const callbacks = { callbacksClosed, callbacksGivenUp }
+  return { waitersSet, waitersCleared, ...callbacks, emitted, told, tasksOpened, tasksClosed, children, ...wish }
 }
 
 /** A child run is started by whoever started the first run above it: who may decide its approvals is judged by that. */

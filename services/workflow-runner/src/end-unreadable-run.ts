@@ -20,6 +20,8 @@ interface OpenStep {
   run: string | undefined
   /** The public id of the task that it waits for. */
   task: string | undefined
+  /** It may have told somebody an address to post to: without a plan only what waits for something else is known not to. */
+  mayBeCalledBack: boolean
 }
 
 /** True when the run has ended: facts about it change nothing, readable or not. */
@@ -48,6 +50,7 @@ export function endUnreadable(
     emit('step.cancelled', step.path, step.data)
     for (const timer of TIMER_KINDS) decision.timersCleared.push({ path: step.path, timer })
     decision.waitersCleared.push(step.path)
+    if (step.mayBeCalledBack) decision.callbacksGivenUp.push({ path: step.path, generation: step.data.generation as number })
     if (step.run !== undefined) decision.told.push({ runId: step.run.slice(4), fact: { kind: 'cancel', by: 'its parent run' } })
   }
   emit(`run.${state.ending!}` as EventType, '', state.error ? { error: state.error as unknown as Json } : {})
@@ -101,9 +104,10 @@ function openStepsOf(events: readonly StoredEvent[]): OpenStep[] {
     if (!OPEN.has(type)) continue
     const known = open.get(path)?.data ?? {}
     const { generation = known.generation ?? 0, attempt = known.attempt ?? 1, startedAt = known.startedAt } = data
-    const waitingFor = data.waitingFor as { approval?: string; run?: string; task?: string } | undefined
+    const waitingFor = data.waitingFor as { kind: string; approval?: string; run?: string; task?: string } | undefined
     const merged = { generation, attempt, ...(startedAt === undefined ? {} : { startedAt }) }
-    open.set(path, { path, data: merged, approval: waitingFor?.approval, run: waitingFor?.run, task: waitingFor?.task })
+    const mayBeCalledBack = waitingFor === undefined || waitingFor.kind === 'callback'
+    open.set(path, { path, data: merged, approval: waitingFor?.approval, run: waitingFor?.run, task: waitingFor?.task, mayBeCalledBack })
   }
   return [...open.values()].sort((a, b) => b.path.split('.').length - a.path.split('.').length)
 }

@@ -20,7 +20,7 @@ export function createPlans(read: (namespace: string, checksum: string) => Promi
     if (known) return known
     const definition = await read(namespace, checksum)
     if (definition === undefined) throw new PlanUnreadable(`definition ${checksum} is not stored`)
-    const { plan, errors } = compile(definition)
+    const { plan, errors } = compile(definition, { stored: true })
     if (!plan) throw new PlanUnreadable(`definition ${checksum} no longer compiles: ${errors[0]?.message}`)
     plans.set(key, plan)
     return plan

@@ -101,6 +101,17 @@ t.test('a run is exported with all that it had, and what a crash has cut off doe
   )
 })
 
+t.test('a retention that no clock can tell, saved before it was refused, keeps its runs and holds up no others', async (t) => {
+  const { sql } = await testDatabase(t)
+  await saveWorkflow(sql, 'old', FLOW)
+  await saveWorkflow(sql, 'ages', { ...FLOW, retention: '99d' })
+  await sql`update definitions set source = replace(source::text, '"99d"', '"3000000d"')::json`
+  const [kept] = await makeOld(sql, 3)
+  await sql`update runs set workflow = 'ages' where id = ${kept!}`
+  await removeOld(optionsOf(sql, undefined), new AbortController().signal)
+  t.same(await sql`select id from runs`, [{ id: kept }])
+})
+
 t.test('without a place for them nothing is removed', async (t) => {
   const { sql } = await testDatabase(t)
   await saveWorkflow(sql, 'old', FLOW)

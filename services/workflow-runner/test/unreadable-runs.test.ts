@@ -1,7 +1,7 @@
 /** Runs whose frozen definition this version cannot execute any more. */
 import type { Json } from '@baton/contracts'
 import { checksumOf } from '@baton/engine'
-import { addToInbox, claimNext, moveTask, type Sql } from '@baton/store'
+import { addToInbox, claimNext, moveTask, type Sql, takeCallback } from '@baton/store'
 import { testDatabase, until } from '@baton/testing'
 import t from 'tap'
 import type { Delivery } from '../src/advance.ts'
@@ -86,6 +86,26 @@ t.test('a run whose definition no longer compiles is ended with that reason, who
   ])
   t.same([(await sql`select from timers`).length, (await sql`select from inbox`).length], [0, 0])
   t.same(runner.sent.at(-1)!.ended, [bad], 'whoever waits for its end is told')
+})
+
+t.test('a run that cannot be read takes no callback any more for what it had begun', async (t) => {
+  const { sql, runner, loop, done, itemOf, forget } = await setup(t)
+  const [bad] = await startRuns(sql, 'many', MANY, 1)
+  await advanceRuns(runner, [startOf(bad!)])
+  const [call] = runner.sent.flatMap(({ calls }) => calls)
+  const received = { kind: 'callback', path: 'pick', generation: 0, receivedAt: 1, headers: {}, query: {}, body: 1 } as const
+  await takeCallback(sql, bad!, received)
+  await forget()
+  await loop.offer([itemOf(resultOf(call!))])
+  await until(() => done.length === 1)
+  t.match(await sql`select status from runs where id = ${bad!}`, [{ status: 'failed' }], 'one that came before changes nothing')
+  const rows = await sql<
+    { path: string; outcome: string }[]
+  >`select path, outcome from callbacks where path in ('call', 'pick', 'ask') order by 1`
+  t.same(rows, [
+    { path: 'call', outcome: 'closed' },
+    { path: 'pick', outcome: 'received' },
+  ])
 })
 
 t.test('a start that brings its own header does not hold up its batch either; facts of ended runs are forgotten at once', async (t) => {

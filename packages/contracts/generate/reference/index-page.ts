@@ -43,7 +43,7 @@ What is to come, and refused until then, stands in [the roadmap](../roadmap.md).
 | plain text | text that is taken as it stands |
 | any JSON | any value; texts in it may hold \`\${{ … }}\` |
 | condition | an expression that gives true or false, with or without \`\${{ }}\` |
-| duration | \`500ms\`, \`30s\`, \`5m\`, \`24h\`, \`7d\`, or ISO 8601 \`PT5M\` |
+| duration | \`500ms\`, \`30s\`, \`5m\`, \`24h\`, \`7d\`, or ISO 8601 \`PT5M\`; at most 100 years |
 | steps | a map or a list of steps |
 | JSON Schema | of the draft 2020-12 |
 

@@ -17,7 +17,7 @@ import { WaitQuery } from '../waiting-answers.ts'
 const tag = 'runs'
 
 /** GET /runs, /runs/count, /runs/stuck and /runs/{id}. */
-export function runRoutes(app: FastifyInstance, { sql, showRun, loadWhole }: Deps): void {
+export function runRoutes(app: FastifyInstance, { sql, showRun, loadWhole, settings }: Deps): void {
   addRoute(app, {
     method: 'GET',
     url: '/api/v1/runs',
@@ -51,12 +51,15 @@ export function runRoutes(app: FastifyInstance, { sql, showRun, loadWhole }: Dep
     summary: 'Runs that nothing can move any more: there should be none',
     description:
       'Open runs that have not moved for a while, longest first, although nothing is due and nothing that they wait for can come: no call, timer, ' +
-      'approval, event, child run or slot. `GET /api/v1/runs/{id}/why` tells where each stands; a retry or a replay may help it on.',
+      'approval, event, child run or slot. `GET /api/v1/runs/{id}/why` tells where each stands; a retry or a replay may help it on. ' +
+      '`complete` is false when there were more runs to look at than one request looks at: go on with `nextCursor`, also when `items` is empty.',
     query: StuckQuery,
     answers: { 200: StuckRuns },
-    handle: async ({ caller, query }) => ({
-      items: (await findStuck({ sql, loadWhole }, caller.namespace, query.for, query.limit)).map(runOf),
-    }),
+    async handle({ caller, query }) {
+      const foldedMax = settings.BATON_STUCK_RUNS_MAX
+      const { items, nextCursor } = await findStuck({ sql, loadWhole, foldedMax }, caller.namespace, query.for, query)
+      return { items: items.map(runOf), complete: nextCursor === null, nextCursor }
+    },
   })
 
   addRoute(app, {
@@ -76,11 +79,12 @@ export function runRoutes(app: FastifyInstance, { sql, showRun, loadWhole }: Dep
 const StuckQuery = z.strictObject({
   for: z
     .string()
-    .refine((text) => parseDuration(text) !== undefined, 'not a duration: write 30s, 5m or PT30S')
+    .refine((text) => parseDuration(text) !== undefined, 'not a duration of at most 100 years: write 30s, 5m or PT30S')
     .default('1m')
     .transform((text) => parseDuration(text) ?? 0)
     .describe('how long they have stood still'),
   limit: z.coerce.number().int().min(1).max(LIMITS.listMax).default(LIMITS.listDefault),
+  cursor: z.string().max(500).optional(),
 })
 
 /** No run is older than this; neither Postgres nor ids can tell all times before. */
