@@ -70,7 +70,8 @@ export async function openContract(t: Test): Promise<Contract> {
 
 /** Whatever a file has left: no run of it stands still for good. */
 async function expectNoneStuck({ call }: Pick<Contract, 'call'>): Promise<void> {
-  const { items } = must(await call('GET', '/api/v1/runs/stuck?for=10s'), 200)
+  const { items, complete } = must(await call('GET', '/api/v1/runs/stuck?for=10s'), 200)
+  if (!complete) throw new Error('stuck: the look was cut short')
   if (items.length > 0) throw new Error(`stuck: ${JSON.stringify(items.slice(0, 3))}`)
 }
 
