@@ -1,34 +1,16 @@
-/** The whole stack runs the examples of the http kind, and gives what their comments say. */
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
+/** What the http kind promises beside its examples, in the whole stack. */
 import { stubServer } from '@baton/testing'
 import { test } from 'tap'
 import { startShop } from '../src/shop.ts'
 import { SHOP_CLIENT } from '../src/shop-lists.ts'
-import { type Loose, must, openContract } from './contract-harness.ts'
-
-/** A definition, and the output that its head promises. */
-function readExample(name: string): { text: string; output: Loose } {
-  const text = readFileSync(join(import.meta.dirname, '../kinds', `${name}.yaml`), 'utf8')
-  return { text, output: JSON.parse(/^# output: (.*)$/m.exec(text)![1]!) }
-}
+import { must, openContract } from './contract-harness.ts'
 
 test('the http kind in the whole stack', async (t) => {
   const contract = await openContract(t)
   const shop = await startShop()
   t.teardown(() => shop.close())
-  await contract.call('PUT', '/api/v1/vars/SHOP', { body: { value: shop.url } })
   const secret = await contract.call('PUT', '/api/v1/secrets/SHOP_CLIENT_SECRET', { body: { value: SHOP_CLIENT.secret } })
   t.ok(secret.status < 300, JSON.stringify(secret.body))
-
-  for (const name of ['http-paginate', 'http-oauth2', 'http-callback']) {
-    await t.test(`examples/kinds/${name}.yaml`, async (t) => {
-      const { text, output } = readExample(name)
-      await contract.save(name, text)
-      const run = await contract.start(name, {}, { wait: '30s' })
-      t.strictSame([run.status, run.output], ['succeeded', output])
-    })
-  }
 
   await t.test('neither the token nor the secret of a client stands in events, steps or errors', async (t) => {
     const stub = await stubServer(t, ({ path, headers, body }) => {

@@ -56,7 +56,7 @@ export function queueOpen(d: Deciding, scope: ScopeState): void {
 /** It is the turn of the run, or it cannot have one. */
 export function takeSlot(d: Deciding, { outcome, key }: Extract<InboxFact, { kind: 'slot' }>): void {
   const { state } = d
-  if (!isHeld(state) || state.ending || d.reopened) return
+  if (!isHeld(state) || d.reopened) return
   if (outcome === 'refused') {
     return endRun(
       d,

@@ -8,9 +8,9 @@ import { ExpressionError } from './expression-error.ts'
 import type { RunState } from './state.ts'
 import { renderTemplate, textOf } from './templates.ts'
 
-/** True while the run waits for its slot: nothing of it starts. */
+/** True while the run waits for its slot: nothing of it starts. One that is ending waits for none: what undoes its steps has to go on. */
 export function isHeld(state: RunState): boolean {
-  return state.plan.concurrency !== undefined && !state.admitted
+  return state.plan.concurrency !== undefined && !state.admitted && !state.ending
 }
 
 /** Asks for the slot; asking twice does no harm. One that was reopened is never refused, since that would undo what had succeeded before: it waits. */

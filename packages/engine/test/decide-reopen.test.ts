@@ -277,36 +277,6 @@ t.test('nor is what requires a success of one and needs another that was cancell
   sound(t, h)
 })
 
-t.test('a run that is reopened waits for its slot, also where a new one would be refused', async (t) => {
-  const concurrency = { key: 'k', limit: 1, onConflict: 'reject' }
-  const h = start({ concurrency, steps: { a: { set: { n: 1 }, compensate: http() } } })
-  t.match(h.last.slot, { act: 'ask', onConflict: 'reject' })
-  h.take({ kind: 'slot', outcome: 'admitted', key: 'k' })
-  t.strictSame([h.state.status, h.last.slot], ['succeeded', { act: 'leave' }])
-  replay(h, 'a')
-  t.match(h.last.slot, { act: 'ask', onConflict: 'queue' })
-  h.take({ kind: 'slot', outcome: 'admitted', key: 'k' })
-  t.equal(h.state.status, 'succeeded')
-  sound(t, h)
-})
-
-t.test('a run that waits for its slot again is moved by no timer; it comes back with the slot', async (t) => {
-  const concurrency = { key: 'k', limit: 1, onConflict: 'queue' }
-  const h = start({ concurrency, steps: { s: { forEach: { in: [1, 2], steps: { a: http() } }, timeout: '1s' } } })
-  const admit = () => h.take({ kind: 'slot', outcome: 'admitted', key: 'k' })
-  admit()
-  h.succeed('s[0].a')
-  h.succeed('s[1].a')
-  replay(h, 's[0].a')
-  h.now += 5_000
-  h.timer('s', 'timeout')
-  t.strictSame([h.last.events, h.state.status], [[], 'running'])
-  admit()
-  t.match([...h.timers.keys()], ['timeout s'])
-  t.strictSame(calls(h), ['s[0].a/1'])
-  sound(t, h)
-})
-
 t.test('in a container too nothing succeeds beside what stays failed or was cancelled', async (t) => {
   const inside = { a: http(), b: http() }
   for (const [name, body, prefix] of [
@@ -343,18 +313,4 @@ t.test('what is done again and fails is undone like the first time: only what st
   h.fail('b')
   t.strictSame(calls(h), ['a.compensate/2'])
   sound(t, h)
-})
-
-t.test('what a run was told of its slot in an earlier life does not admit it in the next', async (t) => {
-  const h = start({ concurrency: { key: 'k', limit: 1 }, steps: { a: http() } })
-  t.match(h.last.slot, { act: 'ask', key: 'k' })
-  h.take({ kind: 'cancel', by: 'key_1' })
-  t.match(h.last.slot, { act: 'leave' })
-  const admitted = { kind: 'slot', outcome: 'admitted', key: 'k' } as const
-  h.take({ kind: 'retry', by: 'key_1' }, admitted)
-  t.match(h.last.slot, { act: 'ask' })
-  t.notOk(h.state.steps.get('a')!.scheduledAt, 'it waits for its turn')
-  h.take(admitted)
-  h.succeed('a')
-  t.equal(h.state.status, 'succeeded')
 })

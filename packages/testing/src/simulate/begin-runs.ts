@@ -10,12 +10,14 @@ export interface Beginning {
   definitions: Map<string, Definition>
   runs: StartedRun[]
   forkEvents: ForkEvents
+  /** Its runs are of loops that pause between their rounds. */
+  pausing: boolean
 }
 
 const CHILDREN = ['child-1', 'child-2']
 
 /** Workflows that others start, the second by the first too; then runs, many of few steps where they crowd at a key. */
-export function startRuns(world: WorkerWorld, dice: Dice, { definitions, runs, forkEvents }: Beginning): void {
+export function startRuns(world: WorkerWorld, dice: Dice, { definitions, runs, forkEvents, pausing }: Beginning): void {
   const people = invitePeople(world, { patience: dice.pick([0.02, 0.1, 0.3]), chatter: dice.pick([0.05, 0.3]), forkEvents, runs })
   const crowd = drawCrowd(dice)
   const free = { ...crowd, keyed: 0 }
@@ -23,7 +25,7 @@ export function startRuns(world: WorkerWorld, dice: Dice, { definitions, runs, f
   definitions.set('sha256:child-1', randomWorkflow(dice, free, { small: true, children: ['child-2'] }))
   const isCrowded = crowd.keyed > 0
   for (let order = 0; order < (isCrowded ? 3 + dice.below(3) : 1 + dice.below(3)); order++) {
-    const definition = randomWorkflow(dice, crowd, { children: CHILDREN, small: isCrowded })
+    const definition = randomWorkflow(dice, crowd, { children: CHILDREN, small: isCrowded, pausing })
     const checksum = `sha256:${order}`
     definitions.set(checksum, definition)
     const run = { runId: runIdOf(dice, order), definition, n: dice.below(5) }

@@ -29,7 +29,10 @@ function isLeftAlone(world: WorkerWorld, runId: string): boolean {
   if (tables.runs.get(runId)!.status !== 'waiting') return false
   const steps = [...checker.historyOf(runId).steps.values()].filter(({ status }) => status === 'waiting' || status === 'retrying')
   const isOpen = ({ waited }: StepHistory) => !isTerminal(tables.runs.get(waited!.slice(4))!.status)
-  const isPatient = (step: StepHistory) => step.dueAt === undefined && (step.waitsFor !== 'run' || isOpen(step))
+  const isPatient = (step: StepHistory) => {
+    if (step.dueAt !== undefined) return false
+    return step.waitsFor === 'approval' || step.waitsFor === 'event' || (step.waitsFor === 'run' && isOpen(step))
+  }
   return steps.length > 0 && steps.every(isPatient)
 }
 

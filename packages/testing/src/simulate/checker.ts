@@ -60,7 +60,10 @@ export function createChecker(world: CheckerWorld) {
     if (!history) {
       history = createHistory(runId)
       histories.set(runId, history)
-      for (const text of world.run(runId)?.events ?? []) takeEvent(history, JSON.parse(text) as StoredEvent, 0)
+      for (const text of world.run(runId)?.events ?? []) {
+        const wrong = takeEvent(history, JSON.parse(text) as StoredEvent, Math.max(pgLatest, world.pgNow()))
+        if (wrong) fail(`run ${runId}: ${wrong}`)
+      }
     }
     return history
   }

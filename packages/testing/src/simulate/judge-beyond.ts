@@ -122,9 +122,13 @@ export function judgeFork({ history, definition, around }: Judged): string | und
   if (!forked || !around.source) return copied.size > 0 ? 'has taken over steps, and is no fork' : undefined
   const steps = bodiesOf(definition.steps)
   const again = dependentsOf(steps, String(forked.data.from))
-  for (const id of steps.keys()) {
-    const before = around.source.get(id)
-    const isKept = before !== undefined && hasEnded(before) && isSatisfied(before) && !again.has(id)
+  const paths = new Set([...steps.keys(), ...copied.keys(), ...[...around.source.keys()].filter((path) => !isCompensation(path))])
+  for (const id of paths) {
+    const top = id.split(/[.[]/)[0]!
+    const [root, before] = [around.source.get(top), around.source.get(id)]
+    // With a step goes all that is in it, as it ended.
+    const isRootKept = root !== undefined && hasEnded(root) && isSatisfied(root) && !again.has(top)
+    const isKept = isRootKept && before !== undefined && hasEnded(before)
     const event = copied.get(id)
     const isTaken = event !== undefined && event.type !== 'step.scheduled'
     if (isKept !== isTaken) return `${id} was ${before?.status}, and was ${isTaken ? '' : 'not '}taken over`

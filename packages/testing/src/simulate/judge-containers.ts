@@ -3,7 +3,7 @@ import { type Json, parseDuration } from '@baton/contracts'
 import { isFailure } from './judge-call.ts'
 import { type Scope, same, scopeOf, testOf } from './model-scope.ts'
 import type { StepBody, Steps } from './random-workflow.ts'
-import { isSatisfied, type StepHistory } from './run-history.ts'
+import { isCopied, isSatisfied, type StepHistory } from './run-history.ts'
 
 type JudgeScope = (scope: Scope) => string | undefined
 
@@ -39,7 +39,8 @@ function judgeForEach(scope: Scope, step: StepHistory, body: StepBody, judge: Ju
   }
   const { reopenings } = scope.judged.history
   // An item that is replayed goes on beside those that are unfinished.
-  if (!reopenings.some(({ event }) => 'replay' in event.data) && mostAtOnce(inner) > concurrency) return 'has more items open than it may'
+  const isReplayed = reopenings.some(({ event }) => String(event.data.replay).startsWith(`${step.path}[`))
+  if (!isReplayed && mostAtOnce(inner) > concurrency) return 'has more items open than it may'
   const fails = (item: Scope) => onItemError === 'continue' && failureIn(item) !== undefined
   const results = (told: Json) => inner.map((item, index) => (fails(item) ? failed(item, told, index) : succeeded(item)))
   const whole = inner.filter((item) => !fails(item))
@@ -48,12 +49,19 @@ function judgeForEach(scope: Scope, step: StepHistory, body: StepBody, judge: Ju
 
 const succeeded = (item: Scope): Json => ({ status: 'succeeded', output: outputsOf(item), error: null })
 
-/** As it was told, when it names the step of the item that failed first; in a run that was reopened, any that has failed. */
+/**
+ * As it was told, when that is what the item began to end by, and names the step of it that failed first; in a run that was reopened one that
+ * had failed by then, with the error of that step as its cause.
+ */
 function failed(item: Scope, told: Json, index: number): Json {
-  const { error } = (told as { results: { error: { step?: string } | null }[] }).results[index] ?? { error: null }
-  const failures = item.judged.history.reopenings.length > 0 ? failuresIn(item) : [failureIn(item)!]
-  const isNamed = error?.step !== undefined && failures.some(({ path }) => path === error.step)
-  return isNamed ? { status: 'failed', output: null, error: error as Json } : 'failed'
+  const { history } = item.judged
+  const { error } = (told as { results: { error: { step?: string; cause?: Json } | null }[] }).results[index] ?? { error: null }
+  const ending = history.failing.get(item.prefix.slice(0, -1))
+  const isFirst = (step: StepHistory) => history.reopenings.length > 0 || step === failureIn(item)
+  const culprit = failuresIn(item).find((step) => step.path === error?.step && isFirst(step) && step.endSeq! < (ending ?? 0))
+  const isTold =
+    culprit !== undefined && same(error as Json, history.events[ending! - 1]!.data.error) && same(error!.cause, culprit.end!.data.error)
+  return isTold ? { status: 'failed', output: null, error: error as Json } : 'failed'
 }
 
 function judgeLoop(scope: Scope, step: StepHistory, body: StepBody, judge: JudgeScope): string | undefined {
@@ -88,6 +96,7 @@ function judgePause(before: Scope | undefined, round: Scope, body: StepBody): st
   const { events } = round.judged.history
   const [ended, began] = [lastOf(before), startOf(round)]
   if (began < ended) return `${round.prefix} began before the round before it had ended`
+  if (stepsOf(round).some((step) => step && isCopied(step))) return undefined // it began in the run that it was taken over from
   const waited = events[began - 1]!.at - events[ended - 1]!.at
   return waited < parseDuration(body.loop!.delay ?? '0s')! ? `${round.prefix} began after ${waited} ms` : undefined
 }

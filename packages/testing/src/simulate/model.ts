@@ -2,7 +2,7 @@
  * What may have become of a run, told by its definition, its input and the answers that its calls get: each step by itself, from how the steps
  * ended that it depends on. Knows nothing of the engine.
  */
-import { isTerminal, type Json } from '@baton/contracts'
+import type { Json } from '@baton/contracts'
 import { judgeCancelledChild, judgeChild, judgeEmit, judgeFork, judgeSlot, judgeWaitFor } from './judge-beyond.ts'
 import { isFailure, judgeCall } from './judge-call.ts'
 import { judgeCompensations } from './judge-compensations.ts'
@@ -30,6 +30,7 @@ function judgeEnd({ history, definition, n, unpack, timeoutPassed }: Judged, sco
     const isByOutput = definition.output?.n.includes('nope') && failed.length + open.length === 0
     if (history.ending !== undefined && history.ending !== 'failed') return undefined // a compensation has failed
     const isRefused = (end.data.error as { code: string } | undefined)?.code === 'BTN_CONCURRENCY'
+    if (isRefused && history.reopenings.some(({ event }) => event.type === 'run.reopened')) return 'was refused a slot, and was reopened'
     if (isRefused) return definition.concurrency?.onConflict === 'reject' ? undefined : 'the run was refused a slot, and would have waited'
     return failed.some((step) => step!.status === 'failed') || isByOutput ? undefined : 'the run failed, and no step did'
   }
@@ -55,7 +56,10 @@ function judgeStep(scope: Scope, id: string, body: StepBody): string | undefined
   if (step && isCopied(step)) return undefined // judgeFork has looked at it
   const verdict = verdictOf(scope, id, body, start ?? Number.POSITIVE_INFINITY)
   if (!step || start === undefined) {
-    const isOver = isTerminal(history.terminal ?? 'running') && scope.endingSeq === Number.POSITIVE_INFINITY
+    // Also in an open run all that may start has started when all is at rest, unless it is kept from it.
+    const isKept =
+      history.terminal === undefined && (history.paused || (scope.judged.definition.concurrency !== undefined && !history.admitted))
+    const isOver = !isKept && scope.endingSeq === Number.POSITIVE_INFINITY
     return verdict !== 'blocked' && isOver ? `should have been started (${verdict}) and was not` : undefined
   }
   if (step.status === 'cancelled') {

@@ -39,6 +39,8 @@ interface Making {
   left: number
   /** All its steps are calls that are tried again and again. */
   stubborn: boolean
+  /** All its steps at the top are loops that pause again and again. */
+  pausing: boolean
   /** How likely a step can be undone. */
   undone: number
   /** Names of the items and rounds around the steps that are made. */
@@ -52,12 +54,17 @@ const QUICK = { attempts: 5, backoff: 'fixed', initial: '300ms', max: '1s' }
 const STUBBORN = { attempts: 4, backoff: 'fixed', initial: '1200ms', max: '3s', jitter: false }
 
 /** A definition that compiles. `children`: workflows that it may start; `small`: of few steps. */
-export function randomWorkflow(dice: Dice, crowd: Crowd, { children = [] as readonly string[], small = false } = {}): Definition {
+export function randomWorkflow(
+  dice: Dice,
+  crowd: Crowd,
+  { children = [] as readonly string[], small = false, pausing = false } = {},
+): Definition {
   const making: Making = {
     dice,
     ids: 0,
     left: small ? 1 + dice.below(3) : 3 + dice.below(10),
     stubborn: dice.chance(0.2),
+    pausing,
     undone: dice.pick([0, 0.1, 0.6]),
     around: [],
     linked: crowd.linked,
@@ -114,6 +121,7 @@ function randomCondition({ dice, around }: Making, needs: string[]): string {
 
 function randomBody(making: Making, depth: number, needs: string[]): StepBody {
   const { dice } = making
+  if (making.pausing) return depth === 0 ? randomPauses(making, depth) : { set: randomSet(making, needs) }
   if (making.stubborn) return { ...randomCall(dice, needs), retry: STUBBORN, onError: 'continue' }
   if (dice.chance(making.linked)) return randomLinked(dice, making.children)
   const roll = dice.below(depth < 2 ? 29 : 21)
@@ -220,6 +228,13 @@ function randomLoop(making: Making, depth: number): StepBody {
     },
     ...(dice.chance(0.2) ? { timeout: dice.pick(['1s', '20s']) } : {}),
   }
+}
+
+/** Rounds with a delay after each: the timer of one may come in the next. */
+function randomPauses(making: Making, depth: number): StepBody {
+  const rounds = 3 + making.dice.below(2)
+  const steps = randomInner(making, depth, ['iteration', 'last'])
+  return { loop: { while: `iteration < ${rounds}`, max: rounds + 1, delay: making.dice.pick(['300ms', '1s']), steps } }
 }
 
 function randomSwitch(making: Making, depth: number): StepBody {

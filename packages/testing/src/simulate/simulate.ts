@@ -68,6 +68,8 @@ export interface Outcome {
 const STEPS_MAX = 200_000
 /** Of a page of earlier events: small, so that there are several. */
 const EVENTS_PAGE = 3
+/** One world of so many is of loops that pause: told by its seed, so that the dice of the others stay as they are. */
+const PAUSING_EVERY = 10
 /** How long everything may take to come to rest when the weather is calm. */
 const REST_MS_MAX = 180_000
 
@@ -138,7 +140,8 @@ function createWorld(simulation: Simulation) {
   const definitions = new Map<string, Definition>()
   const runs: StartedRun[] = []
   const enter = (header: RunHeader) => enterRun(world, runs, definitions, header)
-  startRuns(world, dice, { definitions, runs, forkEvents: simulation.forkEvents })
+  const pausing = simulation.seed % PAUSING_EVERY === 0
+  startRuns(world, dice, { definitions, runs, forkEvents: simulation.forkEvents, pausing })
   const rest = { runs, turns: () => [...queue.jobs.values()].filter(({ state }) => state !== 'kept').length }
   const place = { world, simulation, queue, definitions, faults, clocks, processes: new Set<Process>() }
   populate(place, dice)

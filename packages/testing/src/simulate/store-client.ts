@@ -136,8 +136,8 @@ export function connectMemoryStore(world: StoreWorld, owner: Process) {
       const due = await ask(() => tables.due(partitions, limit))
       given.push(...due)
       if (given.length === 0 || !weather.chance('lateTimers')) return due
-      // Those that would do most harm first: a later attempt waits for a timer of the same name.
-      const harmful = given.filter((row) => (tables.timerOf(row)?.attempt ?? row.attempt) !== row.attempt)
+      // Those that would do most harm first: a timer of the same name is due at another time by now, whatever the runner calls the two.
+      const harmful = given.filter((row) => (tables.timerOf(row)?.dueAt ?? row.dueAt) !== row.dueAt)
       return [...due, ...(harmful.length > 0 ? harmful : given).slice(-2)]
     },
     async nextInMs(partitions: readonly number[]) {

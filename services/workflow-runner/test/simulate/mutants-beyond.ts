@@ -6,6 +6,23 @@ const ENGINE = 'packages/engine/src'
 /** All of them. */
 export const MUTANTS_BEYOND: readonly Mutant[] = [
   {
+    name: 'reopened run refused a slot',
+    breaks: 'a run that is reopened waits for its slot, and is not undone for want of one',
+    file: `${ENGINE}/slots.ts`,
+    edits: [["onConflict === 'reject' && d.state.reopenings ? 'queue' : onConflict", 'onConflict']],
+  },
+  {
+    name: 'nothing begun at resume',
+    breaks: 'what has become ready during a pause starts when it is over',
+    file: `${ENGINE}/pause-run.ts`,
+    edits: [
+      [
+        "if (d.state.status === 'queued') return startRun(d)\n  queueOpen(d, state.root)",
+        "if (d.state.status === 'queued') return startRun(d)",
+      ],
+    ],
+  },
+  {
     name: 'compensation tried once',
     breaks: 'a compensation is tried again as its retry says',
     file: `${ENGINE}/end-step.ts`,

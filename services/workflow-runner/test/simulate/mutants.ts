@@ -147,6 +147,12 @@ export const MUTANTS: readonly Mutant[] = [
     edits: [['[scope.index!]\n    return name', '[0]\n    return name']],
   },
   {
+    name: 'round begun by the timer of an earlier one',
+    breaks: 'a delay that was over cuts no other one short, also when it is told again',
+    file: `${ENGINE}/timers.ts`,
+    edits: [["return timer === 'wait' && step.step.kind === 'loop' ? (step.inner?.index ?? 0) + 1 : step.attempt", 'return step.attempt']],
+  },
+  {
     name: 'one round too many',
     breaks: 'a loop ends at its limit',
     file: `${ENGINE}/finish-containers.ts`,
