@@ -104,7 +104,8 @@ function parked(rows: Row[]): string {
       : [`${name}: ${parts.map(([figure, mib]) => `${figure.slice(MIB_OF.length)} ${mib.toFixed(1)}`).join(', ')}`]
   })
   const measured = rows.filter(({ of }) => Object.keys(of('parked')).length > 0)
-  return `${table(head, measured.map(cells))}\n\nMiB by process: ${lines.join('. ')}.`
+  const byProcess = lines.length === 0 ? '' : `\n\nMiB by process: ${lines.join('. ')}.`
+  return `${table(head, measured.map(cells))}${byProcess}`
 }
 
 function growth(rows: Row[]): string {

@@ -42,6 +42,18 @@ test('the report has a row for each engine, the ratio to Restate, and names what
   t.end()
 })
 
+test('memory by process is told where it was measured, and not mentioned elsewhere', (t) => {
+  const reportOf = (figures: Record<string, number>) => {
+    const measurements = [measurement('baton', 1, { workload: 'parked', figures: { parkedPerSecond: 1_159, ...figures } })]
+    return compareReport(takeMedians(measurements), measurements, DAY)
+  }
+  t.match(reportOf({ 'MiB fanout': 3.21 }), 'MiB by process: **Baton**: fanout 3.2.')
+  const silent = reportOf({})
+  t.match(silent, '| **Baton** | – | – | – | – | 1159 | – |')
+  t.notMatch(silent, 'MiB by process')
+  t.end()
+})
+
 test('the plot has a bar for each engine, longest for the most, and escapes what it is given', (t) => {
   const svg = drawPlot(plotPanels(takeMedians(THREE_ROUNDS)))
   t.match(svg, /^<svg xmlns=/)

@@ -33,7 +33,7 @@ const SILENCE_MS = 20_000
 export async function openSocket(connection: WatchConnection, signal?: AbortSignal): Promise<FrameSocket> {
   signal?.throwIfAborted()
   const raw = await connect(connection)
-  const opened = Promise.withResolvers<void>()
+  const opened = settledLater()
   const socket = wrap(raw, opened)
   const abort = () => {
     socket.close()
@@ -51,6 +51,15 @@ export async function openSocket(connection: WatchConnection, signal?: AbortSign
     signal?.removeEventListener('abort', abort)
   }
   return socket
+}
+
+/** Promise.withResolvers, which Node 20 does not have. */
+function settledLater(): PromiseWithResolvers<void> {
+  let settle: Pick<PromiseWithResolvers<void>, 'resolve' | 'reject'>
+  const promise = new Promise<void>((resolve, reject) => {
+    settle = { resolve, reject }
+  })
+  return { promise, ...settle! }
 }
 
 async function connect(connection: WatchConnection): Promise<SocketLike> {

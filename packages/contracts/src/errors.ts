@@ -28,7 +28,7 @@ export const ERRORS = {
   BTN_NOT_ELIGIBLE: {
     status: 403,
     title: 'The approval is not assigned to you',
-    help: 'Ask one of the assignees, or delegate the approval.',
+    help: 'Ask one of the assignees.',
   },
   BTN_SELF_APPROVAL: {
     status: 403,

@@ -6,7 +6,8 @@ const approval: KindText = {
 \`POST /api/v1/approvals/{id}/decision\`, in whatever page, chat or terminal you build on that (\`baton approvals approve …\`). There is exactly one outcome, each voter counts once, and a GET
 never decides, so links in mails may be prefetched.
 
-**Who may vote** is asked when they vote: whoever is named by user, group or role then. *Self*, the identity that started the run (for a child run, its root's), may not, unless
+**Who may vote** is asked when they vote: whoever is named by user, group or role then, that is by the name, the groups and the role of their
+[API key](../../services/orchestrator/README.md#api-keys). *Self*, the identity that started the run (for a child run, its root's), may not, unless
 \`allowSelf\` says so. Runs of schedules and triggers were started by nobody's key, so nobody is self in them.
 
 **When it is decided.** The first option with \`quorum\` votes wins. With \`veto\` (the default) one vote for the rejecting option decides at once. If no option can win any more,
