@@ -2,7 +2,8 @@
 import { GROUPS, keys } from '@baton/contracts'
 import { isGroupLost, type Redis } from '@baton/runtime'
 import type { HeldCall } from './held-calls.ts'
-import { INFLIGHT_TTL_MS, type Mark } from './keep-alive.ts'
+import { NOBODY, say, wordOf } from './inflight-words.ts'
+import type { Mark } from './keep-alive.ts'
 
 export type Claim = 'ours' | 'unwanted' | 'answered' | 'held elsewhere' | 'too many crashes'
 
@@ -34,12 +35,10 @@ export interface ClaimOptions {
  */
 export async function claimCall(held: HeldCall, options: ClaimOptions, since?: Mark): Promise<Claim> {
   const { redis, consumer } = options
-  // While our word of an earlier claim stands nobody else begins: they leave it to us, whoever has the entry by now.
-  const isKept = held.announced && (await redis.get(keys.inflight(held.id))) === consumer
-  if (!isKept && held.entry.doubtful && (await isGone(held, redis, consumer))) return 'held elsewhere'
-  if (!(await takeKey(held, redis, consumer))) return 'held elsewhere'
+  const isGone = held.entry.doubtful && (await isEntryGone(held, redis, consumer))
+  if (!(await takeKey(held, redis, consumer, isGone))) return 'held elsewhere'
   held.announced = true
-  if (held.entry.from !== undefined) held.losses ??= await countLoss(held, redis)
+  if (held.from.length > 0) held.losses ??= await countLoss(held, redis)
   for (let asks = 1; ; asks++) {
     const askedAt = performance.now()
     if (since) since.at = askedAt
@@ -56,18 +55,20 @@ async function countLoss(held: HeldCall, redis: Redis): Promise<number> {
   return losses
 }
 
-/** Announces the call as ours, unless another worker has. Whoever held the entry in silence until it was taken from them does not count any more. */
-async function takeKey(held: HeldCall, redis: Redis, consumer: string): Promise<boolean> {
-  const key = keys.inflight(held.id)
-  const holder = await redis.set(key, consumer, 'PX', INFLIGHT_TTL_MS, 'NX', 'GET')
-  if (holder === null || holder === consumer) return true
-  if (holder !== held.entry.from) return false
-  await redis.set(key, consumer, 'PX', INFLIGHT_TTL_MS)
-  return true
+/**
+ * Announces the call as ours, unless another worker has. Whoever held the entry in silence until it was taken from them does not count any more.
+ * Of an entry that is gone only what our word still stands for is ours: others who met it have left the call to us, or will.
+ */
+async function takeKey(held: HeldCall, redis: Redis, consumer: string, isGone: boolean): Promise<boolean> {
+  const ours = [wordOf(consumer, false), wordOf(consumer, true)]
+  const instead = isGone ? ours : [...ours, NOBODY, ...held.from.map((consumer) => wordOf(consumer, false))]
+  const isOurs = await say(redis, held.id, wordOf(consumer, isGone), instead)
+  held.apart = isOurs && isGone
+  return isOurs
 }
 
 /** True when the entry is another's by now, or was acknowledged by another: its calls are answered, even if that is not recorded yet. */
-async function isGone(held: HeldCall, redis: Redis, consumer: string): Promise<boolean> {
+async function isEntryGone(held: HeldCall, redis: Redis, consumer: string): Promise<boolean> {
   const { entry } = held
   try {
     const rows = (await redis.xpending(entry.stream, GROUPS.calls, entry.id, entry.id, 1)) as [id: string, consumer: string][]

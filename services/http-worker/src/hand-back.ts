@@ -15,11 +15,11 @@ export async function handBack(options: {
   log: Logger
 }): Promise<void> {
   const { redis, held, calls, log } = options
-  const mine = calls.filter(({ entry }) => !entry.lost)
+  const mine = calls.filter(({ entry, apart }) => apart || !entry.lost)
   if (mine.length === 0) return
   const pipeline = redis.pipeline()
   for (const [entry, group] of Map.groupBy(mine, ({ entry }) => entry)) {
-    const pack: HttpCall[] = group.map(({ call }) => (options.resent ? { ...call, resent: true } : call))
+    const pack: HttpCall[] = group.map(({ call, apart }) => (options.resent || apart ? { ...call, resent: true } : call))
     // No longer ours to announce: the next worker would take the key for somebody who still makes the call.
     pipeline.del(...group.map(({ id }) => keys.inflight(id)))
     pipeline.xadd(entry.stream, '*', ENTRY_FIELD, JSON.stringify(pack))

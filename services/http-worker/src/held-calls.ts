@@ -13,8 +13,6 @@ export interface HeldEntry {
   /** When it was read, ms since 1970. */
   since: number
   calls: HeldCall[]
-  /** The worker that held it before and went silent. */
-  from: string | undefined
   /** This worker stood still while it held it: it may be another's by now, or even be done. */
   doubtful: boolean
   /** Another worker has taken it over: it is theirs to acknowledge. */
@@ -29,10 +27,14 @@ export interface HeldCall {
   state: 'waiting' | 'running' | 'ended'
   /** Ask first whether it is still wanted, and whether nobody else makes it. */
   ask: boolean
+  /** Workers that held it, in this entry or in a copy, until it was taken from them for their silence. */
+  from: string[]
   /** How many workers it has cost, once that was counted. */
   losses?: number
   /** Its inflight key was written, and has to go when it ends. */
   announced: boolean
+  /** Its entry is another's, but our word for the call is not: we hold it by its key alone. */
+  apart: boolean
 }
 
 type Pipeline = ReturnType<Redis['pipeline']>
@@ -80,11 +82,24 @@ export function createHeldCalls(onReady: () => void, now: () => number = Date.no
       const key = `${stream} ${id}`
       if (keysHeld.has(key)) return []
       keysHeld.add(key)
-      const entry: HeldEntry = { stream, id, open: 0, since: now(), calls: [], from, doubtful, lost: false }
+      const entry: HeldEntry = { stream, id, open: 0, since: now(), calls: [], doubtful, lost: false }
       for (const call of value) {
         const callId = `${call.runId}/${call.path}/${call.generation}/${call.attempt}`
-        if (byId.has(callId)) continue
-        const held: HeldCall = { id: callId, call, entry, state: 'waiting', ask: ask || call.resent === true, announced: false }
+        const inHand = byId.get(callId)
+        if (inHand) {
+          if (from !== undefined) inHand.from.push(from)
+          continue
+        }
+        const held: HeldCall = {
+          id: callId,
+          call,
+          entry,
+          state: 'waiting',
+          from: from === undefined ? [] : [from],
+          ask: ask || call.resent === true,
+          announced: false,
+          apart: false,
+        }
         byId.set(callId, held)
         entry.calls.push(held)
         entry.open++
@@ -97,7 +112,7 @@ export function createHeldCalls(onReady: () => void, now: () => number = Date.no
       if (held.state === 'ended') return
       held.state = 'ended'
       byId.delete(held.id)
-      if (held.announced && !held.entry.lost) gone.push(held.id)
+      if (held.announced && (held.apart || !held.entry.lost)) gone.push(held.id)
       if (--held.entry.open === 0) close(held.entry)
     },
     settle(pipeline) {

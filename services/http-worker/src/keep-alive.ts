@@ -4,12 +4,11 @@
  * stood still (SIGSTOP, a paused machine): others may have taken over by then.
  */
 import { GROUPS, keys } from '@baton/contracts'
-import type { Logger, Redis, RedisWatch } from '@baton/runtime'
-import type { HeldCalls, HeldEntry } from './held-calls.ts'
+import { isGroupLost, type Logger, type Redis, type RedisWatch } from '@baton/runtime'
+import type { HeldCall, HeldCalls, HeldEntry } from './held-calls.ts'
+import { INFLIGHT_TTL_MS, NOBODY, sayInstead, wordOf } from './inflight-words.ts'
 
 const EVERY_MS = 1_000
-/** How long one word of a worker counts. */
-export const INFLIGHT_TTL_MS = 5_000
 /** Timers are this late under load without harm. */
 const MARGIN_MS = 250
 
@@ -89,31 +88,63 @@ export function keepAlive(options: {
   }
 }
 
+type Pipeline = ReturnType<Redis['pipeline']>
+
+/** Keeps those entries that are still the consumer's, and answers which are not: they were taken over, and are not taken back. */
+const KEEP = `local lost = {}
+for i = 3, #ARGV do
+  local rows = redis.pcall('xpending', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1)
+  if rows.err then return rows end
+  if rows[1] and rows[1][2] == ARGV[2] then
+    redis.call('xclaim', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[i], 'JUSTID')
+  else
+    lost[#lost + 1] = ARGV[i]
+  end
+end
+return lost`
+
+/** Rejects when Redis did not take all of it: then nobody has heard it. */
 async function keep(redis: Redis, consumer: string, held: HeldCalls): Promise<void> {
   const before = Date.now() - EVERY_MS
-  const idsByStream = new Map<string, string[]>()
+  const entries = [...held.entries].filter(({ since }) => since <= before)
+  if (entries.length === 0) return
+  const kept = Map.groupBy(
+    entries.filter(({ lost }) => !lost),
+    ({ stream }) => stream,
+  )
   const pipeline = redis.pipeline()
-  for (const entry of held.entries) {
-    if (entry.lost || entry.since > before) continue
-    const ids = idsByStream.get(entry.stream)
-    if (ids) ids.push(entry.id)
-    else idsByStream.set(entry.stream, [entry.id])
-    for (const call of entry.calls) {
-      if (call.state === 'ended') continue
-      if (call.state === 'running') {
-        call.announced = true
-        pipeline.set(keys.inflight(call.id), consumer, 'PX', INFLIGHT_TTL_MS)
-      } else {
-        // It may be a copy of one that another worker makes: the key of that one is not taken.
-        pipeline.set(keys.inflight(call.id), consumer, 'PX', INFLIGHT_TTL_MS, 'NX')
-        pipeline.expire(keys.inflight(call.id), INFLIGHT_TTL_MS / 1_000)
-      }
-    }
-  }
-  if (idsByStream.size === 0) return
   // After FLUSHALL there is no group: the keys are written again nevertheless, and that is what tells the reconciler.
-  for (const [stream, ids] of idsByStream) pipeline.xclaim(stream, GROUPS.calls, consumer, 0, ...ids, 'JUSTID')
-  await pipeline.exec()
+  for (const [stream, group] of kept) pipeline.eval(KEEP, 1, stream, GROUPS.calls, consumer, ...group.map(({ id }) => id))
+  for (const { calls } of entries) for (const call of calls) if (call.state !== 'ended') announce(pipeline, consumer, call)
+  if (pipeline.length === 0) return
+  const answers = (await pipeline.exec()) ?? []
+  for (const [index, group] of [...kept.values()].entries()) {
+    const gone = new Set(answers[index]?.[1] as string[] | undefined)
+    for (const entry of group) if (gone.has(entry.id)) entry.doubtful = true
+  }
+  failUnlessTaken(answers)
+}
+
+function announce(pipeline: Pipeline, consumer: string, call: HeldCall): void {
+  const key = keys.inflight(call.id)
+  if (call.apart) {
+    const word = wordOf(consumer, true)
+    pipeline.eval(...sayInstead(call.id, word, [word, NOBODY]))
+  } else if (call.entry.lost) {
+    return
+  } else if (call.state === 'running') {
+    call.announced = true
+    pipeline.set(key, wordOf(consumer, false), 'PX', INFLIGHT_TTL_MS)
+  } else {
+    // It may be a copy of one that another worker makes: the key of that one is not taken.
+    pipeline.set(key, wordOf(consumer, false), 'PX', INFLIGHT_TTL_MS, 'NX')
+    pipeline.expire(key, INFLIGHT_TTL_MS / 1_000)
+  }
+}
+
+/** A pipeline does not reject when Redis is loading its data or may not write: each of its commands fails by itself. */
+function failUnlessTaken(answers: [error: Error | null, result: unknown][] | null): void {
+  for (const [error] of answers ?? []) if (error && !isGroupLost(error)) throw error
 }
 
 /** Which entries another worker has taken over meanwhile. A flushed Redis knows none of them; those stay ours. */
@@ -123,6 +154,7 @@ async function findLost(redis: Redis, consumer: string, held: HeldCalls): Promis
   const pipeline = redis.pipeline()
   for (const { stream, id } of entries) pipeline.xpending(stream, GROUPS.calls, id, id, 1)
   const answers = (await pipeline.exec()) ?? []
+  failUnlessTaken(answers)
   for (const [index, [error, rows]] of answers.entries()) {
     const owner = error ? undefined : (rows as [id: string, consumer: string][])[0]?.[1]
     if (owner !== undefined && owner !== consumer) entries[index]!.lost = true

@@ -39,8 +39,10 @@ const heldOf = (url = 'https://a.example/x', namespace = 'default'): HeldCall =>
   call: callOf({ url }, { namespace }),
   entry: {} as never,
   state: 'waiting',
+  from: [],
   ask: false,
   announced: false,
+  apart: false,
 })
 
 /** Makes a call that passes. */

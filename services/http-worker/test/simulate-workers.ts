@@ -18,6 +18,7 @@ import {
   type RedisWorld,
 } from '@baton/testing/simulate'
 import type { takeCalls } from '../src/take-calls.ts'
+import { redisOfWorkers } from './worker-redis.ts'
 
 export type TakeCalls = typeof takeCalls
 
@@ -45,21 +46,23 @@ export async function simulateWorkers(seed: number, take: TakeCalls): Promise<st
   const scheduler = createScheduler()
   const weather = drawWeather(dice)
   const book: Book = { calls: new Map(), made: new Map(), answered: new Set(), recorded: new Set(), violation: undefined }
-  const server = createMemoryRedis(() => EPOCH + Math.floor(scheduler.now()), {
-    added(stream, entry) {
-      if (!stream.startsWith('facts:')) return
-      const results = (JSON.parse(entry.fields[1]!) as Fact[]).filter((fact) => fact.kind === 'result').map(callIdOf)
-      for (const id of results) book.answered.add(id)
-      scheduler.after(dice.between(5, 1_500), () => {
-        for (const id of results) book.recorded.add(id)
-        server.streams.delete(stream, [entry.id])
-      })
-    },
-    acknowledged: (stream, entry) => checkGone(stream, entry, server, book),
-    deleted(stream, entry, isOpen) {
-      if (isOpen) checkGone(stream, entry, server, book)
-    },
-  })
+  const server = redisOfWorkers(
+    createMemoryRedis(() => EPOCH + Math.floor(scheduler.now()), {
+      added(stream, entry) {
+        if (!stream.startsWith('facts:')) return
+        const results = (JSON.parse(entry.fields[1]!) as Fact[]).filter((fact) => fact.kind === 'result').map(callIdOf)
+        for (const id of results) book.answered.add(id)
+        scheduler.after(dice.between(5, 1_500), () => {
+          for (const id of results) book.recorded.add(id)
+          server.streams.delete(stream, [entry.id])
+        })
+      },
+      acknowledged: (stream, entry) => checkGone(stream, entry, server, book),
+      deleted(stream, entry, isOpen) {
+        if (isOpen) checkGone(stream, entry, server, book)
+      },
+    }),
+  )
   const world: RedisWorld = { server, scheduler, weather, dice: dice.fork(), awayUntil: 0 }
   const restore = installClock(scheduler)
   try {

@@ -14,7 +14,7 @@ const MUTANTS: (SourceEdit & { breaks: string })[] = [
     name: 'pack deduplicated as a whole',
     breaks: 'each call of a pack is deduplicated by itself',
     file: `${SRC}/held-calls.ts`,
-    edits: [['if (byId.has(callId)) continue', 'if (byId.has(callId)) break']],
+    edits: [['inHand.from.push(from)\n          continue', 'inHand.from.push(from)\n          break']],
   },
   {
     name: 'entry acknowledged before its calls are answered',
