@@ -103,7 +103,9 @@ function judgePause(before: Scope | undefined, round: Scope, body: StepBody): st
 
 function insideOf({ judged, endingSeq }: Scope, step: StepHistory, prefix: string, steps: Steps, names: Scope['names']): Scope {
   const failing = (path: string) => judged.history.failing.get(path) ?? NEVER
-  return scopeOf(judged, prefix, steps, Math.min(endingSeq, failing(step.path), failing(prefix.slice(0, -1))), names)
+  // In a run that was reopened it may have stayed failed or cancelled since before: nothing starts in it any more.
+  const over = step.end && step.status !== 'succeeded' ? step.end.seq : NEVER
+  return scopeOf(judged, prefix, steps, Math.min(endingSeq, failing(step.path), failing(prefix.slice(0, -1)), over), names)
 }
 
 function shouldFail(step: StepHistory, code: string, body: StepBody): string | undefined {
