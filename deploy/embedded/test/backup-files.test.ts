@@ -5,7 +5,7 @@ import { recordedProcesses } from '../src/process-identity.ts'
 import { ONE_SERVICE, standInCheckout } from './stand-in-checkout.ts'
 
 test('a stack that is down is backed up too, and what is no backup is refused before anything is touched', {
-  timeout: 60_000,
+  timeout: 150_000,
 }, async (t) => {
   const { root, paths, run } = await standInCheckout(t, ONE_SERVICE)
   t.match(await run('backup'), { code: 1, said: /nothing to back up/ })

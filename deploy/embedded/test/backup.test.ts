@@ -56,7 +56,7 @@ const workflow = (url: string): Json => ({
 })
 
 test('a backup of a running stack brings everything back: waiting runs go on, events are whole, secrets can be read', {
-  timeout: 115_000,
+  timeout: 220_000,
 }, async (t) => {
   const { root, paths, run, api } = await realCheckout(t)
   const shop = await startShop(t)

@@ -23,7 +23,7 @@ const JOBS = 2
 /** From more files on, services are bundled first: it takes the CPU time of twenty starts from their sources. */
 const FILES_WITHOUT_BUNDLES = 12
 /** What one file may take. */
-const TIMEOUT_S = 120
+const TIMEOUT_S = 240
 
 const say = (sentence: string) => console.log(sentence)
 
