@@ -33,6 +33,12 @@ const MUTANTS: (SourceEdit & { breaks: string })[] = [
     file: `${SRC}/keep-time.ts`,
     edits: [['since ??= await options.clock()', 'since = await options.clock()']],
   },
+  {
+    name: 'watching since ever',
+    breaks: 'a slot that came while nobody watched is missed',
+    file: `${SRC}/keep-time.ts`,
+    edits: [['since ??= await options.clock()', 'since ??= 0']],
+  },
 ]
 
 const load = createMutantLoader(resolve(import.meta.dirname, '../../..'), ['services/orchestrator'], MUTANTS)

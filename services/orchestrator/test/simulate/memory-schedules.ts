@@ -48,7 +48,8 @@ export function createScheduleTables(world: ScheduleWorld) {
     open.delete(tx)
   }
 
-  function claim(tx: Transaction, limit: number, since: number): DueSchedule[] {
+  function claim(tx: Transaction, limit: number, since: number, bornAt: number): DueSchedule[] {
+    if (since < bornAt) world.fail(`a process watches since ${bornAt - since} ms before it was there`)
     const isLocked = (name: string) => [...open].some((other) => other.claimed.has(name))
     const at = now()
     const due = [...schedules.values()].filter(({ nextAt }) => nextAt <= at && (nextAt >= since || nextAt < at - CLAIM_AFTER_MS))
@@ -75,6 +76,7 @@ export function createScheduleTables(world: ScheduleWorld) {
     owner: Process,
   ): FireStore & { agenda(): Promise<{ dueInMs: number | null; untriggered: boolean }>; clock(): Promise<number> } {
     const link = createLink(scheduler, weather, owner, dice)
+    const bornAt = now()
 
     async function ask<T>(effect: () => T): Promise<T> {
       owner.hot = true
@@ -97,7 +99,7 @@ export function createScheduleTables(world: ScheduleWorld) {
         const tx: Transaction = { owner, state: 'open', claimed: new Map(), runs: [], moves: [] }
         open.add(tx)
         const firing: Firing = {
-          claimDue: (limit, since) => ask(() => claim(tx, limit, since)),
+          claimDue: (limit, since) => ask(() => claim(tx, limit, since, bornAt)),
           storeRuns: (runs) =>
             ask(() => {
               tx.runs.push(...runs)
