@@ -93,14 +93,14 @@ async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<s
   return turns
 }
 
-/** A run that lost (perhaps an approval that it closes was decided) and one that is given up look whether something waits for them. */
+/** A run that lost (perhaps an approval that it closes was decided), one that is given up and one whose time is up look whether something waits for them. */
 async function loadInbox(a: Advance, runs: Map<string, Delivery[]>, again: boolean): Promise<Map<string, InboxRow[]>> {
   const byRun = new Map<string, InboxRow[]>()
   const ids: string[] = []
   for (const [runId, deliveries] of runs) {
     const row = again ? undefined : onlyRow(deliveries)
     if (row) byRun.set(runId, [{ ...row, runId }])
-    else if (again || deliveries.some(({ fact }) => fact.kind === 'inbox' || fact.kind === 'abort')) ids.push(runId)
+    else if (again || deliveries.some(readsInbox)) ids.push(runId)
   }
   if (ids.length === 0) return byRun
   for (const row of await a.store.loadInbox(ids)) {
@@ -109,6 +109,11 @@ async function loadInbox(a: Advance, runs: Map<string, Delivery[]>, again: boole
     else byRun.set(row.runId, [row])
   }
   return byRun
+}
+
+/** A step whose time is up may have been told an event before, by a wake-up that is lost. */
+function readsInbox({ fact }: Delivery): boolean {
+  return fact.kind === 'inbox' || fact.kind === 'abort' || (fact.kind === 'timers' && fact.facts.some(({ timer }) => timer === 'timeout'))
 }
 
 /**

@@ -1,6 +1,6 @@
 /** The hot path against what comes at the worst moment. */
 import type { Json } from '@baton/contracts'
-import { addToInbox, loadRuns, type Sql } from '@baton/store'
+import { acceptEvents, addToInbox, loadRuns, type Sql } from '@baton/store'
 import { testDatabase } from '@baton/testing'
 import t from 'tap'
 import type { Delivery } from '../src/advance.ts'
@@ -8,6 +8,7 @@ import { advanceRuns } from '../src/advance-runs.ts'
 import { command, createRunner, eventsOf, type Runner, resultOf, saveWorkflow, startOf, startRuns } from './advance-harness.ts'
 
 const ONE = { steps: { a: { set: { x: 1 } } } }
+const PAID = { steps: { paid: { waitFor: { event: 'order.paid', timeout: '1h' } } } }
 const QUESTION = { steps: { ok: { approval: { title: 'Go?', timeout: '1h', onTimeout: 'fail' } } } }
 
 /** Counts the commits of a runner. */
@@ -58,6 +59,21 @@ t.test('a deadline that passes after a vote was taken, and before it was applied
   const timer = { kind: 'timer', path: 'ok', timer: 'approval', generation: 0, attempt: 1 } as const
   const { stuck } = await advanceRuns(runner, [{ fact: { kind: 'timers', runId: id!, facts: [timer] }, redelivered: false }])
   t.strictSame([stuck.size, commits.count], [0, 2], 'the vote is found without its wake-up')
+  t.equal(await statusOf(sql, id!), 'succeeded')
+  t.equal((await sql`select from inbox`).length, 0)
+})
+
+t.test('an event that was accepted before the timeout of its waiter passed is taken, also when its wake-up is lost', async (t) => {
+  const { sql } = await testDatabase(t)
+  const plan = await saveWorkflow(sql, 'paid', PAID)
+  const [id] = await startRuns(sql, 'paid', PAID, 1)
+  const runner = createRunner(sql, [plan])
+  await advanceRuns(runner, [startOf(id!)])
+  const event = { specversion: '1.0', id: '1', source: '/shop', type: 'order.paid' }
+  const { woken } = await acceptEvents(sql, 'default', [{ id: '1', source: '/shop', type: 'order.paid', event }])
+  t.same(woken, [id])
+  const timer = { kind: 'timer', path: 'paid', timer: 'timeout', generation: 0, attempt: 1 } as const
+  await advanceRuns(runner, [{ fact: { kind: 'timers', runId: id!, facts: [timer] }, redelivered: false }])
   t.equal(await statusOf(sql, id!), 'succeeded')
   t.equal((await sql`select from inbox`).length, 0)
 })
