@@ -50,7 +50,8 @@ t.test('two workers keep one limit together, and their calls of other hosts do n
   const tookMs = times.at(-1)! - times[0]!
   // 22, and what a busy machine bunches; two that each keep the limit alone make more than 40.
   t.ok(mostInASecond(times) <= 30, `${mostInASecond(times)} in a second`)
-  t.ok(tookMs >= 2_200 && tookMs < 6_000, `50 calls in ${tookMs} ms`)
+  // 2 400 from the first turn to the last, less what the first request was slower to arrive; 1 200 when each keeps it alone.
+  t.ok(tookMs >= 1_900 && tookMs < 6_000, `50 calls in ${tookMs} ms`)
 })
 
 t.test('calls of one host are made in the order in which they came', async (t) => {
