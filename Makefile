@@ -3,7 +3,7 @@
 SERVICES := orchestrator workflow-runner http-worker hitl-worker agent-runner fanout
 STAMP := node_modules/.baton-installed
 MANIFESTS := pnpm-lock.yaml pnpm-workspace.yaml package.json $(wildcard packages/*/package.json services/*/package.json) \
-	deploy/embedded/package.json examples/package.json bench/package.json
+	deploy/embedded/package.json examples/package.json bench/package.json $(wildcard patches/*.patch)
 
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 export TURBO_TELEMETRY_DISABLED := 1

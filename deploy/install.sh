@@ -19,7 +19,7 @@ if command -v flock >/dev/null 2>&1; then
   flock -n 9 || { echo 'Another installation is under way; waiting for it …'; flock 9; }
 fi
 newer=$(find pnpm-lock.yaml pnpm-workspace.yaml package.json packages/*/package.json services/*/package.json deploy/embedded/package.json \
-  examples/package.json bench/package.json -newer "$STAMP" 2>/dev/null || true)
+  examples/package.json bench/package.json patches/*.patch -newer "$STAMP" 2>/dev/null || true)
 if [ -f "$STAMP" ] && [ -z "$newer" ]; then exit 0; fi
 
 explain() { # $1: what could not be done; looks for the usual reasons

@@ -7,7 +7,7 @@ export const NEXT_VERSION = '99.0.0'
 /** What images are built from, and the files of compose. */
 const SOURCES = [
   ...['.dockerignore', 'package.json', 'pnpm-lock.yaml', 'pnpm-workspace.yaml', 'tsconfig.base.json'],
-  ...['compose', 'deploy', 'packages', 'services', 'examples', 'bench/package.json'],
+  ...['compose', 'deploy', 'patches', 'packages', 'services', 'examples', 'bench/package.json'],
 ]
 const LEFT_OUT = new Set(['node_modules', 'dist', 'test', '.tap', '.turbo'])
 /** What older code has to live with: a column and an index that it knows nothing of on the table that every commit writes, and a new table. */

@@ -11,6 +11,7 @@ function copyManifests(t: { teardown(action: () => unknown): void }): string {
   const folder = temporaryFolder(t)
   const files = ['package.json', 'pnpm-workspace.yaml', 'pnpm-lock.yaml', 'turbo.json']
   const places = ['packages/*', 'services/*', 'deploy/embedded', 'examples', 'bench']
+  files.push(...globSync('patches/*', { cwd: ROOT }))
   for (const place of places) files.push(...globSync(`${place}/{package,turbo}.json`, { cwd: ROOT }))
   for (const file of files) {
     mkdirSync(join(folder, dirname(file)), { recursive: true })

@@ -47,6 +47,9 @@ export const Settings = z.object({
   RUNNER_RETENTION_EVERY_MS: wholeNumber(1_000, 86_400_000).default(300_000).describe('how often old runs are looked for'),
   RUNNER_RETENTION_RUNS_MAX: wholeNumber(1, 10_000_000).default(50_000).describe('runs that are removed each time at most'),
   RUNNER_DATABASE_CONNECTIONS_MAX: wholeNumber(1, 1_000).default(4),
+  RUNNER_DATABASE_STATEMENT_MS_MAX: wholeNumber(500, 3_600_000)
+    .default(60_000)
+    .describe('how long a statement may take; then what it was for is decided again'),
   BATON_INLINE_PAYLOAD_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.inlinePayloadBytesMax),
   BATON_STEP_OUTPUT_BYTES_MAX: wholeNumber(1, 1e9).default(LIMITS.stepOutputBytesMax),
   BATON_FOR_EACH_ITEMS_MAX: wholeNumber(1, 1_000_000).default(LIMITS.forEachItemsMax).describe('items of one forEach'),

@@ -4,11 +4,6 @@ import { connect, waitForSchema } from '@baton/store'
 import type { Settings } from './config.ts'
 
 const SCHEMA_WAIT_MS = 60_000
-/**
- * A statement that is not answered for this long is given up and what it was for is decided again: one that never is answered, since its connection
- * was lost at a moment that nobody noticed, must not stop the one loop that moves runs. Far more than any statement takes.
- */
-const STATEMENT_MS_MAX = 60_000
 
 export type Connections = Awaited<ReturnType<typeof openConnections>>
 
@@ -18,7 +13,8 @@ export async function openConnections(settings: Settings, log: Logger) {
     max: settings.RUNNER_DATABASE_CONNECTIONS_MAX,
     applicationName: 'workflow-runner',
     genericPlans: true,
-    statementTimeoutMs: STATEMENT_MS_MAX,
+    // A server that is gone without a word must not stop the one loop that moves runs.
+    statementTimeoutMs: settings.RUNNER_DATABASE_STATEMENT_MS_MAX,
   })
   await waitForSchema(sql, { timeoutMs: SCHEMA_WAIT_MS, onWait: (why) => log.warn(why) })
   const redis = connectRedis(settings.REDIS_URL, { name: 'workflow-runner' })

@@ -51,3 +51,21 @@ t.test('a runner that stands still in the middle is replaced, and spoils nothing
   const gaps = await sql`select from run_events group by run_id having max(seq) <> count(*)`
   t.strictSame([doubled.length, gaps.length], [0, 0])
 })
+
+t.test('servers of Postgres that hang stop a runner no longer than a statement may take', async (t) => {
+  const { sql, urls, wake } = await setup(t)
+  answerCalls(t, urls.redis)
+  await startRunner(t, urls, undefined, { RUNNER_DATABASE_STATEMENT_MS_MAX: '1000' })
+  await wake(await startRuns(sql, 'seq', SEQUENCE, 20))
+  await until(async () => (await ended(sql)) === 20, { timeoutMs: 20_000 })
+  const backends = await sql<{ pid: number }[]>`
+    select pid from pg_stat_activity where datname = current_database() and application_name = 'workflow-runner'`
+  t.ok(backends.length > 0)
+  for (const { pid } of backends) process.kill(pid, 'SIGSTOP')
+  try {
+    await wake(await startRuns(sql, 'seq', SEQUENCE, 20))
+    await until(async () => (await ended(sql)) === 40, { timeoutMs: 40_000, what: 'the runs to end, on connections that are made anew' })
+  } finally {
+    for (const { pid } of backends) process.kill(pid, 'SIGCONT')
+  }
+})
