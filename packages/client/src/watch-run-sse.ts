@@ -26,15 +26,18 @@ export async function* watchRunSse(
     try {
       const body = await openStream(connection, runId, last, signal)
       if (body === undefined) return
-      for await (const event of eventsOf(body)) {
-        if (event.seq <= last) continue
-        if (event.seq > last + 1) break
-        failures = 0
-        last = event.seq
-        ended = isRunEnd(event)
-        yield event
+      try {
+        for await (const event of eventsOf(body)) {
+          if (event.seq <= last) continue
+          if (event.seq > last + 1) break
+          failures = 0
+          last = event.seq
+          ended = isRunEnd(event)
+          yield event
+        }
+      } finally {
+        aliveAt = Date.now()
       }
-      aliveAt = Date.now()
       // The server ends the answer after the end of the run, and only then.
       if (ended) return
     } catch (err) {

@@ -132,6 +132,25 @@ t.test('watchRunSse resumes with Last-Event-ID and ends with the run', async (t)
   t.same(asked, ['0', '2'])
 })
 
+t.test('a connection that breaks after longer than giveUpMs is made again', async (t) => {
+  const giveUpMs = 300
+  const later = (act: () => void) => setTimeout(act, giveUpMs * 2)
+  const overSse = await stubSse(t, (_request, response, index) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    if (index > 0) return response.end(sse(event(2, 'dev.baton.run.cancelled')))
+    response.write(sse(event(1)))
+    later(() => response.destroy())
+  })
+  t.same(await collect(overSse.watchRunSse(RUN, { giveUpMs })), [1, 2])
+  const overWebSocket = await stubFanout(t, (socket, { topic }, index) => {
+    socket.send(JSON.stringify({ type: 'subscribed', topic, seq: 2 }))
+    if (index > 0) return sendEvents(socket, topic, [event(2, 'dev.baton.run.cancelled')])
+    sendEvents(socket, topic, [event(1)])
+    later(() => socket.terminate())
+  })
+  t.same(await collect(overWebSocket.watchRun(RUN, { giveUpMs })), [1, 2])
+})
+
 t.test('watchRunSse: 204 is the end, a problem is thrown', async (t) => {
   const nothing = await stubSse(t, (_request, response) => response.writeHead(204).end())
   t.same(await collect(nothing.watchRunSse(RUN, { after: 7 })), [])
