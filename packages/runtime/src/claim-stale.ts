@@ -8,6 +8,14 @@ export interface ClaimStaleOptions<T> extends GroupOptions<T> {
   count: number
 }
 
+export interface ClaimFromOptions<T> extends GroupOptions<T> {
+  streams: readonly string[]
+  /** Consumers that have ended for certain. */
+  from(consumer: string): boolean
+  /** Entries per stream and consumer at most. */
+  count: number
+}
+
 type PendingRow = [id: string, consumer: string, idleMs: number, deliveries: number]
 
 /**
@@ -37,7 +45,49 @@ export async function claimStale<T>(options: ClaimStaleOptions<T>): Promise<Stal
 async function claim<T>(options: ClaimStaleOptions<T>, stream: string, rows: PendingRow[]): Promise<StaleEntry<T>[]> {
   const { redis, group, consumer, minIdleMs } = options
   const ids = rows.map(([id]) => id)
-  const raw = (await redis.xclaim(stream, group, consumer, minIdleMs, ...ids)) as [string, string[]][]
+  const raw = (await redis.xclaim(stream, group, consumer, minIdleMs, ...ids)) as RawEntry[]
+  return asStale(options, stream, rows, raw)
+}
+
+/** Claims what a consumer holds: in one step, so that nothing is taken from who has taken it over meanwhile. */
+const CLAIM_FROM = `local rows = redis.call('xpending', KEYS[1], ARGV[1], '-', '+', ARGV[3], ARGV[4])
+if #rows == 0 then return {rows, rows} end
+local ids = {}
+for i, row in ipairs(rows) do ids[i] = row[1] end
+return {rows, redis.call('xclaim', KEYS[1], ARGV[1], ARGV[2], 0, unpack(ids))}`
+
+/** Takes over entries of consumers that have ended, however short ago they held them. With none left it is one round trip. */
+export async function claimFrom<T>(options: ClaimFromOptions<T>): Promise<StaleEntry<T>[]> {
+  const { redis, streams, group, consumer, count } = options
+  const look = redis.pipeline()
+  for (const stream of streams) look.xinfo('CONSUMERS', stream, group)
+  const found = (await look.exec()) ?? []
+  const taken: StaleEntry<T>[] = []
+  for (const [index, [error, rows]] of found.entries()) {
+    if (error !== null) {
+      // Whoever reads the stream makes it, and the group.
+      if (isGroupLost(error) || /no such key/i.test(error.message)) continue
+      throw error
+    }
+    const stream = streams[index]!
+    for (const { name, pending } of (rows as unknown[][]).map(readConsumer)) {
+      if (pending === 0 || !options.from(name)) continue
+      const [held, raw] = (await redis.eval(CLAIM_FROM, 1, stream, group, consumer, count, name)) as [PendingRow[], RawEntry[]]
+      taken.push(...(await asStale(options, stream, held, raw)))
+    }
+  }
+  return taken
+}
+
+/** A row of XINFO CONSUMERS: names and values in turn. */
+function readConsumer(row: unknown[]): { name: string; pending: number } {
+  const valueOf = (field: string) => row[row.indexOf(field) + 1]
+  return { name: String(valueOf('name')), pending: Number(valueOf('pending')) }
+}
+
+type RawEntry = [id: string, fields: string[]]
+
+async function asStale<T>(options: GroupOptions<T>, stream: string, rows: PendingRow[], raw: RawEntry[]): Promise<StaleEntry<T>[]> {
   const entries = await parseEntries(options, stream, raw)
   const known = new Map(rows.map((row) => [row[0], row]))
   return entries.map((entry) => {

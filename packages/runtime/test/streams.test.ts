@@ -5,6 +5,7 @@ import t from 'tap'
 import { z } from 'zod'
 import {
   ackEntries,
+  claimFrom,
   claimStale,
   connectRedis,
   createFactSender,
@@ -133,6 +134,23 @@ t.test('stale entries are taken over by one, who learns who held them and how of
   )
   await pipeline.exec()
   t.equal(await redis.xlen('s'), 0)
+})
+
+t.test('what a consumer that has ended held is taken over at once, and nothing of others', async (t) => {
+  const { redis, add } = await start(t)
+  await ensureGroup(redis, 's', 'g')
+  for (let n = 1; n <= 5; n++) await add('s', { n })
+  const read = (consumer: string, count: number) => redis.xreadgroup('GROUP', 'g', consumer, 'COUNT', count, 'STREAMS', 's', '>')
+  await read('dead', 3)
+  await read('alive', 2)
+  const options = { redis, group: 'g', streams: ['s', 'unknown'], count: 2, schema, log, from: (consumer: string) => consumer === 'dead' }
+  const claims = () => Promise.all(['x', 'y'].map((consumer) => claimFrom({ ...options, consumer })))
+  const taken = [...(await claims()), ...(await claims())].flat()
+  t.same(taken.map(({ value }) => value.n).sort(), [1, 2, 3], 'each by one')
+  for (const entry of taken) t.match(entry, { from: 'dead', deliveries: 1, stream: 's' })
+  t.same(await claimFrom({ ...options, consumer: 'x' }), [])
+  const [, , , left] = (await redis.xpending('s', 'g')) as [number, string, string, [consumer: string, count: string][]]
+  t.equal(left.find(([consumer]) => consumer === 'alive')?.[1], '2')
 })
 
 t.test('an acknowledgement that was cut in its middle leaves nothing that the next claim does not tidy away', async (t) => {

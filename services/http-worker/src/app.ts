@@ -1,4 +1,5 @@
 /** Composition root: what is opened here is closed here. */
+import { hostname } from 'node:os'
 import {
   checkPostgres,
   checkRedis,
@@ -7,6 +8,7 @@ import {
   createOutbound,
   createService,
   databaseUrlOf,
+  LIFE,
   type Logger,
   REPLICA,
   type Redis,
@@ -37,7 +39,7 @@ import { observeAnswers, observeHeld, observeHosts } from './metrics.ts'
 import { createTokenSource } from './oauth2-tokens.ts'
 import { createRateBuckets } from './rate-buckets.ts'
 import { createSecretsCache, type ReadSecrets } from './secrets-cache.ts'
-import { type CallTaker, takeCalls } from './take-calls.ts'
+import { type CallTaker, type TakeCallsOptions, takeCalls } from './take-calls.ts'
 import { traceCalls } from './trace-call.ts'
 import { createWaitingRoom } from './waiting-room.ts'
 
@@ -71,7 +73,7 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   function onListening(): void {
     taker = takeCalls({
       redis,
-      consumer: REPLICA,
+      ...nameAmongWorkers(settings),
       log,
       concurrency: settings.HTTP_WORKER_CONCURRENCY,
       askAfterMs: settings.HTTP_WORKER_ASK_AFTER_MS,
@@ -99,6 +101,14 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
     await sql.end({ timeout: 2 })
   })
   return { app, host: settings.HOST, port: settings.PORT, redis: probing, onListening }
+}
+
+/** Who has the port has succeeded everybody who had it before: those have ended. */
+function nameAmongWorkers({ HOST, PORT }: Settings): Pick<TakeCallsOptions, 'consumer' | 'isEarlierLife'> {
+  if (PORT === 0) return { consumer: REPLICA }
+  const place = `${hostname()}-${HOST}-${PORT}-`
+  const consumer = place + LIFE
+  return { consumer, isEarlierLife: (other) => other.startsWith(place) && other !== consumer }
 }
 
 /** `redis` fails while Redis is away. */

@@ -6,8 +6,11 @@ export const callsEnded = counter('baton_http_calls_total', 'Calls that were ans
 export const callSeconds = histogram('baton_http_call_seconds', 'Time that calls took')
 /** Calls that were not made: nobody wants them any more, another worker makes them, or this one does already. */
 export const callsDropped = counter('baton_http_calls_dropped_total', 'Calls that were not made', ['reason'])
-/** Entries taken over from a worker that went silent. */
-export const entriesTakenOver = counter('baton_http_entries_taken_over_total', 'Entries taken over from silent workers')
+/** Entries taken over from a worker that went silent, or that this one has succeeded. */
+export const entriesTakenOver = counter(
+  'baton_http_entries_taken_over_total',
+  'Entries taken over from silent workers, and from earlier lives of this one',
+)
 /** Calls given back to the stream at shutdown. */
 export const callsHandedBack = counter('baton_http_calls_handed_back_total', 'Calls given back at shutdown')
 /** Outputs over 64 KiB. */

@@ -1,6 +1,16 @@
 /** How calls come in: new ones while slots are free, and what silent workers left. */
-import { GROUPS, keys, PARTITION_COUNT } from '@baton/contracts'
-import { claimStale, forgetConsumers, type Logger, type Redis, type RedisWatch, readGroup, readsOf } from '@baton/runtime'
+import { GROUPS, type HttpCall, keys, PARTITION_COUNT } from '@baton/contracts'
+import {
+  claimFrom,
+  claimStale,
+  forgetConsumers,
+  type Logger,
+  type Redis,
+  type RedisWatch,
+  readGroup,
+  readsOf,
+  type StaleEntry,
+} from '@baton/runtime'
 import type { HeldCall, HeldCalls } from './held-calls.ts'
 import type { KeepAlive } from './keep-alive.ts'
 import { entriesTakenOver } from './metrics.ts'
@@ -62,20 +72,35 @@ async function readOn(
 
 /** One look for entries that their workers hold in silence; only as many as there is room for. */
 export async function takeOverCalls(options: ReadCallsOptions, minIdleMs: number): Promise<void> {
-  const { watch, held, slots, signal, consumer, log } = options
-  if (signal.aborted || slots.free() <= 0 || !(await watch.isSettled())) return
+  if (!(await mayTakeOver(options))) return
   const askedAt = performance.now()
-  const stale = await claimStale({ ...groupOf(options), streams: STREAMS, minIdleMs, count: Math.max(1, slots.free()) })
+  const stale = await claimStale({ ...groupOf(options), streams: STREAMS, minIdleMs, count: Math.max(1, options.slots.free()) })
   if (stale.length === 0) return
   // A Redis that hung meanwhile kept the word of their workers from us: who lives claims its entries back, the rest is stale again in a while.
   if (performance.now() - askedAt > SURE_MS) return
-  for (const entry of stale) {
+  takeIn(stale, options)
+}
+
+/** What earlier lives of this worker held, at once: nobody has to be silent first. True when nothing of it is left. */
+export async function takeOverFromEarlierLives(options: ReadCallsOptions, isEarlierLife: (consumer: string) => boolean): Promise<boolean> {
+  if (!(await mayTakeOver(options))) return false
+  const left = await claimFrom({ ...groupOf(options), streams: STREAMS, from: isEarlierLife, count: Math.max(1, options.slots.free()) })
+  if (left.length > 0) takeIn(left, options)
+  return left.length === 0
+}
+
+async function mayTakeOver({ watch, slots, signal }: ReadCallsOptions): Promise<boolean> {
+  return !signal.aborted && slots.free() > 0 && (await watch.isSettled())
+}
+
+function takeIn(entries: StaleEntry<HttpCall[]>[], { held, slots, consumer, log }: ReadCallsOptions): void {
+  for (const entry of entries) {
     // One of our own was delivered on a connection that broke: nobody was lost with it.
     const from = entry.from === consumer ? undefined : entry.from
     slots.add(held.take(entry, { from, ask: true, doubtful: false }))
   }
-  entriesTakenOver.inc(stale.length)
-  log.info({ entries: stale.length, from: [...new Set(stale.map(({ from }) => from))] }, 'took over calls of silent workers')
+  entriesTakenOver.inc(entries.length)
+  log.info({ entries: entries.length, from: [...new Set(entries.map(({ from }) => from))] }, 'took over calls of other workers')
 }
 
 function groupOf({ redis, consumer, log }: ReadCallsOptions) {

@@ -8,7 +8,7 @@ import { handBack } from './hand-back.ts'
 import { createHeldCalls, type HeldCall } from './held-calls.ts'
 import type { HostGate } from './host-gate.ts'
 import { keepAlive } from './keep-alive.ts'
-import { readCalls, takeOverCalls } from './read-calls.ts'
+import { readCalls, takeOverCalls, takeOverFromEarlierLives } from './read-calls.ts'
 import { isOver, type RunCallOptions, runCall } from './run-call.ts'
 import { createSlots } from './slots.ts'
 
@@ -19,6 +19,8 @@ export interface TakeCallsOptions extends Pick<RunCallOptions, 'askAfterMs' | 'c
   concurrency: number
   /** Silence after which calls of another worker are taken over. */
   takeoverMs: number
+  /** Consumers that this process has succeeded, and that have ended for certain. */
+  isEarlierLife?: (consumer: string) => boolean
   /** Undefined: no call waits for its host. */
   gate?: HostGate | undefined
 }
@@ -41,6 +43,7 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
   const stopping = new AbortController()
   let leaving = false
   let claiming = false
+  let earlierLives = options.isEarlierLife
   let settleTimer: NodeJS.Timeout | undefined
 
   const watch = watchRedis(redis)
@@ -70,7 +73,7 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
   gate?.onTurn((call) => slots.add([call]))
   const incoming = { redis, watch, consumer, log, held, slots, signal: stopping.signal }
   const alive = keepAlive({ held, redis, watch, consumer, log, takeoverMs: options.takeoverMs, everySecond })
-  watch.look().catch((error: Error) => log.warn({ err: error }, 'Redis could not be looked at'))
+  watch.look().then(takeOver, (error: Error) => log.warn({ err: error }, 'Redis could not be looked at'))
   const reading = readCalls(incoming, alive)
 
   /** A call that has to wait for its host gives its slot to others. */
@@ -104,11 +107,16 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
   async function takeOver(): Promise<void> {
     if (claiming) return
     claiming = true
-    await takeOverCalls(incoming, options.takeoverMs)
-      .catch((error: Error) => log.warn({ err: error }, 'calls of silent workers could not be looked for'))
+    await takeOverAll()
+      .catch((error: Error) => log.warn({ err: error }, 'calls of other workers could not be looked for'))
       .finally(() => {
         claiming = false
       })
+  }
+
+  async function takeOverAll(): Promise<void> {
+    if (earlierLives && (await takeOverFromEarlierLives(incoming, earlierLives))) earlierLives = undefined
+    await takeOverCalls(incoming, options.takeoverMs)
   }
 
   async function stop(graceMs: number): Promise<void> {

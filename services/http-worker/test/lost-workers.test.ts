@@ -45,6 +45,40 @@ t.test('a worker that is killed in the middle of calls is replaced within second
   for (const { runId } of calls) t.equal(await h.redis.exists(keys.inflight(`${runId}/charge/0/1`)), 0)
 })
 
+t.test('who comes in the place of a worker takes over what that held at once, and nothing of others', async (t) => {
+  const h = await startHarness(t)
+  let open = false
+  const stub = await stubServer(t, async () => {
+    await until(() => open, { timeoutMs: 60_000 })
+    return { body: 'ok' }
+  })
+  const silence = { TAKEOVER_MS: '60000' }
+  const first = await h.workerProcess({ PLACE: 'here', ...silence }, 4)
+  // More than has room at once: what is left is looked for again.
+  const calls = Array.from({ length: 12 }, () => callOf({ url: stub.url }, { timeoutMs: 60_000 }))
+  for (const [lane, call] of calls.slice(0, 4).entries()) await h.send([call], lane)
+  await until(() => stub.requests.length === 4)
+  await h.send(calls.slice(4, 8), 5)
+  const other = await h.workerProcess({ PLACE: 'elsewhere', ...silence })
+  for (const [lane, call] of calls.slice(8).entries()) await h.send([call], lane)
+  await until(() => stub.requests.length >= 8)
+  await endProcess(first, 'SIGKILL')
+  const made = stub.requests.length
+  await h.workerProcess({ PLACE: 'here', ...silence }, 4)
+  await until(() => stub.requests.length >= made + 4, { timeoutMs: 10_000 })
+  open = true
+  t.equal((await h.resultsOf(12)).length, 12)
+  await until(async () => (await h.pending()) === 0)
+  const repeated = calls.filter(
+    ({ runId }) => stub.requests.filter(({ headers }) => String(headers['idempotency-key']).includes(runId)).length > 1,
+  )
+  t.ok(
+    repeated.every((call) => calls.indexOf(call) < 4),
+    'only calls that the first was making are made twice',
+  )
+  t.equal(other.exitCode, null)
+})
+
 t.test('a call that costs one worker after the other fails after the third, and others do not', async (t) => {
   const h = await startHarness(t)
   const stub = await stubServer(t, () => new Promise(() => {}))

@@ -9,8 +9,12 @@ import { startHarness } from './harness.ts'
 
 const MASTER_KEY = 'ab'.repeat(32)
 
-async function startService(t: Teardown, env: Record<string, string>): Promise<{ url: string; child: ChildProcess }> {
-  const port = await findFreePort()
+async function startService(
+  t: Teardown,
+  env: Record<string, string>,
+  at?: number,
+): Promise<{ url: string; port: number; child: ChildProcess }> {
+  const port = at ?? (await findFreePort())
   const settings = { HOST: '127.0.0.1', PORT: String(port), LOG_LEVEL: 'warn', BATON_MASTER_KEY: MASTER_KEY, BATON_HTTP_ALLOW: '127.0.0.1' }
   const child = spawn(process.execPath, serviceProgram('http-worker'), {
     stdio: ['ignore', 'inherit', 'inherit'],
@@ -19,7 +23,7 @@ async function startService(t: Teardown, env: Record<string, string>): Promise<{
   t.teardown(() => endProcess(child, 'SIGKILL'))
   const url = `http://127.0.0.1:${port}`
   await until(async () => (await fetch(`${url}/ready`)).ok, { timeoutMs: 20_000 })
-  return { url, child }
+  return { url, port, child }
 }
 
 t.test('the service takes calls, reads secrets, stores large outputs, drops what nobody wants, and leaves on SIGTERM', async (t) => {
@@ -84,4 +88,19 @@ t.test('missing and wrong settings are all told at once', async (t) => {
   const code = await new Promise((resolve) => child.once('close', resolve))
   t.equal(code, 1)
   for (const name of ['DATABASE_URL is not set', 'REDIS_URL is not set', 'BATON_MASTER_KEY is wrong', 'PORT is wrong']) t.match(text, name)
+})
+
+t.test('killed in the middle of a call: the next one on its port takes it over at once', async (t) => {
+  const database = await testDatabase(t)
+  const h = await startHarness(t)
+  const stub = await stubServer(t, () => new Promise(() => {}))
+  const env = { DATABASE_URL: database.url, REDIS_URL: h.server.url, HTTP_WORKER_TAKEOVER_MS: '600000' }
+  const { port, child } = await startService(t, env)
+  await h.send([callOf({ url: stub.url }, { at: Date.now(), timeoutMs: 60_000 })])
+  await until(() => stub.requests.length === 1)
+  await endProcess(child, 'SIGKILL')
+  await startService(t, env, port)
+  // It was asked about, and this database knows no such run.
+  const [result] = await h.resultsOf(1)
+  t.match(result?.outcome, { error: { code: 'BTN_WITHDRAWN' } })
 })

@@ -1,7 +1,7 @@
 /** A worker in a process of its own, for tests that kill it: real Redis and real calls, and every call is wanted. Prints `ready`. */
 
 import type { HttpCall } from '@baton/contracts'
-import { connectRedis, createLogger, REPLICA } from '@baton/runtime'
+import { connectRedis, createLogger, LIFE, REPLICA } from '@baton/runtime'
 import { takeCalls } from '../src/take-calls.ts'
 import { caller } from './calls.ts'
 import { openGate } from './gates.ts'
@@ -10,13 +10,19 @@ const [redisUrl, concurrency] = process.argv.slice(2)
 const redis = connectRedis(redisUrl!, { name: 'test-worker' })
 const log = createLogger({ name: 'test-worker', level: 'warn' }, process.stderr)
 const { make } = caller({ teardown: () => {} })
+/** Of two at one place the first has ended. */
+function nameOf(place: string | undefined) {
+  if (place === undefined) return { consumer: REPLICA }
+  const consumer = `${place}-${LIFE}`
+  return { consumer, isEarlierLife: (other: string) => other.startsWith(`${place}-`) && other !== consumer }
+}
 const taker = takeCalls({
   redis,
-  consumer: REPLICA,
+  ...nameOf(process.env.PLACE),
   log,
   concurrency: Number(concurrency ?? 128),
   askAfterMs: 10_000,
-  takeoverMs: 3_000,
+  takeoverMs: Number(process.env.TAKEOVER_MS ?? 3_000),
   crashesMax: 3,
   isWanted: async () => true,
   isEnding: () => false,
