@@ -81,8 +81,8 @@ export async function claimFrom<T>(options: ClaimFromOptions<T>): Promise<StaleE
 
 /** A row of XINFO CONSUMERS: names and values in turn. */
 function readConsumer(row: unknown[]): { name: string; pending: number } {
-  const valueOf = (field: string) => row[row.indexOf(field) + 1]
-  return { name: String(valueOf('name')), pending: Number(valueOf('pending')) }
+  const field = (name: string) => row[row.indexOf(name) + 1]
+  return { name: String(field('name')), pending: Number(field('pending')) }
 }
 
 type RawEntry = [id: string, fields: string[]]
