@@ -71,9 +71,9 @@ function watchServer(redis: Redis, now: () => number): RedisWatch {
     async look() {
       const isOther = since === null && (await meet())
       const askedAt = local()
-      const at = await redisNow(redis)
+      const { at, found: seen } = await peek(redis)
       aheadMs = at - (askedAt + local()) / 2
-      const known = await mark(at)
+      const known = seen !== null && Number(seen) <= at + AHEAD_MS ? seen : await mark(at)
       const wasPaused = now() - answeredAt > PAUSE_MS
       answeredAt = now()
       if (wasPaused && since !== null) since = answeredAt
@@ -85,7 +85,7 @@ function watchServer(redis: Redis, now: () => number): RedisWatch {
     },
     async isSettled() {
       if (since === null || now() - answeredAt > PAUSE_MS || now() - since < REPEATED_AFTER_MS) return false
-      const [found, at] = await Promise.all([redis.get(keys.sentinel), redisNow(redis)])
+      const { at, found } = await peek(redis)
       return found !== null && at - Number(found) >= REPEATED_AFTER_MS
     },
     now: () => local() + aheadMs,
@@ -93,9 +93,19 @@ function watchServer(redis: Redis, now: () => number): RedisWatch {
   }
 }
 
+/** Redis' clock, and the sentinel, in one round trip. */
+async function peek(redis: Redis): Promise<{ at: number; found: string | null }> {
+  const replies = (await redis.pipeline().time().get(keys.sentinel).exec()) ?? []
+  for (const [error] of replies) if (error) throw error
+  return { at: millis(replies[0]![1] as [string, string]), found: replies[1]![1] as string | null }
+}
+
 /** Redis' clock, ms since 1970. */
 export async function redisNow(redis: Redis): Promise<number> {
-  const [seconds, micros] = await redis.time()
+  return millis((await redis.time()) as [number, number])
+}
+
+function millis([seconds, micros]: [seconds: string | number, micros: string | number]): number {
   return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
 }
 

@@ -45,6 +45,8 @@ export function pumpTimers(options: {
   let handle: NodeJS.Timeout | undefined
   let dueAt = Number.POSITIVE_INFINITY
   let firing = false
+  /** Nothing was due within `pollMs`, as far as we know: only another runner can have set what is. */
+  let quiet = false
   let underWayMs = UNDER_WAY_MS
 
   function schedule(inMs: number): void {
@@ -72,6 +74,11 @@ export function pumpTimers(options: {
   async function pump(): Promise<number> {
     const held = partitions()
     if (held.length === 0) return pollMs
+    if (quiet) {
+      const next = await source.nextInMs(held)
+      if (next === null || next > 0) return rest(next)
+    }
+    quiet = false
     const due = await source.due(held, LIMIT)
     const items = itemsOf(
       due.filter((timer) => !underWay.has(keyOf(timer))),
@@ -81,8 +88,12 @@ export function pumpTimers(options: {
     if (items.length > 0) await offer(items)
     if (due.length === LIMIT) return items.length > 0 ? 0 : underWayMs
     const next = await source.nextInMs(held)
-    if (next === null) return pollMs
-    return next <= 0 ? underWayMs : Math.min(pollMs, Math.ceil(next))
+    return next !== null && next <= 0 ? underWayMs : rest(next)
+  }
+
+  function rest(next: number | null): number {
+    quiet = next === null || next > pollMs
+    return Math.min(pollMs, Math.ceil(next ?? pollMs))
   }
 
   function itemsOf(due: DueTimer[], pending: Set<string>): Item[] {
@@ -107,7 +118,10 @@ export function pumpTimers(options: {
   schedule(0)
   return {
     // No further ahead than the poll: a timeout of more than 24 days would fire at once.
-    expect: (inMs) => schedule(Math.min(inMs, pollMs)),
+    expect(inMs) {
+      if (inMs <= pollMs) quiet = false
+      schedule(Math.min(inMs, pollMs))
+    },
     stop() {
       stopped = true
       clearTimeout(handle)

@@ -150,7 +150,12 @@ export function createReconciler(options: {
 /** Up to when somebody should have been woken: a fact that still waits in its stream, behind others, is not lost. */
 async function cutsOf(redis: Redis, partitions: readonly number[], now: number, ageMs: number): Promise<PartitionCut[]> {
   const at = await redisNow(redis)
-  const oldest = await Promise.all(partitions.map((partition) => redis.xrange(keys.facts(partition), '-', '+', 'COUNT', 1)))
+  const look = redis.pipeline()
+  for (const partition of partitions) look.xrange(keys.facts(partition), '-', '+', 'COUNT', 1)
+  const oldest = ((await look.exec()) ?? []).map(([error, entries]) => {
+    if (error) throw error
+    return entries as [id: string][]
+  })
   return partitions.map((partition, i) => {
     const entry = oldest[i]![0]
     const waitsMs = entry ? at - timeOfEntry(entry[0]) + CLOCK_SLACK_MS : 0

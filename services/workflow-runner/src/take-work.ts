@@ -119,11 +119,13 @@ function timersOf(sql: Sql, clock: ServerClock): TimerSource {
     async due(partitions, limit) {
       const askedAt = clock.local()
       const { now, timers } = await dueTimers(sql, partitions, limit)
-      clock.observe(now, askedAt) // once a second, also while nothing is committed: a host may have slept
+      clock.observe(now, askedAt)
       return timers.map(({ dueAt, ...timer }) => ({ ...timer, lateMs: now - dueAt }))
     },
     async nextInMs(partitions) {
+      const askedAt = clock.local()
       const { now, dueAt } = await nextDue(sql, partitions)
+      clock.observe(now, askedAt) // once a second, also while nothing is committed: a host may have slept
       return dueAt === null ? null : dueAt - now
     },
   }

@@ -54,3 +54,37 @@ t.test('a timer that is due in a month is not waited for with a timeout that ove
   await after(20)
   t.strictSame([asked, warnings], [1, []])
 })
+
+t.test('while nothing is due one question a poll is enough, and what another runner has set fires with it', async (t) => {
+  const asked: string[] = []
+  let set: DueTimer[] = []
+  const offered: Item[] = []
+  const pump = pumpTimers({
+    source: {
+      async due() {
+        asked.push('due')
+        return set.splice(0)
+      },
+      async nextInMs() {
+        asked.push('next')
+        return set.length > 0 ? -1 : null
+      },
+    },
+    partitions: () => [0],
+    offer: async (items) => void offered.push(...items),
+    pollMs: 50,
+    onLate() {},
+    onError: t.error,
+  })
+  t.teardown(() => pump.stop())
+  await until(() => asked.length >= 6)
+  t.strictSame(asked.slice(0, 6), ['due', 'next', 'next', 'next', 'next', 'next'])
+  set = timersDue(3)
+  await until(() => offered.length === 3)
+  for (const item of offered) item.done?.()
+  asked.length = 0
+  set = timersDue(4)
+  pump.expect(0)
+  await until(() => offered.length === 7)
+  t.strictSame(asked[0], 'due', 'what is known to be due is asked for at once')
+})
