@@ -6,11 +6,11 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 
 let collecting = false
 
-/** Starts the metrics of Node (memory, CPU, event loop); once a process. Sampling each 100 ms keeps an idle process idle. */
+/** Starts the metrics of Node (memory, CPU, event loop); once a process. Sampling twice a second keeps an idle process idle: at 100 ms six services spent half a hundredth of a core on it. */
 export function collectProcessMetrics(): void {
   if (collecting) return
   collecting = true
-  collectDefaultMetrics({ eventLoopMonitoringPrecision: 100 })
+  collectDefaultMetrics({ eventLoopMonitoringPrecision: 500 })
 }
 
 /** A counter `baton_<noun>_total`; asking twice for a name gives the same one. */
