@@ -42,6 +42,8 @@ export interface Soak {
   load: Load
   /** Runs of the load that had succeeded when the idle time began. */
   done: number
+  /** Of a core, of the whole stack, until it was calm; shown, not bounded. */
+  settlingCpuPercent: number
   idleCpuPercent: number
   /** How long the stack had been left alone at the end, in seconds. */
   idleSeconds: number

@@ -25,6 +25,7 @@ export function soakReport(soak: Soak, setting: SoakSetting, today: Date): strin
       ['bound', 'measured', 'allowed', ''],
       verdicts.map(({ what, measured, bound, met }) => [what, measured, bound, met ? 'met' : '**broken**']),
     ),
+    `While the stack settled, before its idle CPU was read, it took ${soak.settlingCpuPercent.toFixed(2)} % of a core.`,
     broken === 0 ? 'All bounds are met.' : `${broken} of ${verdicts.length} bounds are broken.`,
   ].join('\n\n')
 }

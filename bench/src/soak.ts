@@ -15,7 +15,7 @@ import { type Sample, sampleWhile, takeSample } from './sample-soak.ts'
 import { soakReport } from './soak-report.ts'
 import { startTarget, type Target } from './start-target.ts'
 import { openStores, type Stores } from './stores.ts'
-import { cpuMsByProcess, spentCpuMs } from './usage.ts'
+import { cpuMsByProcess, spentCpuMs, totalOf } from './usage.ts'
 import { countDone, measureSaturation } from './workloads.ts'
 
 const SAMPLES = 40
@@ -24,8 +24,11 @@ const SAMPLE_MS_MIN = 250
 const IDLE_SAMPLES = 3
 const FIRST_RUNS = 200
 const DRAIN_MS = 120_000
-/** What goes on after the load (the rest of the runs, vacuum) is no idling: CPU is read when a third of the time has gone by, at most this long. */
-const CALM_MS = 30_000
+/**
+ * What goes on after the load (memory given back, vacuum, which comes once a minute to each table) is no idling: it is read by itself, for two thirds of
+ * the time, at most this long, and the idling from then on.
+ */
+const CALM_MS = 120_000
 
 async function soak(options: SoakOptions): Promise<number> {
   const target = await startTarget()
@@ -58,10 +61,13 @@ async function soakStack(stack: OwnStack, stores: Stores, target: Target, option
   const load = await sampleWhile(loadAtRate(stack.client, perSecond, options.seconds), every(options.seconds, SAMPLES), sample('load'))
   const done = await untilEnded(stack, load)
   say(`${done} of ${load.started} runs ended well; ${options.idleSeconds} s of idling follow`)
-  const idle = await sampleWhile(idling(stack, options.idleSeconds), every(options.idleSeconds, IDLE_SAMPLES), sample('idle'))
+  const idle = await sampleWhile(leaveAlone(stack, options.idleSeconds), every(options.idleSeconds, IDLE_SAMPLES), sample('idle'))
 
-  say(`idle CPU, % of a core: ${idle.byProcess.map(([name, percent]) => `${name} ${percent.toFixed(2)}`).join(', ')}`)
-  const outcome = { samples, load, done, idleCpuPercent: idle.percent, idleSeconds: options.idleSeconds }
+  const { settling, idling } = idle
+  say(`CPU while it settles, % of a core: ${namesOf(settling)}`)
+  say(`idle CPU, % of a core: ${namesOf(idling)}`)
+  const cpu = { settlingCpuPercent: totalOf(settling), idleCpuPercent: totalOf(idling) }
+  const outcome = { samples, load, done, ...cpu, idleSeconds: options.idleSeconds }
   const report = soakReport(outcome, { seconds: options.seconds, perSecond, saturation }, new Date())
   console.log(report)
   if (options.write) writeFigures('soak', report)
@@ -80,18 +86,24 @@ function untilEnded(stack: OwnStack, { tag, started }: Load): Promise<number> {
   return countDone(stack.client, tag, started, DRAIN_MS)
 }
 
-/** Leaves the stack alone; CPU time as % of a core, of everything and by process, once it is calm. */
-async function idling(stack: OwnStack, seconds: number): Promise<{ percent: number; byProcess: [string, number][] }> {
-  const calmMs = Math.min(CALM_MS, (seconds * 1_000) / 3)
-  await delay(calmMs)
+type CpuPercents = Map<string, number>
+
+/** Leaves the stack alone; CPU time of each process as % of a core, until it is calm and from then on. */
+async function leaveAlone(stack: OwnStack, seconds: number): Promise<{ settling: CpuPercents; idling: CpuPercents }> {
+  const calmMs = Math.min(CALM_MS, (seconds * 2_000) / 3)
+  return { settling: await cpuPercents(stack, calmMs), idling: await cpuPercents(stack, seconds * 1_000 - calmMs) }
+}
+
+async function cpuPercents(stack: OwnStack, ms: number): Promise<CpuPercents> {
   const before = cpuMsByProcess(stack.processes())
   const from = performance.now()
-  await delay(seconds * 1_000 - calmMs)
+  await delay(ms)
   const spent = spentCpuMs(before, cpuMsByProcess(stack.processes()))
   const elapsedMs = performance.now() - from
-  const byProcess = [...spent].map(([name, ms]): [string, number] => [name, (ms / elapsedMs) * 100])
-  return { percent: byProcess.reduce((sum, [, percent]) => sum + percent, 0), byProcess }
+  return new Map([...spent].map(([name, ms]) => [name, (ms / elapsedMs) * 100]))
 }
+
+const namesOf = (percents: CpuPercents) => [...percents].map(([name, percent]) => `${name} ${percent.toFixed(2)}`).join(', ')
 
 function say(sentence: string): void {
   console.error(`soak: ${sentence}`)

@@ -6,14 +6,18 @@ export interface ClaimStaleOptions<T> extends GroupOptions<T> {
   minIdleMs: number
   /** Entries per stream at most. */
   count: number
+  /** Asked after something stale was found, and before it is claimed. */
+  mayClaim?(): Promise<boolean>
 }
 
 export interface ClaimFromOptions<T> extends GroupOptions<T> {
   streams: readonly string[]
   /** Consumers that have ended for certain. */
   from(consumer: string): boolean
-  /** Entries per stream and consumer at most. */
-  count: number
+  /** Entries that may be claimed next; at 0 it ends. */
+  count(): number
+  /** Less of a consumer was found than it held: it may have been claimed by us without an answer. */
+  onUnsure(consumer: string): void
 }
 
 type PendingRow = [id: string, consumer: string, idleMs: number, deliveries: number]
@@ -28,15 +32,17 @@ export async function claimStale<T>(options: ClaimStaleOptions<T>): Promise<Stal
   const look = redis.pipeline()
   for (const stream of streams) look.xpending(stream, group, 'IDLE', minIdleMs, '-', '+', options.count)
   const found = (await look.exec()) ?? []
-  const taken: StaleEntry<T>[] = []
+  const stale: [stream: string, rows: PendingRow[]][] = []
   let lost = false
   for (const [index, [error, rows]] of found.entries()) {
     if (error !== null) {
       if (!isGroupLost(error)) throw error
       lost = true
-      continue
-    }
-    if ((rows as PendingRow[]).length > 0) taken.push(...(await claim(options, streams[index]!, rows as PendingRow[])))
+    } else if ((rows as PendingRow[]).length > 0) stale.push([streams[index]!, rows as PendingRow[]])
+  }
+  const taken: StaleEntry<T>[] = []
+  if (stale.length > 0 && (await (options.mayClaim?.() ?? true))) {
+    for (const [stream, rows] of stale) taken.push(...(await claim(options, stream, rows)))
   }
   if (lost) await healGroups(options, streams)
   return taken
@@ -56,13 +62,15 @@ local ids = {}
 for i, row in ipairs(rows) do ids[i] = row[1] end
 return {rows, redis.call('xclaim', KEYS[1], ARGV[1], ARGV[2], 0, unpack(ids))}`
 
-/** Takes over entries of consumers that have ended, however short ago they held them. With none left it is one round trip. */
-export async function claimFrom<T>(options: ClaimFromOptions<T>): Promise<StaleEntry<T>[]> {
-  const { redis, streams, group, consumer, count } = options
+/**
+ * Takes over entries of consumers that have ended, however short ago they held them; gives those of each claim when it is made. With none left it is
+ * one round trip.
+ */
+export async function* claimFrom<T>(options: ClaimFromOptions<T>): AsyncGenerator<StaleEntry<T>[], void, void> {
+  const { redis, streams, group, consumer } = options
   const look = redis.pipeline()
   for (const stream of streams) look.xinfo('CONSUMERS', stream, group)
   const found = (await look.exec()) ?? []
-  const taken: StaleEntry<T>[] = []
   for (const [index, [error, rows]] of found.entries()) {
     if (error !== null) {
       // Whoever reads the stream makes it, and the group.
@@ -72,11 +80,18 @@ export async function claimFrom<T>(options: ClaimFromOptions<T>): Promise<StaleE
     const stream = streams[index]!
     for (const { name, pending } of (rows as unknown[][]).map(readConsumer)) {
       if (pending === 0 || !options.from(name)) continue
-      const [held, raw] = (await redis.eval(CLAIM_FROM, 1, stream, group, consumer, count, name)) as [PendingRow[], RawEntry[]]
-      taken.push(...(await asStale(options, stream, held, raw)))
+      const count = options.count()
+      if (count <= 0) return
+      let claimed = 0
+      try {
+        const [held, raw] = (await redis.eval(CLAIM_FROM, 1, stream, group, consumer, count, name)) as [PendingRow[], RawEntry[]]
+        claimed = held.length
+        yield await asStale(options, stream, held, raw)
+      } finally {
+        if (claimed < Math.min(pending, count)) options.onUnsure(name)
+      }
     }
   }
-  return taken
 }
 
 /** A row of XINFO CONSUMERS: names and values in turn. */

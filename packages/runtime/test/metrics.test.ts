@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises'
 import { Gauge, register } from 'prom-client'
 import { test } from 'tap'
 import { askedGauges, createLogger, createService, gauge, type Levels, metricsText } from '../src/index.ts'
@@ -76,4 +77,22 @@ test('a service tells who it is, of its process, and whether what it needs is th
     'nodejs_heap_size_used_bytes',
   ])
     t.match(body, new RegExp(`^${name} `, 'm'), name)
+})
+
+test('the lag of the event loop is small at rest, and tells how long somebody held it', async (t) => {
+  register.clear()
+  const app = createService({ name: 'test', logger: createLogger({ name: 'test', level: 'silent' }), checks: [] })
+  t.teardown(() => app.close())
+  const lag = async (kind: string) => {
+    const { body } = await app.inject('/metrics')
+    return Number(new RegExp(`^nodejs_eventloop_lag_${kind}_seconds (.+)$`, 'm').exec(body)?.[1])
+  }
+  await lag('max')
+  await setTimeout(300)
+  const atRest = await lag('p50')
+  t.ok(atRest >= 0 && atRest < 0.1, `${atRest} s`)
+  for (const until = performance.now() + 300; performance.now() < until; );
+  await setTimeout(10)
+  const held = await lag('max')
+  t.ok(held >= 0.25 && held < 5, `${held} s`)
 })

@@ -143,12 +143,27 @@ t.test('what a consumer that has ended held is taken over at once, and nothing o
   const read = (consumer: string, count: number) => redis.xreadgroup('GROUP', 'g', consumer, 'COUNT', count, 'STREAMS', 's', '>')
   await read('dead', 3)
   await read('alive', 2)
-  const options = { redis, group: 'g', streams: ['s', 'unknown'], count: 2, schema, log, from: (consumer: string) => consumer === 'dead' }
-  const claims = () => Promise.all(['x', 'y'].map((consumer) => claimFrom({ ...options, consumer })))
+  const unsure: string[] = []
+  const options = {
+    redis,
+    group: 'g',
+    streams: ['s', 'unknown'],
+    count: () => 2,
+    schema,
+    log,
+    from: (consumer: string) => consumer === 'dead',
+  }
+  const claim = async (consumer: string) => {
+    const all: { value: { n: number } }[] = []
+    for await (const entries of claimFrom({ ...options, consumer, onUnsure: (name) => void unsure.push(name) })) all.push(...entries)
+    return all
+  }
+  const claims = () => Promise.all(['x', 'y'].map(claim))
   const taken = [...(await claims()), ...(await claims())].flat()
   t.same(taken.map(({ value }) => value.n).sort(), [1, 2, 3], 'each by one')
   for (const entry of taken) t.match(entry, { from: 'dead', deliveries: 1, stream: 's' })
-  t.same(await claimFrom({ ...options, consumer: 'x' }), [])
+  t.same(await claim('x'), [])
+  t.ok(unsure.every((name) => name === 'dead'))
   const [, , , left] = (await redis.xpending('s', 'g')) as [number, string, string, [consumer: string, count: string][]]
   t.equal(left.find(([consumer]) => consumer === 'alive')?.[1], '2')
 })

@@ -81,9 +81,9 @@ interface ClientOptions {
   onclose?: () => void
 }
 
-/** Only where postgres.js' own do not do: they stay what they were for everybody else. */
+/** Only where postgres.js' own do not do (of several hosts it never says why none answers): they stay what they were for everybody else. */
 function socketsFor(target: DatabaseTarget, { statementTimeoutMs }: ConnectOptions): Sockets | undefined {
-  if (!target.tls && statementTimeoutMs === undefined) return undefined
+  if (!target.tls && statementTimeoutMs === undefined && target.hosts.length === 1) return undefined
   return openSockets(target, connectMsMax({ statementTimeoutMs }))
 }
 

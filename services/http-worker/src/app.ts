@@ -1,4 +1,6 @@
 /** Composition root: what is opened here is closed here. */
+import { createHash } from 'node:crypto'
+import { readFileSync, readlinkSync } from 'node:fs'
 import { hostname } from 'node:os'
 import {
   checkPostgres,
@@ -103,12 +105,27 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
   return { app, host: settings.HOST, port: settings.PORT, redis: probing, onListening }
 }
 
-/** Who has the port has succeeded everybody who had it before: those have ended. */
+/**
+ * Who has the port has succeeded everybody who had it before: those have ended. A port is one's own within a network namespace of a kernel; where
+ * that has no name, nobody is succeeded.
+ */
 function nameAmongWorkers({ HOST, PORT }: Settings): Pick<TakeCallsOptions, 'consumer' | 'isEarlierLife'> {
-  if (PORT === 0) return { consumer: REPLICA }
-  const place = `${hostname()}-${HOST}-${PORT}-`
+  const network = networkName()
+  if (PORT === 0 || network === undefined) return { consumer: REPLICA }
+  const place = `${hostname()}-${network}-${HOST}-${PORT}-`
   const consumer = place + LIFE
   return { consumer, isEarlierLife: (other) => other.startsWith(place) && other !== consumer }
+}
+
+/** The same for all processes that share their ports, until the machine is started again; only Linux tells. */
+function networkName(): string | undefined {
+  try {
+    const boot = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')
+    const namespace = readlinkSync('/proc/self/ns/net')
+    return createHash('sha256').update(`${boot} ${namespace}`).digest('hex').slice(0, 12)
+  } catch {
+    return undefined
+  }
 }
 
 /** `redis` fails while Redis is away. */

@@ -25,12 +25,16 @@ export interface ReadCallsOptions {
   held: HeldCalls
   slots: Slots<HeldCall>
   signal: AbortSignal
+  /** Earlier lives of which something may have been claimed without an answer: it comes again as our own, from them. */
+  unsureLives: Set<string>
 }
 
 const STREAMS = Array.from({ length: PARTITION_COUNT }, (_, lane) => keys.calls(lane))
 
 /** A worker that held nothing and asked for nothing for this long will not come back. */
 const FORGET_MS = 3_600_000
+/** Entries that are claimed at once from one that has ended. */
+const CLAIM_MAX = 500
 /** A takeover that took longer says little of those it was taken from. */
 const SURE_MS = 1_000
 
@@ -72,9 +76,16 @@ async function readOn(
 
 /** One look for entries that their workers hold in silence; only as many as there is room for. */
 export async function takeOverCalls(options: ReadCallsOptions, minIdleMs: number): Promise<void> {
-  if (!(await mayTakeOver(options))) return
+  const { watch, slots } = options
+  if (!hasRoom(options)) return
   const askedAt = performance.now()
-  const stale = await claimStale({ ...groupOf(options), streams: STREAMS, minIdleMs, count: Math.max(1, options.slots.free()) })
+  const stale = await claimStale({
+    ...groupOf(options),
+    streams: STREAMS,
+    minIdleMs,
+    count: Math.max(1, slots.free()),
+    mayClaim: watch.isSettled,
+  })
   if (stale.length === 0) return
   // A Redis that hung meanwhile kept the word of their workers from us: who lives claims its entries back, the rest is stale again in a while.
   if (performance.now() - askedAt > SURE_MS) return
@@ -83,21 +94,34 @@ export async function takeOverCalls(options: ReadCallsOptions, minIdleMs: number
 
 /** What earlier lives of this worker held, at once: nobody has to be silent first. True when nothing of it is left. */
 export async function takeOverFromEarlierLives(options: ReadCallsOptions, isEarlierLife: (consumer: string) => boolean): Promise<boolean> {
-  if (!(await mayTakeOver(options))) return false
-  const left = await claimFrom({ ...groupOf(options), streams: STREAMS, from: isEarlierLife, count: Math.max(1, options.slots.free()) })
-  if (left.length > 0) takeIn(left, options)
-  return left.length === 0
+  const { watch, slots, unsureLives } = options
+  if (!hasRoom(options) || !(await watch.isSettled())) return false
+  let taken = 0
+  const claims = claimFrom({
+    ...groupOf(options),
+    streams: STREAMS,
+    from: isEarlierLife,
+    count: () => Math.min(CLAIM_MAX, slots.free()),
+    onUnsure: (consumer) => unsureLives.add(consumer),
+  })
+  for await (const entries of claims) {
+    taken += entries.length
+    takeIn(entries, options)
+  }
+  return taken === 0 && slots.free() > 0
 }
 
-async function mayTakeOver({ watch, slots, signal }: ReadCallsOptions): Promise<boolean> {
-  return !signal.aborted && slots.free() > 0 && (await watch.isSettled())
+function hasRoom({ slots, signal }: ReadCallsOptions): boolean {
+  return !signal.aborted && slots.free() > 0
 }
 
-function takeIn(entries: StaleEntry<HttpCall[]>[], { held, slots, consumer, log }: ReadCallsOptions): void {
+function takeIn(entries: StaleEntry<HttpCall[]>[], { held, slots, consumer, log, unsureLives }: ReadCallsOptions): void {
   for (const entry of entries) {
     // One of our own was delivered on a connection that broke: nobody was lost with it.
     const from = entry.from === consumer ? undefined : entry.from
-    slots.add(held.take(entry, { from, ask: true, doubtful: false }))
+    const calls = held.take(entry, { from, ask: true, doubtful: false })
+    if (from === undefined) for (const call of calls) call.from.push(...unsureLives)
+    slots.add(calls)
   }
   entriesTakenOver.inc(entries.length)
   log.info({ entries: entries.length, from: [...new Set(entries.map(({ from }) => from))] }, 'took over calls of other workers')

@@ -71,7 +71,7 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
   if (gate) running.onOutcome = gate.observe
   const slots = createSlots<HeldCall>(options.concurrency, (call) => (gate && !gate.idle ? runBehind(gate, call) : runCall(call, running)))
   gate?.onTurn((call) => slots.add([call]))
-  const incoming = { redis, watch, consumer, log, held, slots, signal: stopping.signal }
+  const incoming = { redis, watch, consumer, log, held, slots, signal: stopping.signal, unsureLives: new Set<string>() }
   const alive = keepAlive({ held, redis, watch, consumer, log, takeoverMs: options.takeoverMs, everySecond })
   watch.look().then(takeOver, (error: Error) => log.warn({ err: error }, 'Redis could not be looked at'))
   const reading = readCalls(incoming, alive)
@@ -115,8 +115,11 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
   }
 
   async function takeOverAll(): Promise<void> {
-    if (earlierLives && (await takeOverFromEarlierLives(incoming, earlierLives))) earlierLives = undefined
-    await takeOverCalls(incoming, options.takeoverMs)
+    try {
+      if (earlierLives && (await takeOverFromEarlierLives(incoming, earlierLives))) earlierLives = undefined
+    } finally {
+      await takeOverCalls(incoming, options.takeoverMs)
+    }
   }
 
   async function stop(graceMs: number): Promise<void> {

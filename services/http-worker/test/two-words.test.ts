@@ -36,11 +36,13 @@ t.test(
     const h = await startHarness(t)
     const begun: string[] = []
     const [back, end, endOther] = [Promise.withResolvers<void>(), Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const inHand = new Set<string>()
     const { redis, silence } = connect(t, h)
     h.worker({
       redis,
       consumer: 'first',
       makeCall: async ({ path }, mayBegin) => {
+        inHand.add(path)
         await back.promise
         if (!mayBegin()) throw new NotBegun()
         begun.push(`first ${path}`)
@@ -50,7 +52,7 @@ t.test(
     })
     const calls = ['a', 'b', 'c'].map((path) => call({ path, resent: true }))
     const id = await h.send(calls)
-    await until(async () => (await h.redis.exists(calls.map(keyOf))) === 3, { what: 'the calls to be claimed' })
+    await until(async () => inHand.size === 3 && (await h.redis.exists(calls.map(keyOf))) === 3, { what: 'the calls to be claimed' })
     silence(true)
     const second = h.worker({
       consumer: 'second',

@@ -45,6 +45,8 @@ export function pumpTimers(options: {
   let handle: NodeJS.Timeout | undefined
   let dueAt = Number.POSITIVE_INFINITY
   let firing = false
+  /** Something was due while it was asked what is. */
+  let again = false
   /** Nothing was due within `pollMs`, as far as we know: only another runner can have set what is. */
   let quiet = false
   let underWayMs = UNDER_WAY_MS
@@ -59,7 +61,11 @@ export function pumpTimers(options: {
 
   async function fire(): Promise<void> {
     handle = undefined
-    if (firing || stopped) return
+    if (stopped) return
+    if (firing) {
+      again = true
+      return
+    }
     firing = true
     let inMs = pollMs
     try {
@@ -68,7 +74,10 @@ export function pumpTimers(options: {
       options.onError(error)
     }
     firing = false
-    schedule(inMs)
+    // What was due meanwhile was set after the question was answered.
+    if (again) quiet = false
+    schedule(again ? 0 : inMs)
+    again = false
   }
 
   async function pump(): Promise<number> {

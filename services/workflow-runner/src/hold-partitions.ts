@@ -29,22 +29,23 @@ export function holdPartitions(redis: Redis, replica: string, leaseMs: number): 
   let held: number[] = []
 
   async function tend(): Promise<boolean> {
-    const runners = Number(await redis.eval(COUNT, 1, keys.runners, replica, leaseMs))
     const before = held.join()
+    const runners = await renew()
     const share = Math.ceil(PARTITION_COUNT / Math.max(1, runners))
-    await renew()
     for (const partition of held.slice(share)) await redis.eval(RELEASE, 1, keys.lease(partition), replica)
     held = held.slice(0, share)
     if (held.length < share) await takeFree(share)
     return held.join() !== before
   }
 
-  async function renew(): Promise<void> {
-    if (held.length === 0) return
-    const pipeline = redis.pipeline()
+  /** Renews what is held, and counts the runners that live. */
+  async function renew(): Promise<number> {
+    const pipeline = redis.pipeline().eval(COUNT, 1, keys.runners, replica, leaseMs)
     for (const partition of held) pipeline.eval(RENEW, 1, keys.lease(partition), replica, leaseMs)
-    const replies = await pipeline.exec()
-    held = held.filter((_, i) => replies?.[i]?.[1] === 1)
+    const [[error, runners], ...renewed] = (await pipeline.exec()) as [[Error | null, unknown], ...[Error | null, unknown][]]
+    if (error) throw error
+    held = held.filter((_, i) => renewed[i]?.[1] === 1)
+    return Number(runners)
   }
 
   async function takeFree(share: number): Promise<void> {
