@@ -88,3 +88,17 @@ t.test('while nothing is due one question a poll is enough, and what another run
   await until(() => offered.length === 7)
   t.strictSame(asked[0], 'due', 'what is known to be due is asked for at once')
 })
+
+t.test('a timer that is set while it is asked what is due is not left to the next poll', async (t) => {
+  let asked = 0
+  const gate = Promise.withResolvers<DueTimer[]>()
+  const due = async () => (asked++ === 0 ? gate.promise : [])
+  const source = { due, nextInMs: async () => null }
+  const pump = pumpTimers({ source, partitions: () => [0], offer: async () => {}, pollMs: 5_000, onLate() {}, onError: t.error })
+  t.teardown(() => pump.stop())
+  await until(() => asked === 1)
+  pump.expect(0)
+  await after(20) // its time has come meanwhile
+  gate.resolve([])
+  await until(() => asked === 2, { timeoutMs: 1_000 })
+})
