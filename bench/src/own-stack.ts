@@ -41,6 +41,8 @@ export interface OwnStackOptions {
   keepsData?: boolean
   /** How many of each service; one of those that are not named. */
   replicas?: Partial<Record<ServiceName, number>>
+  /** Settings of services. */
+  settings?: Record<string, string>
 }
 
 /**
@@ -48,10 +50,10 @@ export interface OwnStackOptions {
  * left there.
  */
 export async function startOwnStack(folder: string, targetUrl: string, options: OwnStackOptions = {}): Promise<OwnStack> {
-  const { keepsData = false, replicas = {} } = options
+  const { keepsData = false, replicas = {}, settings: own = {} } = options
   makeRoot(folder)
   const end = keepsData ? 'down' : 'clean'
-  const env = await bringUp(folder, end, replicas)
+  const env = await bringUp(folder, end, replicas, own)
   const command = (name: string) => runCommand(name, env)
   const settings = parseEnv(readFileSync(join(folder, '.env'), 'utf8'))
   const { DATABASE_URL: databaseUrl = '', REDIS_URL: redisUrl = '', BATON_ADMIN_KEY: key = '' } = settings
@@ -86,10 +88,15 @@ export async function startOwnStack(folder: string, targetUrl: string, options: 
 }
 
 /** Starts the stack on ports that were free a moment ago; when another program was faster, on others. Gives the environment for its commands. */
-async function bringUp(folder: string, end: 'down' | 'clean', replicas: OwnStackOptions['replicas'] = {}): Promise<NodeJS.ProcessEnv> {
+async function bringUp(
+  folder: string,
+  end: 'down' | 'clean',
+  replicas: NonNullable<OwnStackOptions['replicas']>,
+  own: Record<string, string>,
+): Promise<NodeJS.ProcessEnv> {
   const counts = Object.entries(replicas).map(([service, count]) => [replicasSetting(service as ServiceName), String(count)])
   for (let triesLeft = 3; ; triesLeft--) {
-    const env = { ...(await environmentFor(folder)), ...Object.fromEntries(counts) }
+    const env = { ...(await environmentFor(folder)), ...Object.fromEntries(counts), ...own }
     await runCommand(end, env)
     try {
       await runCommand('up', env)
