@@ -40,7 +40,9 @@ async function refund(stack: Stack, shop: string, headers: Record<string, string
   await call(stack, 'PUT', '/api/v1/secrets/SHOP_KEY', { value: 'hunter2' })
   await call(stack, 'PUT', '/api/v1/workflows/refund', REFUND(shop))
   const started = await call(stack, 'POST', '/api/v1/workflows/refund/runs', {}, headers)
-  const approval = await until(async () => (await call(stack, 'GET', `/api/v1/approvals?run=${started.id}&status=pending`)).items[0])
+  const pending = async () => (await call(stack, 'GET', `/api/v1/approvals?run=${started.id}&status=pending`)).items[0]
+  // Each look is a span too, and the queues are short.
+  const approval = await until(pending, { pauseMs: 200 })
   await call(stack, 'POST', `/api/v1/approvals/${approval.id}/decision`, { decision: 'approve' })
   const ended = await call(stack, 'GET', `/api/v1/runs/${started.id}?wait=30s`)
   return { ...ended, requestId: started.requestId }

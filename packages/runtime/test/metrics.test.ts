@@ -77,22 +77,17 @@ test('a service tells who it is, of its process, and whether what it needs is th
     'nodejs_heap_size_used_bytes',
   ])
     t.match(body, new RegExp(`^${name} `, 'm'), name)
-})
 
-test('the lag of the event loop is small at rest, and tells how long somebody held it', async (t) => {
-  register.clear()
-  const app = createService({ name: 'test', logger: createLogger({ name: 'test', level: 'silent' }), checks: [] })
-  t.teardown(() => app.close())
   const lag = async (kind: string) => {
     const { body } = await app.inject('/metrics')
     return Number(new RegExp(`^nodejs_eventloop_lag_${kind}_seconds (.+)$`, 'm').exec(body)?.[1])
   }
-  await lag('max')
   await setTimeout(300)
   const atRest = await lag('p50')
-  t.ok(atRest >= 0 && atRest < 0.1, `${atRest} s`)
+  t.ok(atRest >= 0 && atRest < 0.1, `a turn of the event loop at rest takes ${atRest} s`)
+  await lag('max')
   for (const until = performance.now() + 300; performance.now() < until; );
   await setTimeout(10)
   const held = await lag('max')
-  t.ok(held >= 0.25 && held < 5, `${held} s`)
+  t.ok(held >= 0.25 && held < 5, `one in which somebody held it for 300 ms took ${held} s`)
 })
