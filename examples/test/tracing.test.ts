@@ -1,4 +1,5 @@
 /** One request, one trace: over all services, jobs and events, as a collector and the called services see it. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { stubServer, until } from '@baton/testing'
 import { test } from 'tap'
 import { type Loose, must } from './contract-harness.ts'
@@ -40,9 +41,10 @@ async function refund(stack: Stack, shop: string, headers: Record<string, string
   await call(stack, 'PUT', '/api/v1/secrets/SHOP_KEY', { value: 'hunter2' })
   await call(stack, 'PUT', '/api/v1/workflows/refund', REFUND(shop))
   const started = await call(stack, 'POST', '/api/v1/workflows/refund/runs', {}, headers)
-  const pending = async () => (await call(stack, 'GET', `/api/v1/approvals?run=${started.id}&status=pending`)).items[0]
-  // Each look is a span too, and the queues are short.
-  const approval = await until(pending, { pauseMs: 200 })
+  const approval = await until(async () => {
+    await sleep(250) // each look is a span too, and the queues are short
+    return (await call(stack, 'GET', `/api/v1/approvals?run=${started.id}&status=pending`)).items[0]
+  })
   await call(stack, 'POST', `/api/v1/approvals/${approval.id}/decision`, { decision: 'approve' })
   const ended = await call(stack, 'GET', `/api/v1/runs/${started.id}?wait=30s`)
   return { ...ended, requestId: started.requestId }
