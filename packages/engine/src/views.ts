@@ -130,6 +130,7 @@ function explain(state: RunState, step: StepState, { approvals, tasks }: Standin
       movableBy: missing.map((need) => `step:${need.path}`),
     }
   if (state.status === 'paused') return { reason: 'is ready and waits for the run to be resumed', movableBy: ['role:operator'] }
+  if (isHeld(state)) return { reason: 'is ready and waits for the slot of its run', movableBy: ['run:others with the same key'] }
   return { reason: 'is ready and waits for a workflow-runner', movableBy: ['service:workflow-runner'] }
 }
 

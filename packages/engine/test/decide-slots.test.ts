@@ -1,4 +1,5 @@
 /** A run with a concurrency key while it waits for its slot: at its start, reopened, and when it has to end meanwhile. */
+import { whyOf } from '@baton/engine'
 import t, { type Test } from 'tap'
 import { type Harness, sameWhenFolded, start } from './decide-harness.ts'
 
@@ -16,6 +17,7 @@ t.test('a run that is reopened waits for its slot, also where a new one would be
   const concurrency = { key: 'k', limit: 1, onConflict: 'reject' }
   const h = start({ concurrency, steps: { a: { set: { n: 1 }, compensate: http() } } })
   t.match(h.last.slot, { act: 'ask', onConflict: 'reject' })
+  t.strictSame(new Set(whyOf(h.state, []).items.flatMap(({ movableBy }) => movableBy)), new Set(['run:others with the same key']))
   h.take({ kind: 'slot', outcome: 'admitted', key: 'k' })
   t.strictSame([h.state.status, h.last.slot], ['succeeded', { act: 'leave' }])
   replay(h, 'a')
