@@ -12,6 +12,8 @@ import { readState, writeJson } from './stack-state.ts'
 
 /** How long containers may take to be healthy. */
 const WAIT_SECONDS = 300
+/** The last lines of each container that did not come up. */
+const TOLD_LINES = 15
 /** From the root of the checkout. */
 const COMPOSE_FILE = 'compose/compose.yaml'
 
@@ -42,10 +44,13 @@ export async function composeUp(
   const waiting = ['--wait', '--wait-timeout', String(WAIT_SECONDS)]
   const args = ['up', '--detach', ...(builds ? ['--build'] : []), ...waiting, '--remove-orphans', ...given, ...services]
   writeJson(paths.state, { mode: 'docker', fingerprint: '', host: '127.0.0.1', portOffset: settings.portOffset, programs: [] })
-  if (compose(paths, args, env) !== 0)
+  if (compose(paths, args, env) !== 0) {
+    const unwell = readContainers(paths).flatMap(({ name, well }) => (well ? [] : [name]))
+    if (unwell.length > 0) compose(paths, ['logs', '--tail', String(TOLD_LINES), ...new Set(unwell)], env)
     throw new StackProblem(
       'The containers did not come up healthy (see above). make logs shows what they said; BATON_MODE=local make up does without containers.',
     )
+  }
   if (builds && services.length === 0 && isOwnFile(paths, env)) rememberImages(paths, env, sources)
 }
 
@@ -97,13 +102,10 @@ export function composeLogs(paths: StackPaths, only: string | undefined): number
 
 /** Prints the containers with their health, and the published probes; 1 when one is not well. */
 export async function composeHealth(paths: StackPaths): Promise<number> {
-  const format = '{{.Service}}|{{.State}}|{{.Health}}|{{.Ports}}'
-  const args = ['compose', '--profile', '*', 'ps', '--all', '--format', format]
-  const { stdout } = spawnSync('docker', args, { env: withFiles(paths, process.env), cwd: paths.root, encoding: 'utf8' })
-  const rows = stdout.split('\n').flatMap((line) => (line ? [line.split('|')] : []))
-  for (const [name = '', state = '', health = '', ports = ''] of [['service', 'state', 'health', 'ports'], ...rows])
+  const containers = readContainers(paths)
+  for (const { name, state, health, ports } of [{ name: 'service', state: 'state', health: 'health', ports: 'ports' }, ...containers])
     console.log(`${name.padEnd(18)}${state.padEnd(12)}${health.padEnd(12)}${ports}`.trimEnd())
-  const healthy = new Set(rows.flatMap(([name, , health]) => (name && health === 'healthy' ? [name] : [])))
+  const healthy = new Set(containers.flatMap(({ name, health }) => (health === 'healthy' ? [name] : [])))
   const offset = readState(paths)?.portOffset ?? 0
   const published = await Promise.all(
     (['orchestrator', 'fanout'] as const).map((service) => probe('127.0.0.1', SERVICES[service] + offset, '/health')),
@@ -111,6 +113,20 @@ export async function composeHealth(paths: StackPaths): Promise<number> {
   const well = SERVICE_NAMES.every((service) => healthy.has(service)) && published.every(({ status }) => status === 200)
   if (!well) console.log('Not every service is healthy: make logs S=<service> shows why.')
   return well ? 0 : 1
+}
+
+type Container = { name: string; state: string; health: string; ports: string; well: boolean }
+
+/** One for each replica, also those that have ended; `well` = healthy, or ended as it should. */
+function readContainers(paths: StackPaths): Container[] {
+  const format = '{{.Service}}|{{.State}}|{{.Health}}|{{.Ports}}|{{.ExitCode}}'
+  const args = ['compose', '--profile', '*', 'ps', '--all', '--format', format]
+  const { stdout } = spawnSync('docker', args, { env: withFiles(paths, process.env), cwd: paths.root, encoding: 'utf8' })
+  return stdout.split('\n').flatMap((line) => {
+    const [name, state = '', health = '', ports = '', code] = line.split('|')
+    if (!name) return []
+    return [{ name, state, health, ports, well: health === 'healthy' || (state === 'exited' && code === '0') }]
+  })
 }
 
 /** Whether the stack of this checkout is the one in containers. */

@@ -60,9 +60,19 @@ test('restart, scale, psql and redis-cli on a running stack of processes', { tim
   t.equal(readState(paths)?.mode, 'local', 'what runs is not forgotten over containers that never began')
 
   // an engine that fails: the state names containers from then on, and the processes are ended all the same
-  writeFileSync(join(root, 'docker'), '#!/bin/sh\nexit 1\n', { mode: 0o755 })
+  const engine = `#!/bin/sh
+case "$*" in
+  *' ps '*) printf 'postgres|running|healthy||0\\nmigrate|exited|||1\\norchestrator|created|||0\\nredis|exited|||0\\n' ;;
+  *' logs '*) echo "asked for:$*" ;;
+  *) exit 1 ;;
+esac
+`
+  writeFileSync(join(root, 'docker'), engine, { mode: 0o755 })
   const failing = { PATH: `${root}:${process.env['PATH']}` }
-  t.match(await run('up', { ...failing, BATON_MODE: 'docker' }, ['--images']), { code: 1, said: /did not come up healthy/ })
+  t.match(await run('up', { ...failing, BATON_MODE: 'docker' }, ['--images']), {
+    code: 1,
+    said: /asked for:.*--tail 15 migrate orchestrator\n[\s\S]*did not come up healthy/, // the last words of those that are to blame, and of no other
+  })
   const everything = recordedProcesses(paths.pids)
   t.ok(everything.has('supervisor'))
   t.match(await run('down', failing), { code: 1, said: /containers could not be stopped/ })

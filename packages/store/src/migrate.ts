@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { openClient, type Sql } from './connect.ts'
 import { readDatabaseUrl } from './database-url.ts'
+import { isUnknownOutcome } from './errors.ts'
 import { ensurePartitionsIn } from './partitions.ts'
 import { type Migration, type MigrationKind, readMigrations } from './read-migrations.ts'
 import { compareSchema, readApplied, refuseTooNew } from './schema-state.ts'
@@ -12,6 +13,7 @@ const LOCK_TIMEOUT_MS = 2_000
 const LOCK_TRIES = 15
 const LOCK_PAUSE_MS = 1_000
 const ROLLBACK_MS = 1_000
+const AWAY_PAUSE_MS = 500
 const LOCK_NOT_AVAILABLE = '55P03'
 
 /** A migration that was applied has since been edited: the database and this version disagree on what it did. */
@@ -34,6 +36,10 @@ export interface MigrateOptions {
   onWait?: () => void
   /** Told each time when a migration waits for a lock that running queries hold. */
   onBusy?: (name: string) => void
+  /** How long a server may be away, from the start on, before that is an error (0): it starts at the same moment as we do, or is replaced by its standby. */
+  awayMsMax?: number
+  /** Told once why the server does not answer. */
+  onAway?: (reason: string) => void
   /** Other migrations than ours, for tests. */
   folder?: string
 }
@@ -46,10 +52,32 @@ export interface MigrateResult {
 
 /**
  * Applies what is missing, each migration in its own transaction, all under one advisory lock. Safe from many processes at once, also
- * through a pooler that gives a connection to a transaction. Throws SchemaTooNew, MigrationChanged, MigrationInvalid.
+ * through a pooler that gives a connection to a transaction. Throws SchemaTooNew, MigrationChanged, MigrationInvalid, and what the server or
+ * the network says.
  */
 export async function migrate(databaseUrl: string, options: MigrateOptions = {}): Promise<MigrateResult> {
   const migrations = await readMigrations(options.folder)
+  const deadline = performance.now() + (options.awayMsMax ?? 0)
+  const applied: string[] = [] // by a try that was cut off too
+  for (let tries = 1; ; tries++) {
+    try {
+      return { applied, left: await migrateOnce(databaseUrl, migrations, options, (name) => applied.push(name)) }
+    } catch (error) {
+      const { cause = error } = error as Error
+      if (!isUnknownOutcome(cause) || performance.now() > deadline) throw error
+      if (tries === 1) options.onAway?.((cause as Error).message)
+      await delay(AWAY_PAUSE_MS)
+    }
+  }
+}
+
+/** What is done is what the database says of itself, so that it may be cut off anywhere and begun again. Resolves with what it left for later. */
+async function migrateOnce(
+  databaseUrl: string,
+  migrations: readonly Migration[],
+  options: MigrateOptions,
+  onApplied: (name: string) => void,
+): Promise<string[]> {
   const [guard, sql] = [openOne(databaseUrl), openOne(databaseUrl)]
   try {
     await takeTurn(guard, options.onWait)
@@ -57,10 +85,13 @@ export async function migrate(databaseUrl: string, options: MigrateOptions = {})
     const pending = await findPending(sql, migrations)
     const isEmpty = pending.length === migrations.length
     const held = pending.filter(({ kind }) => options.expandOnly === true && !isEmpty && kind === 'contract')
-    const due = pending.filter((migration) => !held.includes(migration))
-    for (const migration of due) await applyPatiently(sql, migration, options)
+    for (const migration of pending) {
+      if (held.includes(migration)) continue
+      await applyPatiently(sql, migration, options)
+      onApplied(migration.name)
+    }
     await inTransaction(sql, 'partitions', () => ensurePartitionsIn(sql))
-    return { applied: due.map(({ name }) => name), left: held.map(({ name }) => name) }
+    return held.map(({ name }) => name)
   } finally {
     await Promise.all([sql.end({ timeout: 5 }), guard.end({ timeout: 5 })]) // the end of its transaction frees the lock
   }

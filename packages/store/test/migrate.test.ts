@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { randomUUIDv7 } from 'node:crypto'
-import { emptyDatabase, testDatabase, until } from '@baton/testing'
+import { emptyDatabase, startProxy, testDatabase, until } from '@baton/testing'
 import { test } from 'tap'
 import {
   ConnectionLost,
@@ -45,6 +45,22 @@ test('four processes that migrate at once apply each migration once', async (t) 
   t.same((await migrate(url)).applied, [])
   await sql`update migrations set checksum = 'edited'`
   await t.rejects(migrate(url), MigrationChanged)
+})
+
+test('a migration whose connections break in its middle goes on from there, and with no time for that it fails', async (t) => {
+  const { url } = await emptyDatabase(t)
+  const proxy = await startProxy(t, url)
+  const away: string[] = []
+  const cutAfter = (number: string) => {
+    const onApplied = ({ name }: { name: string }) => name.startsWith(number) && proxy.cut()
+    return { onApplied, onAway: (reason: string) => away.push(reason) }
+  }
+  await t.rejects(migrate(proxy.url, cutAfter('0002')))
+  t.same(away, [])
+  const { applied } = await migrate(proxy.url, { ...cutAfter('0005'), awayMsMax: 30_000 })
+  t.same(applied, (await readMigrations()).map(({ name }) => name).slice(2))
+  t.equal(away.length, 1)
+  t.same(await migrate(url), { applied: [], left: [] })
 })
 
 test('a service waits for the schema, and says what is missing when it does not come', async (t) => {

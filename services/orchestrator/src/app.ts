@@ -120,7 +120,8 @@ const ROUTES: readonly ((app: FastifyInstance, deps: Deps) => void)[] = [
 /** Migrates, connects, and declares every route. The caller listens and closes. */
 export async function buildApp(settings: Settings): Promise<RunnableService> {
   const logger = createLogger({ name: 'orchestrator', level: settings.LOG_LEVEL })
-  if (settings.BATON_MIGRATE_AT_START) await migrateDatabase(directUrlOf(settings), {}, logger)
+  const awayMsMax = settings.BATON_MIGRATE_AWAY_MS_MAX
+  if (settings.BATON_MIGRATE_AT_START) await migrateDatabase(directUrlOf(settings), { awayMsMax }, logger)
   const connections = openConnections(settings)
   await waitForSchema(connections.sql, { timeoutMs: SCHEMA_MS_MAX, onWait: (why) => logger.warn(why) })
   const tracing = await startTracing(settings, 'orchestrator', logger)

@@ -5,6 +5,11 @@ import { z } from 'zod'
 const MIB = 1024 * 1024
 const limit = (byDefault: number, max = 2 ** 31 - 1) => wholeNumber(1, max).default(byDefault)
 
+/** How long a database may be away that is to be migrated; of the orchestrator and of migrate.js. */
+export const migrateAwayMsMax = wholeNumber(0, 3_600_000)
+  .default(60_000)
+  .describe('how long the database may be away before migrating it fails')
+
 /** Settings of the orchestrator, by the names of their environment variables; README.md lists them. */
 export const Settings = z.object({
   ...traceSettings,
@@ -21,6 +26,7 @@ export const Settings = z.object({
     .default('true')
     .transform((text) => text === 'true')
     .describe('whether the database is migrated at the start; false where a job of its own does it'),
+  BATON_MIGRATE_AWAY_MS_MAX: migrateAwayMsMax,
   BATON_POSTGRES_CONNECTIONS_MAX: limit(10, 1_000).describe('connections to Postgres'),
   BATON_POSTGRES_TIMEOUT_MS: wholeNumber(100, 600_000)
     .default(15_000)

@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 import { connect } from '@baton/store'
-import { emptyDatabase, endProcess, testDatabase, testRedis, until } from '@baton/testing'
+import { emptyDatabase, endProcess, startProxy, testDatabase, testRedis, until } from '@baton/testing'
 import { type Test, test } from 'tap'
 
 const service = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
@@ -42,7 +42,25 @@ test('the migrate program says what it applied, may run again, and tells a datab
   for (const args of [[], ['--status']]) {
     t.match(await migrateProgram(t, url, ...args), { code: 78, said: /Baton 9\.0\.0 has migrated the database \(9002_drop\)/ })
   }
-  t.match(await migrateProgram(t, 'postgres://nobody@127.0.0.1:1/none'), { code: 1, said: /could not be migrated/ })
+})
+
+test('the migrate program waits for a database that is away, and no longer than it may; one that refuses is not waited for', async (t) => {
+  const { url } = await emptyDatabase(t)
+  const proxy = await startProxy(t, url)
+  proxy.refuse()
+  const env = { DATABASE_URL: proxy.url, BATON_MIGRATE_AWAY_MS_MAX: '800' }
+  t.match(await start(t, [service('orchestrator/src/migrate.ts')], env).ended, {
+    code: 1,
+    said: /"reason":".+does not answer, waiting for it[\s\S]*database could not be migrated/,
+  })
+  const waiting = start(t, [service('orchestrator/src/migrate.ts')], { DATABASE_URL: proxy.url })
+  await until(() => waiting.said().includes('waiting for it'))
+  proxy.accept()
+  t.match(await waiting.ended, { code: 0, said: /database is up to date/ })
+
+  const wrong = new URL(url)
+  wrong.pathname = '/nowhere'
+  t.match(await migrateProgram(t, wrong.href), { code: 1, said: /could not be migrated/ })
 })
 
 test('each service refuses a database that newer code has migrated away, in one sentence and with a code of its own', async (t) => {
