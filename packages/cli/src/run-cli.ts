@@ -11,6 +11,7 @@ import { createPaint } from './table.ts'
 import { addTaskCommands } from './task-commands.ts'
 import type { CommandContext, Terminal } from './terminal.ts'
 import { addTriggerCommands } from './trigger-commands.ts'
+import { addVarCommands } from './var-commands.ts'
 import { addWorkflowCommands } from './workflow-commands.ts'
 
 /** Somebody is waiting at a terminal: say soon that nobody answers. */
@@ -53,6 +54,7 @@ function createProgram(terminal: Terminal): Command {
   addApprovalCommands(program, open)
   addTaskCommands(program, open)
   addTriggerCommands(program, open)
+  addVarCommands(program, open)
   addDoctorCommand(program, terminal)
   return program
 }

@@ -2,6 +2,7 @@
 import type { Run, RunQuery, Step, Why } from '@baton/client'
 import type { Command } from 'commander'
 import { collect } from './collect.ts'
+import { addControlCommands } from './control-commands.ts'
 import { PartlyFailed, UsageError } from './exit-codes.ts'
 import { readJson } from './read-json.ts'
 import { addReopenCommands } from './reopen-commands.ts'
@@ -60,11 +61,7 @@ export function addRunCommands(program: Command, open: Open): void {
     .option('--after <seq>', 'begin after this event', wholeNumber, 0)
     .option('--follow', 'go on after the end, for runs that are reopened')
     .action(async (id: string, flags: { after: number; follow?: boolean }, command: Command) => watch(await open(command), id, flags))
-  runs
-    .command('cancel')
-    .description('end runs: nothing new starts')
-    .argument('<runs...>')
-    .action(async (ids: string[], _flags: unknown, command: Command) => cancel(await open(command), ids))
+  addControlCommands(runs, open, wholeNumber)
   addReopenCommands(runs, open, wholeNumber)
 }
 
@@ -109,12 +106,6 @@ async function show(context: CommandContext, id: string): Promise<void> {
     { ...run, steps, why: why.items },
     () => describeRun(run, context) + describeSteps(steps, context) + describeWhy(why, context),
   )
-}
-
-async function cancel(context: CommandContext, ids: readonly string[]): Promise<void> {
-  const runs: Run[] = []
-  for (const id of ids) runs.push(await context.client.runs.cancel(id))
-  context.print(runs, () => runs.map((run) => `${run.id} is ${run.ending ?? run.status}\n`).join(''))
 }
 
 function describeRun(run: Run, { paint }: CommandContext): string {

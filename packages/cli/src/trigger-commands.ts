@@ -1,11 +1,11 @@
 /** `baton schedules …`, `baton triggers …` and `baton events …` */
 import type { NewEvent, NewSchedule, NewTrigger, Schedule, Trigger, TriggerSaved } from '@baton/client'
 import type { Command } from 'commander'
-import { collect } from './collect.ts'
 import { UsageError } from './exit-codes.ts'
 import { readJson } from './read-json.ts'
+import { addReading } from './reading-commands.ts'
 import type { Open } from './run-cli.ts'
-import { ago, brief, formatTable } from './table.ts'
+import { ago, brief } from './table.ts'
 import type { CommandContext } from './terminal.ts'
 
 interface ScheduleFlags {
@@ -26,9 +26,9 @@ interface EventFlags {
   data?: string
   id?: string
 }
-type Named = { name: string }
 
 const BODY = 'all of it: JSON, @file with JSON or YAML, or - for stdin'
+const RUNS_GO_ON = 'the runs that they started go on'
 
 /** Adds the commands. */
 export function addTriggerCommands(program: Command, open: Open): void {
@@ -48,7 +48,13 @@ export function addTriggerCommands(program: Command, open: Open): void {
       const context = await open(command)
       showTrigger(context, await context.client.triggers.rotate(name), 'has another address')
     })
-  addReading(triggers, open, { what: 'trigger', of: ({ client }) => client.triggers, heading: TRIGGER_HEADING, row: triggerRow })
+  addReading(triggers, open, {
+    what: 'trigger',
+    of: ({ client }) => client.triggers,
+    heading: TRIGGER_HEADING,
+    row: triggerRow,
+    rest: RUNS_GO_ON,
+  })
   program
     .command('events')
     .alias('event')
@@ -79,48 +85,13 @@ function addScheduleCommands(program: Command, open: Open): void {
     .option('--disabled', 'keep it, and fire no slots')
     .option('--body <json>', BODY)
     .action(async (name: string, flags: ScheduleFlags, command: Command) => putSchedule(await open(command), name, flags))
-  addReading(schedules, open, { what: 'schedule', of: ({ client }) => client.schedules, heading: SCHEDULE_HEADING, row: scheduleRow })
-}
-
-interface Calls<T> {
-  list(options: { signal: AbortSignal }): AsyncIterable<T>
-  get(name: string): Promise<T>
-  delete(name: string): Promise<void>
-}
-
-/** `list`, `get` and `delete`. */
-function addReading<T extends Named>(
-  group: Command,
-  open: Open,
-  { what, of, heading, row }: { what: string; of(context: CommandContext): Calls<T>; heading: string[]; row(one: T): string[] },
-): void {
-  group
-    .command('list')
-    .description(`all ${what}s`)
-    .action(async (_flags: unknown, command: Command) => {
-      const context = await open(command)
-      const all = await collect(of(context).list({ signal: context.terminal.signal }))
-      context.print(all, () => formatTable(heading, all.map(row), context.paint))
-    })
-  group
-    .command('get')
-    .alias('show')
-    .description(`a ${what}, as JSON`)
-    .argument('<name>')
-    .action(async (name: string, _flags: unknown, command: Command) => {
-      const context = await open(command)
-      const one = await of(context).get(name)
-      context.print(one, () => `${JSON.stringify(one, null, 2)}\n`)
-    })
-  group
-    .command('delete')
-    .description(`${what}s by their names; the runs that they started go on`)
-    .argument('<names...>')
-    .action(async (names: string[], _flags: unknown, command: Command) => {
-      const context = await open(command)
-      for (const name of names) await of(context).delete(name)
-      context.print(names, () => names.map((name) => `${name} is deleted\n`).join(''))
-    })
+  addReading(schedules, open, {
+    what: 'schedule',
+    of: ({ client }) => client.schedules,
+    heading: SCHEDULE_HEADING,
+    row: scheduleRow,
+    rest: RUNS_GO_ON,
+  })
 }
 
 const SCHEDULE_HEADING = ['NAME', 'WORKFLOW', 'CRON', 'ZONE', 'NEXT', 'LAST RUN', 'ERROR']

@@ -76,5 +76,6 @@ export {
 export { toProblem } from './to-problem.ts'
 export { type TraceSettings, traceSettings } from './trace-settings.ts'
 export { NO_TRACING, originOf, type SpanRecord, startTracing, type Tracing } from './tracing.ts'
+export { parseContent } from './validate-content.ts'
 export { LIFE, REPLICA, VERSION } from './version.ts'
 export { REPEATED_AFTER_MS, type RedisWatch, redisNow, watchRedis } from './watch-redis.ts'

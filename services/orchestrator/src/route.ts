@@ -3,7 +3,7 @@
  * contract's — 401, 404, 403 (access.ts), then 409 (`check`), then 422 (query and body) — whatever the route.
  */
 import type { ProblemError } from '@baton/contracts'
-import { explainIssues, pointerOf, problem } from '@baton/runtime'
+import { explainIssues, parseContent, pointerOf, problem } from '@baton/runtime'
 import { InvalidCursor } from '@baton/store'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
@@ -90,8 +90,8 @@ export function addRoute<Url extends string, Query extends z.ZodType = Nothing, 
 }
 
 function readContent(request: FastifyRequest, query: z.ZodType, body: z.ZodType | undefined): { query: unknown; body: unknown } {
-  const asked = query.safeParse(request.query)
-  const sent = body?.safeParse(request.body ?? {})
+  const asked = parseContent(query, request.query)
+  const sent = body && parseContent(body, request.body ?? {})
   const unstorable = unstorableQuery(request.query as Record<string, unknown>)
   if (asked.success && unstorable.length === 0 && (sent === undefined || sent.success))
     return { query: asked.data, body: sent ? sent.data : request.body }
@@ -112,7 +112,7 @@ function unstorableQuery(query: Record<string, unknown>): ProblemError[] {
 /** 422 with a place for each error; the first is also the detail. */
 export function invalidRequest(errors: ProblemError[]): Error {
   const [first] = errors
-  return problem('BTN_INVALID_REQUEST', first ? `${first.pointer}: ${first.message}` : 'the request is invalid', { errors })
+  return problem('BTN_INVALID_REQUEST', first ? `${first.pointer || 'body'}: ${first.message}` : 'the request is invalid', { errors })
 }
 
 type Documented = Pick<

@@ -87,7 +87,10 @@ t.test('a replay wants a reason, a step, and one that is not open', async (t) =>
   t.match(await o.post(`/api/v1/runs/${id}/steps/after/replay`, { reason: 'x' }), { status: 409, body: { detail: /after has not run/ } })
   await o.save(TINY, 'tiny')
   const ended = await startRun(o, 'tiny')
-  t.match(await o.post(`/api/v1/runs/${ended}/steps/only/replay`, {}), { status: 422, body: { errors: [{ pointer: '/reason' }] } })
+  t.match(await o.post(`/api/v1/runs/${ended}/steps/only/replay`, {}), {
+    status: 422,
+    body: { detail: '/reason: is required: send a string', errors: [{ pointer: '/reason', message: 'is required: send a string' }] },
+  })
   t.equal((await o.post(`/api/v1/runs/${ended}/steps/only/replay`, { reason: 'x' })).status, 202)
   t.equal((await o.post(`/api/v1/runs/${ended}/steps/only/replay`, { reason: 'x' })).status, 200)
   t.match(await o.post(`/api/v1/runs/${ended}/retry`), { status: 409, body: { detail: /a replay of step only was accepted/ } })

@@ -28,7 +28,9 @@ import { actAndWait, WaitQuery } from '../waiting-answers.ts'
 
 const START_DESCRIPTION =
   'Answers when the run is durable. Without `version` and `tag` the tag `live` is taken if it is set, else the highest version. ' +
-  'Without `input` the input is `{}`. With the header `Idempotency-Key` a repeated request gives the first run, with 200.'
+  'Without `input` the input is `{}`. With the header `Idempotency-Key` a repeated request gives the first run, with 200. ' +
+  'With `wait` it answers when the run has ended or the time is up, with 202 (or that 200) either way: what counts is `status` in the body, ' +
+  'which may be an end already.'
 const StartHeaders = z.object({ 'idempotency-key': z.string().max(LIMITS.idempotencyKeyCharsMax).optional() })
 /** Room for what stands around an input. */
 const ENVELOPE_BYTES = 64 * 1024
