@@ -1,5 +1,6 @@
 /** Frames as clients send them: parsed, or the reason why not. */
 import { ClientFrame } from '@baton/contracts'
+import { parseContent } from '@baton/runtime'
 import type { RawData } from 'ws'
 
 /** A frame, or what is wrong with it. */
@@ -16,7 +17,7 @@ export function readFrame(data: RawData, isBinary: boolean, bytesMax: number): R
   } catch {
     return { wrong: 'not JSON' }
   }
-  const parsed = ClientFrame.safeParse(value)
+  const parsed = parseContent(ClientFrame, value)
   if (parsed.success) return { frame: parsed.data }
   const issue = parsed.error.issues[0]
   const place = issue === undefined || issue.path.length === 0 ? '' : `${issue.path.join('.')}: `
