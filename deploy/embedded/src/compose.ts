@@ -12,6 +12,8 @@ import { readState, writeJson } from './stack-state.ts'
 
 /** How long containers may take to be healthy. */
 const WAIT_SECONDS = 300
+/** What the services wait for the end of. */
+const JOB = 'migrate'
 /** The last lines of each container that did not come up. */
 const TOLD_LINES = 15
 /** From the root of the checkout. */
@@ -117,7 +119,7 @@ export async function composeHealth(paths: StackPaths): Promise<number> {
 
 type Container = { name: string; state: string; health: string; ports: string; well: boolean }
 
-/** One for each replica, also those that have ended; `well` = healthy, or ended as it should. */
+/** One for each replica, also those that have ended; `well` = healthy, or running without a health check, or ended as it should. */
 function readContainers(paths: StackPaths): Container[] {
   const format = '{{.Service}}|{{.State}}|{{.Health}}|{{.Ports}}|{{.ExitCode}}'
   const args = ['compose', '--profile', '*', 'ps', '--all', '--format', format]
@@ -125,7 +127,8 @@ function readContainers(paths: StackPaths): Container[] {
   return stdout.split('\n').flatMap((line) => {
     const [name, state = '', health = '', ports = '', code] = line.split('|')
     if (!name) return []
-    return [{ name, state, health, ports, well: health === 'healthy' || (state === 'exited' && code === '0') }]
+    const runs = state === 'running' && health === '' && name !== JOB
+    return [{ name, state, health, ports, well: runs || health === 'healthy' || (state === 'exited' && code === '0') }]
   })
 }
 

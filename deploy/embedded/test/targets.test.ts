@@ -62,7 +62,7 @@ test('restart, scale, psql and redis-cli on a running stack of processes', { tim
   // an engine that fails: the state names containers from then on, and the processes are ended all the same
   const engine = `#!/bin/sh
 case "$*" in
-  *' ps '*) printf 'postgres|running|healthy||0\\nmigrate|exited|||1\\norchestrator|created|||0\\nredis|exited|||0\\n' ;;
+  *' ps '*) printf 'postgres|running|healthy||0\\nmigrate|exited|||1\\norchestrator|created|||0\\nredis|exited|||0\\nprometheus|running|||0\\n' ;;
   *' logs '*) echo "asked for:$*" ;;
   *) exit 1 ;;
 esac

@@ -1,6 +1,7 @@
 /** `baton runs cancel`, `pause`, `resume` and `patch`. */
 import type { PatchOperation, Run } from '@baton/client'
 import type { Command } from 'commander'
+import { eachRun } from './each-run.ts'
 import { UsageError } from './exit-codes.ts'
 import { readJson } from './read-json.ts'
 import type { Open } from './run-cli.ts'
@@ -56,9 +57,9 @@ export function addControlCommands(runs: Command, open: Open, wholeNumber: (text
 }
 
 async function move(context: CommandContext, ids: readonly string[], { verb, say }: Move): Promise<void> {
-  const runs: Run[] = []
-  for (const id of ids) runs.push(await context.client.runs[verb](id, { signal: context.terminal.signal }))
-  context.print(runs, () => runs.map((run) => `${run.id} is ${say(run)}\n`).join(''))
+  const { signal } = context.terminal
+  const act = (id: string) => context.client.runs[verb](id, { signal })
+  await eachRun(context, ids, act, (run) => `is ${say(run)}`)
 }
 
 async function patch(context: CommandContext, id: string, flags: PatchFlags): Promise<void> {

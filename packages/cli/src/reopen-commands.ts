@@ -1,6 +1,7 @@
 /** `baton runs retry`, `replay` and `fork`. */
-import type { BulkAnswer, Json, Run, RunQuery } from '@baton/client'
+import type { BulkAnswer, Json, RunQuery } from '@baton/client'
 import type { Command } from 'commander'
+import { eachRun } from './each-run.ts'
 import { PartlyFailed, UsageError } from './exit-codes.ts'
 import { readJson } from './read-json.ts'
 import type { Open } from './run-cli.ts'
@@ -53,9 +54,12 @@ export function addReopenCommands(runs: Command, open: Open, wholeNumber: (text:
 async function retry(context: CommandContext, ids: readonly string[], { reason, ...flags }: RetryFlags): Promise<void> {
   const options = { ...(reason === undefined ? {} : { reason }), signal: context.terminal.signal }
   if (ids.length === 0) return tellMany(context, await context.client.runs.retryMany({ ...bulkOf(flags), ...options }))
-  const runs: Run[] = []
-  for (const id of ids) runs.push(await context.client.runs.retry(id, options))
-  context.print(runs, () => runs.map((run) => `${run.id} is tried again\n`).join(''))
+  await eachRun(
+    context,
+    ids,
+    (id) => context.client.runs.retry(id, options),
+    () => 'is tried again',
+  )
 }
 
 async function replay(context: CommandContext, id: string, step: string, flags: { reason: string; config?: string }): Promise<void> {
@@ -67,9 +71,12 @@ async function replay(context: CommandContext, id: string, step: string, flags: 
 async function fork(context: CommandContext, ids: readonly string[], { from, input, ...flags }: ForkFlags): Promise<void> {
   const body = { from, ...(input === undefined ? {} : { input: await readJson(input, context.terminal) }) }
   if (ids.length === 0) return tellMany(context, await context.client.runs.forkMany({ ...bulkOf(flags), ...body }))
-  const runs: Run[] = []
-  for (const id of ids) runs.push(await context.client.runs.fork(id, body))
-  context.print(runs, () => runs.map((run) => `${run.id} is a fork of ${run.forkedFrom}\n`).join(''))
+  await eachRun(
+    context,
+    ids,
+    (id) => context.client.runs.fork(id, body),
+    (run) => `is a fork of ${run.forkedFrom}`,
+  )
 }
 
 /** A filter has to be given: nobody means all runs by leaving out an id. */

@@ -31,6 +31,20 @@ t.test('cancel, pause and resume say what the run is, and what it is about to be
   t.equal(await baton(['runs', 'pause']), 2, 'which?')
 })
 
+t.test('a run that cannot be moved is named, and the others are moved', async (t) => {
+  const { output, baton } = await bench(t, ({ path }) => {
+    const id = path.split('/')[4]
+    if (id !== 'run_2') return { body: { id, status: 'running' } }
+    return {
+      status: 409,
+      body: { title: 'Conflict', status: 409, code: 'BTN_RUN_STATE', detail: 'a run that is succeeded cannot be paused' },
+    }
+  })
+  t.equal(await baton(['runs', 'pause', 'run_1', 'run_2', 'run_3']), 1)
+  t.equal(output.out, 'run_1 is being paused\nrun_3 is being paused\n')
+  t.match(output.err, /run_2: error: a run that is succeeded cannot be paused/)
+})
+
 t.test('a definition is patched with a whole one, or by operations, where it is of the version that was read', async (t) => {
   const { home, server, output, baton } = await bench(t, ({ method, body }) => ({
     body: { definitionVersion: method === 'GET' || (body as { op: string }[])[0]?.op === 'test' ? 3 : 4 },

@@ -41,6 +41,8 @@ function wordOf(issue: z.core.$ZodRawIssue): string | undefined {
 }
 
 const TYPES: Readonly<Record<string, string>> = {
+  string: 'a string',
+  number: 'a number',
   int: 'a whole number',
   object: 'an object',
   record: 'an object',
@@ -49,8 +51,9 @@ const TYPES: Readonly<Record<string, string>> = {
   null: 'null',
 }
 
-function wordOfType(expected: string, found: unknown): string {
-  const wanted = TYPES[expected] ?? `a ${expected}`
+function wordOfType(expected: string, found: unknown): string | undefined {
+  const wanted = TYPES[expected]
+  if (wanted === undefined) return found === undefined ? 'is required' : undefined
   if (found === undefined) return `is required: send ${wanted}`
   // 1.5 is no whole number, and NaN is what a text in a query became.
   if (typeof found === 'number' && (expected === 'int' || expected === 'number')) return `must be ${wanted}`
@@ -64,7 +67,8 @@ function nameOf(found: unknown): string {
 }
 
 function wordOfValue(values: readonly unknown[], found: unknown): string {
-  const wanted = values.map((value) => JSON.stringify(value)).join(' or ')
+  const sendable = values.filter((value) => value !== undefined)
+  const wanted = sendable.map((value) => (typeof value === 'bigint' ? String(value) : JSON.stringify(value))).join(' or ')
   return found === undefined ? `is required: send ${wanted}` : `must be ${wanted}`
 }
 

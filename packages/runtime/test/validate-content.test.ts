@@ -57,5 +57,7 @@ t.test('a member of another type or value is told with what it must be', (t) => 
   })
   t.same(told({ limit: 'many' }, z.strictObject({ limit: z.coerce.number() })), { '/limit': 'must be a number' })
   t.same(told([]), { '': 'must be an object, not a list' })
+  const rare = z.strictObject({ any: z.unknown(), big: z.literal(1n), maybe: z.literal(['x', undefined]) })
+  t.same(told({ big: 2, maybe: 'y' }, rare), { '/any': 'is required', '/big': 'must be 1', '/maybe': 'must be "x"' })
   t.end()
 })

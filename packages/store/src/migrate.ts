@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { openClient, type Sql } from './connect.ts'
 import { readDatabaseUrl } from './database-url.ts'
-import { isUnknownOutcome } from './errors.ts'
+import { isUnknownOutcome, TlsRefused } from './errors.ts'
 import { ensurePartitionsIn } from './partitions.ts'
 import { type Migration, type MigrationKind, readMigrations } from './read-migrations.ts'
 import { compareSchema, readApplied, refuseTooNew } from './schema-state.ts'
@@ -15,6 +15,8 @@ const LOCK_PAUSE_MS = 1_000
 const ROLLBACK_MS = 1_000
 const AWAY_PAUSE_MS = 500
 const LOCK_NOT_AVAILABLE = '55P03'
+/** A standby, which may be about to take over. */
+const READ_ONLY = '25006'
 
 /** A migration that was applied has since been edited: the database and this version disagree on what it did. */
 export class MigrationChanged extends Error {
@@ -36,9 +38,9 @@ export interface MigrateOptions {
   onWait?: () => void
   /** Told each time when a migration waits for a lock that running queries hold. */
   onBusy?: (name: string) => void
-  /** How long a server may be away, from the start on, before that is an error (0): it starts at the same moment as we do, or is replaced by its standby. */
+  /** How long a server may be away before that is an error (0): it starts at the same moment as we do, or is replaced by its standby. */
   awayMsMax?: number
-  /** Told once why the server does not answer. */
+  /** Told why the server does not answer, once each time that it goes away. */
   onAway?: (reason: string) => void
   /** Other migrations than ours, for tests. */
   folder?: string
@@ -57,18 +59,38 @@ export interface MigrateResult {
  */
 export async function migrate(databaseUrl: string, options: MigrateOptions = {}): Promise<MigrateResult> {
   const migrations = await readMigrations(options.folder)
-  const deadline = performance.now() + (options.awayMsMax ?? 0)
   const applied: string[] = [] // by a try that was cut off too
-  for (let tries = 1; ; tries++) {
+  let awaySince = performance.now()
+  let appliedBefore = -1
+  for (let isFirst = true; ; isFirst = false) {
+    let reached = false
+    const progress = { onReached: () => (reached = true), onApplied: (name: string) => applied.push(name) }
     try {
-      return { applied, left: await migrateOnce(databaseUrl, migrations, options, (name) => applied.push(name)) }
+      return { applied, left: await migrateOnce(databaseUrl, migrations, options, progress) }
     } catch (error) {
+      // It was there all the time until now. Only while there is progress: a server that breaks each time at the same place is as good as away.
+      const goesAway = reached && applied.length > appliedBefore
+      if (goesAway) {
+        awaySince = performance.now()
+        appliedBefore = applied.length
+      }
       const { cause = error } = error as Error
-      if (!isUnknownOutcome(cause) || performance.now() > deadline) throw error
-      if (tries === 1) options.onAway?.((cause as Error).message)
+      if (!isAway(cause) || performance.now() - awaySince >= (options.awayMsMax ?? 0)) throw error
+      if (isFirst || goesAway) options.onAway?.((cause as Error).message)
       await delay(AWAY_PAUSE_MS)
     }
   }
+}
+
+function isAway(error: unknown): boolean {
+  if (error instanceof TlsRefused) return false
+  return isUnknownOutcome(error) || (error as { code?: string }).code === READ_ONLY
+}
+
+interface Progress {
+  /** The server answers. */
+  onReached(): void
+  onApplied(name: string): void
 }
 
 /** What is done is what the database says of itself, so that it may be cut off anywhere and begun again. Resolves with what it left for later. */
@@ -76,11 +98,11 @@ async function migrateOnce(
   databaseUrl: string,
   migrations: readonly Migration[],
   options: MigrateOptions,
-  onApplied: (name: string) => void,
+  { onReached, onApplied }: Progress,
 ): Promise<string[]> {
   const [guard, sql] = [openOne(databaseUrl), openOne(databaseUrl)]
   try {
-    await takeTurn(guard, options.onWait)
+    await takeTurn(guard, onReached, options.onWait)
     await ensureTable(sql)
     const pending = await findPending(sql, migrations)
     const isEmpty = pending.length === migrations.length
@@ -103,10 +125,11 @@ function openOne(databaseUrl: string): Sql {
 }
 
 /** The lock is that of a transaction which stays open beside the migrations: a session's lock would stay behind in a pooler. */
-async function takeTurn(guard: Sql, onWait?: () => void): Promise<void> {
+async function takeTurn(guard: Sql, onReached: () => void, onWait?: () => void): Promise<void> {
   await guard.unsafe('begin')
   await guard.unsafe('set local idle_in_transaction_session_timeout = 0')
   const [free] = await guard<{ mine: boolean }[]>`select pg_try_advisory_xact_lock(${LOCK}) as mine`
+  onReached()
   if (free?.mine) return
   onWait?.()
   await guard`select pg_advisory_xact_lock(${LOCK})`

@@ -18,7 +18,7 @@ const CERTIFICATE_CODES = /^(CERT_|DEPTH_|SELF_SIGNED|UNABLE_TO|INVALID_|PATH_|H
 export interface Sockets {
   /** For `socket` of postgres.js. It must not reject: postgres.js would lose the connection of its pool for ever. */
   open(): Promise<Duplex>
-  /** Ends those on which nothing was heard for that long, so that whoever waits on them is told; the pool connects again. */
+  /** Ends those that were not answered, or had nothing to say, for that long, so that whoever waits on them is told; the pool connects again. */
   endSilent(silentMs: number): void
   /** Nothing is opened any more. */
   close(): void
@@ -26,7 +26,8 @@ export interface Sockets {
 
 /** Opens sockets to the hosts of `target`, one after the other until one answers, each within `timeoutMs`. */
 export function openSockets(target: DatabaseTarget, timeoutMs: number): Sockets {
-  const heardAt = new Map<Socket, number>()
+  /** Since when each is silent: since it was heard last, or since the first that was said on it after that. */
+  const silentSince = new Map<Socket, number>()
   let turn = 0
   let closed = false
 
@@ -44,9 +45,20 @@ export function openSockets(target: DatabaseTarget, timeoutMs: number): Sockets 
   }
 
   function watch(socket: Socket): void {
-    heardAt.set(socket, performance.now())
-    socket.on('data', () => heardAt.set(socket, performance.now()))
-    socket.once('close', () => heardAt.delete(socket))
+    let owesAnswer = false
+    const write = socket.write.bind(socket) as (...args: unknown[]) => boolean
+    const note = (owes: boolean) => {
+      owesAnswer = owes
+      silentSince.set(socket, performance.now())
+    }
+    note(false)
+    // One that has rested is not silent for what it is asked just now.
+    socket.write = (...args: unknown[]) => {
+      if (!owesAnswer) note(true)
+      return write(...args)
+    }
+    socket.on('data', () => note(false))
+    socket.once('close', () => silentSince.delete(socket))
   }
 
   return {
@@ -64,7 +76,7 @@ export function openSockets(target: DatabaseTarget, timeoutMs: number): Sockets 
       }
     },
     endSilent(silentMs) {
-      for (const [socket, at] of heardAt) {
+      for (const [socket, at] of silentSince) {
         if (performance.now() - at >= silentMs) socket.destroy(new StatementTimeout('Postgres does not answer'))
       }
     },

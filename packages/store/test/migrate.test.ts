@@ -63,6 +63,27 @@ test('a migration whose connections break in its middle goes on from there, and 
   t.same(await migrate(url), { applied: [], left: [] })
 })
 
+test('a database may be away as long as it is said, from when it goes away: not from the start, and not without an end', async (t) => {
+  const { url } = await emptyDatabase(t)
+  const [proxy, awayMsMax] = [await startProxy(t, url), 1_000]
+  const away: number[] = []
+  const onAway = () => away.push(performance.now())
+  const blocker = connect(url, { max: 1 })
+  t.teardown(() => blocker.end({ timeout: 1 }))
+  const turn = await blocker.reserve()
+  await turn`select pg_advisory_lock(7203561844)` // another process migrates
+  const waiting = migrate(proxy.url, { awayMsMax, onAway, onWait: () => setTimeout(proxy.cut, 2 * awayMsMax) })
+  await until(() => away.length === 1)
+  await turn`select pg_advisory_unlock(7203561844)`
+  t.ok((await waiting).applied.length > 0)
+
+  proxy.refuse()
+  const begin = performance.now()
+  await t.rejects(migrate(proxy.url, { awayMsMax, onAway }))
+  t.ok(performance.now() - begin >= awayMsMax)
+  t.equal(away.length, 2, 'told once')
+})
+
 test('a service waits for the schema, and says what is missing when it does not come', async (t) => {
   const { url } = await emptyDatabase(t)
   const sql = connect(url, { max: 1 })

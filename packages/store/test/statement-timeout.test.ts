@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { startPostgres, until } from '@baton/testing'
 import { test } from 'tap'
 import { connect, isTransient, isUnknownOutcome, withTransaction } from '../src/index.ts'
@@ -44,4 +45,22 @@ test('a statement that is only slow is ended by the server: it is known not to h
   t.match(error, { code: '57014' })
   t.ok(isTransient(error) && !isUnknownOutcome(error))
   t.same(await sql`select 1 as one`, [{ one: 1 }])
+})
+
+test('one statement that is not answered takes no other with it, on whatever connection that is', async (t) => {
+  const server = await startPostgres()
+  t.teardown(() => server.stop())
+  const waitMs = 1_500 // 1 s more than the server has, which is told of no limit through a pooler
+  const sql = connect(`${server.url}?pgbouncer=true`, { max: 3, statementTimeoutMs: 500 })
+  t.teardown(() => sql.end({ timeout: 1 }))
+  await until(() => Promise.all(Array.from({ length: 3 }, () => sql`select pg_sleep(0.1)`)).then(() => true))
+  await sleep(waitMs) // all of them rest, and nothing is heard of them
+  const hanging = sql`select pg_sleep(30)`.catch((reason: unknown) => reason)
+  await sleep(waitMs - 200)
+  const others = await Promise.allSettled([sql`select pg_sleep(0.4)`, sql`select pg_sleep(0.4)`])
+  t.same(
+    others.map(({ status }) => status),
+    ['fulfilled', 'fulfilled'],
+  )
+  t.match(await hanging, { name: 'StatementTimeout' })
 })

@@ -90,6 +90,9 @@ test('nothing is ever said in plain text to a server without TLS when TLS was as
     t.match((error as Error).message, `offers no TLS, and sslmode=${mode} takes no plain text`)
   }
   t.same(Buffer.concat(heard).toString('hex'), '0000000804d2162f'.repeat(3), 'the question for TLS was all that was sent')
+  const url = `postgres://somebody:secret@127.0.0.1:${port}/baton?sslmode=require`
+  const migrated = migrate(url, { awayMsMax: 60_000, onAway: t.fail })
+  await t.rejects(migrated, { name: 'TlsRefused' }, 'it is there, and not waited for')
 })
 
 test('a server without TLS is used in plain text when sslmode only prefers it', async (t) => {

@@ -96,7 +96,8 @@ function judgePause(before: Scope | undefined, round: Scope, body: StepBody): st
   const { events } = round.judged.history
   const [ended, began] = [lastOf(before), startOf(round)]
   if (began < ended) return `${round.prefix} began before the round before it had ended`
-  if (stepsOf(round).some((step) => step && isCopied(step))) return undefined // it began in the run that it was taken over from
+  // It began in the run that it was taken over from, or the one before it ended there: what is copied has the time of the copy.
+  if ([before, round].some((one) => stepsOf(one).some((step) => step && isCopied(step)))) return undefined
   const waited = events[began - 1]!.at - events[ended - 1]!.at
   return waited < parseDuration(body.loop!.delay ?? '0s')! ? `${round.prefix} began after ${waited} ms` : undefined
 }
