@@ -59,20 +59,19 @@ export interface MigrateResult {
  */
 export async function migrate(databaseUrl: string, options: MigrateOptions = {}): Promise<MigrateResult> {
   const migrations = await readMigrations(options.folder)
-  const applied: string[] = [] // by a try that was cut off too
+  const progress: Progress = { reached: false, applied: 0 }
   let awaySince = performance.now()
   let appliedBefore = -1
   for (let isFirst = true; ; isFirst = false) {
-    let reached = false
-    const progress = { onReached: () => (reached = true), onApplied: (name: string) => applied.push(name) }
+    progress.reached = false
     try {
-      return { applied, left: await migrateOnce(databaseUrl, migrations, options, progress) }
+      return await migrateOnce(databaseUrl, migrations, options, progress)
     } catch (error) {
       // It was there all the time until now. Only while there is progress: a server that breaks each time at the same place is as good as away.
-      const goesAway = reached && applied.length > appliedBefore
+      const goesAway = progress.reached && progress.applied > appliedBefore
       if (goesAway) {
         awaySince = performance.now()
-        appliedBefore = applied.length
+        appliedBefore = progress.applied
       }
       const { cause = error } = error as Error
       if (!isAway(cause) || performance.now() - awaySince >= (options.awayMsMax ?? 0)) throw error
@@ -87,33 +86,38 @@ function isAway(error: unknown): boolean {
   return isUnknownOutcome(error) || (error as { code?: string }).code === READ_ONLY
 }
 
+/** Of all tries together. */
 interface Progress {
-  /** The server answers. */
-  onReached(): void
-  onApplied(name: string): void
+  /** The server has answered in this try. */
+  reached: boolean
+  applied: number
+  /** What the database lacked when it was read first: a commit whose answer was lost counts as well. */
+  pending?: Migration[]
 }
 
-/** What is done is what the database says of itself, so that it may be cut off anywhere and begun again. Resolves with what it left for later. */
+/** What is done is what the database says of itself, so that it may be cut off anywhere and begun again. */
 async function migrateOnce(
   databaseUrl: string,
   migrations: readonly Migration[],
   options: MigrateOptions,
-  { onReached, onApplied }: Progress,
-): Promise<string[]> {
+  progress: Progress,
+): Promise<MigrateResult> {
   const [guard, sql] = [openOne(databaseUrl), openOne(databaseUrl)]
   try {
-    await takeTurn(guard, onReached, options.onWait)
+    await takeTurn(guard, progress, options.onWait)
     await ensureTable(sql)
     const pending = await findPending(sql, migrations)
-    const isEmpty = pending.length === migrations.length
-    const held = pending.filter(({ kind }) => options.expandOnly === true && !isEmpty && kind === 'contract')
+    progress.pending ??= pending
+    const isEmpty = progress.pending.length === migrations.length
+    const isHeld = ({ kind }: Migration) => options.expandOnly === true && !isEmpty && kind === 'contract'
     for (const migration of pending) {
-      if (held.includes(migration)) continue
+      if (isHeld(migration)) continue
       await applyPatiently(sql, migration, options)
-      onApplied(migration.name)
+      progress.applied++
     }
     await inTransaction(sql, 'partitions', () => ensurePartitionsIn(sql))
-    return held.map(({ name }) => name)
+    const namesOf = (some: readonly Migration[]) => some.map(({ name }) => name)
+    return { applied: namesOf(progress.pending.filter((one) => !isHeld(one))), left: namesOf(pending.filter(isHeld)) }
   } finally {
     await Promise.all([sql.end({ timeout: 5 }), guard.end({ timeout: 5 })]) // the end of its transaction frees the lock
   }
@@ -125,11 +129,11 @@ function openOne(databaseUrl: string): Sql {
 }
 
 /** The lock is that of a transaction which stays open beside the migrations: a session's lock would stay behind in a pooler. */
-async function takeTurn(guard: Sql, onReached: () => void, onWait?: () => void): Promise<void> {
+async function takeTurn(guard: Sql, progress: Progress, onWait?: () => void): Promise<void> {
   await guard.unsafe('begin')
   await guard.unsafe('set local idle_in_transaction_session_timeout = 0')
   const [free] = await guard<{ mine: boolean }[]>`select pg_try_advisory_xact_lock(${LOCK}) as mine`
-  onReached()
+  progress.reached = true
   if (free?.mine) return
   onWait?.()
   await guard`select pg_advisory_xact_lock(${LOCK})`
