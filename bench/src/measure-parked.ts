@@ -6,8 +6,8 @@ import { type Figures, inParallel, quantile } from './statistics.ts'
 import { memoryByProcess } from './usage.ts'
 import { approveEach, countDone, IN_TIME_MS, measureSaturation, park } from './workloads.ts'
 
-/** How long processes get to give memory back before it is read. */
-const SETTLE_MS = 10_000
+/** How long processes get before it is read: they give memory back after a minute of rest. */
+const SETTLE_MS = 75_000
 const APPROVED = 50
 const BYTES_PER_MIB = 2 ** 20
 /** The prefix of figures that tell by how much a process grew. */

@@ -8,7 +8,7 @@ const ROOT = join(import.meta.dirname, '../..')
 const SERVICES = ['orchestrator', 'workflow-runner', 'http-worker', 'hitl-worker', 'agent-runner', 'fanout']
 /** Of one container of each: what it is charged for (`docker stats`), what is its own, and what all of them have in memory, each page once. */
 const IDLE_MIB_MAX = 450
-/** Garbage of the start is collected once a service has idled for ten seconds. */
+/** Garbage of the start is collected once a service has idled for a minute. */
 const SETTLE_MS = 90_000
 const skip =
   process.env['BATON_CONTAINERS'] === 'idle' ? false : 'no idle stack in containers: BATON_MODE=docker make up, then BATON_CONTAINERS=idle'

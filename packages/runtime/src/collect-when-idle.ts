@@ -7,21 +7,19 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
 const EVERY_MS = 5_000
-/** So many looks in a row that found nothing to do: a collection also throws code away, which is missed by what comes soon after. */
-const IDLE_LOOKS = 2
 /**
- * What the start has left (some 35 MB) is in nobody's way for a minute: whoever starts a stack mostly wants something of it, and this takes a quarter of
- * a second of CPU in each service.
+ * So many looks in a row that found nothing to do: a minute. A collection also throws away compiled code and what its shapes were, for want of objects
+ * that have them: the next 2 000 runs of a stack take a third more CPU. Who comes back within a minute does not pay for that.
  */
-const IDLE_LOOKS_AFTER_START = 12
+const IDLE_LOOKS = 12
 /** Part of the time in which the event loop did something, below which the service counts as idle. */
 const IDLE = 0.02
-/** A heap that has grown by less since the start, or since the last time, is left alone: a collection takes some 50 ms. */
+/** A heap that has grown by less since the last time is left alone: a collection takes some 50 ms. */
 const GROWN_BYTES_MIN = 8 * 1024 * 1024
 
 /**
- * Collects all garbage once the event loop idled for twice `everyMs` with a heap that has grown since this was called or since the last time, and once
- * what was there before, after a longer rest. Keeps no process alive.
+ * Collects all garbage once the event loop idled for twelve times `everyMs`: what the start has left, and later a heap that has grown since the last
+ * time. Keeps no process alive.
  */
 export function collectWhenIdle({ everyMs = EVERY_MS }: { everyMs?: number } = {}): { stop(): void } {
   let collect: ((options: object) => void) | undefined
@@ -31,8 +29,7 @@ export function collectWhenIdle({ everyMs = EVERY_MS }: { everyMs?: number } = {
   const isDue = () => {
     const bytes = heapBytes()
     leftBytes = Math.min(leftBytes, bytes) // V8 tidies up by itself, too
-    if (bytes - leftBytes >= GROWN_BYTES_MIN) return idleLooks >= IDLE_LOOKS
-    return collect === undefined && idleLooks >= IDLE_LOOKS_AFTER_START
+    return idleLooks >= IDLE_LOOKS && (collect === undefined || bytes - leftBytes >= GROWN_BYTES_MIN)
   }
   const timer = setInterval(() => {
     const now = performance.eventLoopUtilization()
