@@ -78,7 +78,7 @@ bench-live: $(STAMP) ## Measure fanout beside plain ws, with idle clients, with 
 bench-growth: $(STAMP) ## A million finished runs beside an empty database (ARGS="--runs 100000 --write")
 	@$(NODE) bench/src/grow.ts $(ARGS)
 
-bench-scale: $(STAMP) ## Two runners and two http-workers beside one of each (ARGS="--rounds 5 --write")
+bench-scale: $(STAMP) ## Two runners and two http-workers beside one of each (ARGS="--rounds 12 --write")
 	@$(NODE) bench/src/scale.ts $(ARGS)
 
 bench-items: $(STAMP) ## A forEach of 10 000 items beside lists of 100 (ARGS="--rounds 3 --write")

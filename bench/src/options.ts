@@ -64,6 +64,8 @@ export interface ScaleOptions {
   rounds: number
   /** W1 runs of a round. */
   runs: number
+  /** W1 runs before the first round, for each replica. */
+  warmUp: number
   write: boolean
 }
 
@@ -184,8 +186,9 @@ export function parseGrowthOptions(args: string[]): GrowthOptions {
 export function parseScaleOptions(args: string[]): ScaleOptions {
   const values = parse(args, {
     replicas: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '5' },
+    rounds: { type: 'string', default: '12' },
     runs: { type: 'string', default: '2000' },
+    'warm-up': { type: 'string', default: '10000' },
     write: FLAG,
   })
   const problems: string[] = []
@@ -193,6 +196,7 @@ export function parseScaleOptions(args: string[]): ScaleOptions {
     replicas: numberOf('--replicas', values.replicas, { min: 2, max: 64, whole: true }, problems),
     rounds: numberOf('--rounds', values.rounds, { min: 1, max: 100, whole: true }, problems),
     runs: numberOf('--runs', values.runs, { min: 1, max: 1e6, whole: true }, problems),
+    warmUp: numberOf('--warm-up', values['warm-up'], { min: 0, max: 1e6, whole: true }, problems),
     write: values.write === true,
   }
   if (problems.length > 0) throw new BadArguments(problems.join('; '))

@@ -16,9 +16,7 @@ import { withStacks } from './with-stacks.ts'
 import { measureSaturation } from './workloads.ts'
 
 const FOLDER = join(stackPaths().local, 'bench')
-/** For each replica: code is compiled in each of them. */
-const WARM_UP_RUNS = 2_000
-
+const WARM_UP_PORTION = 2_000
 async function scale(options: ScaleOptions): Promise<number> {
   return withStacks(async (target, start) => {
     const { replicas } = options
@@ -33,8 +31,8 @@ async function scale(options: ScaleOptions): Promise<number> {
 }
 
 async function measure(one: OwnStack, several: OwnStack, target: Target, options: ScaleOptions): Promise<ScaleRound[]> {
-  await measureOnce(one, target, WARM_UP_RUNS)
-  await measureOnce(several, target, WARM_UP_RUNS * options.replicas)
+  await warmUp(one, target, options.warmUp)
+  await warmUp(several, target, options.warmUp * options.replicas)
   const rounds: ScaleRound[] = []
   for (let round = 0; round < options.rounds; round++) {
     const figures = {} as ScaleRound
@@ -46,6 +44,11 @@ async function measure(one: OwnStack, several: OwnStack, target: Target, options
     rounds.push(figures)
   }
   return rounds
+}
+
+/** In portions, so that no backlog is deeper than that of a round: code is compiled in each replica, and each has its share of the runs only. */
+async function warmUp(stack: OwnStack, target: Target, runs: number): Promise<void> {
+  for (let left = runs; left > 0; left -= WARM_UP_PORTION) await measureOnce(stack, target, Math.min(left, WARM_UP_PORTION))
 }
 
 async function measureOnce(stack: OwnStack, target: Target, runs: number): Promise<Figures> {
