@@ -22,7 +22,7 @@ test('without arguments everything is measured against all peers', (t) => {
   t.same(parseSoakOptions([]), { seconds: 600, idleSeconds: 180, saturateSeconds: 10, write: false })
   const growth = { runs: 1_000_000, rounds: 5, probe: 1_000, reads: 100, fill: false, keep: false, write: false }
   t.same(parseGrowthOptions([]), growth)
-  t.same(parseScaleOptions([]), { replicas: 2, rounds: 5, runs: 2_000, write: false })
+  t.same(parseScaleOptions([]), { replicas: 2, rounds: 12, runs: 2_000, warmUp: 10_000, write: false })
   t.same(parseStackOptions(['--quick']), { quick: true, write: false })
   t.end()
 })
@@ -59,6 +59,7 @@ test('everything wrong is said at once, with what there is', (t) => {
   t.throws(() => parseGrowthOptions(['--runs', '1e9', '--rounds', '0']), { message: /--runs must be .*"1e9"; --rounds must be/ })
   t.throws(() => parseGrowthOptions(['--fill', '--write']), { message: /--fill measures nothing/ })
   t.throws(() => parseScaleOptions(['--replicas', '1']), { message: /--replicas must be a whole number from 2 to 64/ })
+  t.throws(() => parseScaleOptions(['--warm-up', '-1']), { message: /--warm-up must be a whole number from 0 to/ })
   t.throws(() => parseSoakOptions(['--seconds', 'ten']), { message: /--seconds must be a number from 1/ })
   t.end()
 })
