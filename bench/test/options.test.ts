@@ -59,7 +59,7 @@ test('everything wrong is said at once, with what there is', (t) => {
   t.throws(() => parseGrowthOptions(['--runs', '1e9', '--rounds', '0']), { message: /--runs must be .*"1e9"; --rounds must be/ })
   t.throws(() => parseGrowthOptions(['--fill', '--write']), { message: /--fill measures nothing/ })
   t.throws(() => parseScaleOptions(['--replicas', '1']), { message: /--replicas must be a whole number from 2 to 64/ })
-  t.throws(() => parseScaleOptions(['--warm-up', '-1']), { message: /--warm-up must be a whole number from 0 to/ })
+  t.throws(() => parseScaleOptions(['--warm-up', 'some']), { message: /--warm-up must be a whole number from 0 to/ })
   t.throws(() => parseSoakOptions(['--seconds', 'ten']), { message: /--seconds must be a number from 1/ })
   t.end()
 })
