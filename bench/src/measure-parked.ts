@@ -6,7 +6,7 @@ import { type Figures, inParallel, quantile } from './statistics.ts'
 import { memoryByProcess } from './usage.ts'
 import { approveEach, countDone, IN_TIME_MS, measureSaturation, park } from './workloads.ts'
 
-/** How long processes get before it is read: they give memory back after a minute of rest. */
+/** How long processes get before their memory is read: they give it back after a minute of rest. */
 const SETTLE_MS = 75_000
 const APPROVED = 50
 const BYTES_PER_MIB = 2 ** 20

@@ -64,7 +64,7 @@ export interface ScaleOptions {
   rounds: number
   /** W1 runs of a round. */
   runs: number
-  /** W1 runs before the first round, for each replica. */
+  /** W1 runs before the first round, times `replicas`, on either side. */
   warmUp: number
   write: boolean
 }

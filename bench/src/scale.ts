@@ -31,13 +31,13 @@ async function scale(options: ScaleOptions): Promise<number> {
 }
 
 async function measure(one: OwnStack, several: OwnStack, target: Target, options: ScaleOptions): Promise<ScaleRound[]> {
-  await warmUp(one, target, options.warmUp)
-  await warmUp(several, target, options.warmUp * options.replicas)
+  const wrongBefore = await warmUp(one, several, target, options)
   const rounds: ScaleRound[] = []
   for (let round = 0; round < options.rounds; round++) {
     const figures = {} as ScaleRound
     for (const which of round % 2 === 0 ? (['one', 'several'] as const) : (['several', 'one'] as const)) {
       figures[which] = await measureOnce(which === 'one' ? one : several, target, options.runs)
+      if (round === 0) figures[which].wrongRuns! += wrongBefore[which]
     }
     const [alone, together] = [figures.one.runsPerSecond!, figures.several.runsPerSecond!]
     console.error(`round ${round + 1}: ${alone.toFixed(0)} runs/s with one of each, ${together.toFixed(0)} with ${options.replicas}`)
@@ -46,9 +46,18 @@ async function measure(one: OwnStack, several: OwnStack, target: Target, options
   return rounds
 }
 
-/** In portions, so that no backlog is deeper than that of a round: code is compiled in each replica, and each has its share of the runs only. */
-async function warmUp(stack: OwnStack, target: Target, runs: number): Promise<void> {
-  for (let left = runs; left > 0; left -= WARM_UP_PORTION) await measureOnce(stack, target, Math.min(left, WARM_UP_PORTION))
+/**
+ * As many runs on either side as give each replica its `warmUp`: V8 compiles the code in each of them, Postgres and Redis are asked as often. In
+ * portions and in turn, so that no backlog is deeper than that of a round and nobody rests. Gives what went wrong on each side.
+ */
+async function warmUp(one: OwnStack, several: OwnStack, target: Target, { warmUp, replicas }: ScaleOptions) {
+  const wrongRuns = { one: 0, several: 0 }
+  for (let left = warmUp * replicas; left > 0; left -= WARM_UP_PORTION) {
+    const runs = Math.min(left, WARM_UP_PORTION)
+    wrongRuns.one += (await measureOnce(one, target, runs)).wrongRuns!
+    wrongRuns.several += (await measureOnce(several, target, runs)).wrongRuns!
+  }
+  return wrongRuns
 }
 
 async function measureOnce(stack: OwnStack, target: Target, runs: number): Promise<Figures> {

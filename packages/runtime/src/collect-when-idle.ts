@@ -9,7 +9,7 @@ import { runInNewContext } from 'node:vm'
 const EVERY_MS = 5_000
 /**
  * So many looks in a row that found nothing to do: a minute. A collection also throws away compiled code and what its shapes were, for want of objects
- * that have them: the next 2 000 runs of a stack take a third more CPU. Who comes back within a minute does not pay for that.
+ * that have them: the next 2 000 runs of a stack take some 30 % more CPU. Who comes back within a minute does not pay for that.
  */
 const IDLE_LOOKS = 12
 /** Part of the time in which the event loop did something, below which the service counts as idle. */

@@ -1,10 +1,13 @@
 import { constants, PerformanceObserver } from 'node:perf_hooks'
+import { setTimeout as delay } from 'node:timers/promises'
 import { getHeapStatistics } from 'node:v8'
 import { until } from '@baton/testing'
 import { test } from 'tap'
 import { collectWhenIdle } from '../src/collect-when-idle.ts'
 
 const MIB = 2 ** 20
+/** More looks than a collection waits for. */
+const LOOKS_MORE = 16
 const heapMiB = () => getHeapStatistics().total_heap_size / MIB
 
 /** Makes the heap as large as a burst of work does, and lets go of all of it. */
@@ -37,6 +40,16 @@ function countCollections(): { first: Promise<void>; seen(): number; stop(): num
   }
 }
 
+/** Resolves when what the start has left was collected; by then V8 has gone over it as often as it does. */
+async function startCollected(): Promise<void> {
+  const collections = countCollections()
+  const keptAlive = setInterval(() => {}, 60_000)
+  await collections.first
+  clearInterval(keptAlive)
+  await delay(300)
+  collections.stop()
+}
+
 test('what a burst left is given back once the service idles, and then it is left alone', async (t) => {
   const before = heapMiB()
   const collecting = collectWhenIdle({ everyMs: 100 })
@@ -46,17 +59,18 @@ test('what a burst left is given back once the service idles, and then it is lef
   await until(() => heapMiB() - before < 10, { timeoutMs: 20_000, what: 'a smaller heap' })
 
   const collections = countCollections()
-  await new Promise((resolve) => setTimeout(resolve, 500))
+  await delay(LOOKS_MORE * 100)
   t.equal(collections.stop(), 0, 'a heap that does not grow is not collected again')
 })
 
 test('objects that come and go do not count', async (t) => {
-  const collecting = collectWhenIdle({ everyMs: 50 })
+  const collecting = collectWhenIdle({ everyMs: 100 })
   t.teardown(() => collecting.stop())
+  await startCollected()
   const collections = countCollections()
-  for (let round = 0; round < 20; round++) {
+  for (let round = 0; round < LOOKS_MORE * 2; round++) {
     Array.from({ length: 2_000 }, (_, index) => `short-lived ${index}`)
-    await new Promise((resolve) => setTimeout(resolve, 25))
+    await delay(50)
   }
   t.equal(collections.stop(), 0)
 })
@@ -66,12 +80,14 @@ test('a service that works is not interrupted', async (t) => {
   const grown = heapMiB()
   const collecting = collectWhenIdle({ everyMs: 50 })
   t.teardown(() => collecting.stop())
-  const until = performance.now() + 500
+  const collections = countCollections()
+  const until = performance.now() + LOOKS_MORE * 50
   while (performance.now() < until) {
     const busy = performance.now() + 10
     while (performance.now() < busy) Math.sqrt(2)
     await new Promise((resolve) => setImmediate(resolve))
   }
+  t.equal(collections.stop(), 0)
   t.ok(heapMiB() > grown - 20, `${heapMiB().toFixed(0)} of ${grown.toFixed(0)} MiB`)
 })
 
@@ -80,15 +96,11 @@ test('what the start has left goes too, but not while work may be about to come'
   const collections = countCollections()
   const collecting = collectWhenIdle({ everyMs: 250 })
   t.teardown(() => collecting.stop())
-  await new Promise((resolve) => setTimeout(resolve, 1_500))
+  await delay(1_500)
   t.equal(collections.seen(), 0)
   // Asking again and again would be work.
-  const keptAlive = setInterval(() => {}, 60_000)
-  await collections.first
-  clearInterval(keptAlive)
-  // V8 goes over it more than once.
-  await new Promise((resolve) => setTimeout(resolve, 300))
+  await startCollected()
   const once = collections.seen()
-  await new Promise((resolve) => setTimeout(resolve, 1_000))
+  await delay(LOOKS_MORE * 250)
   t.equal(collections.stop(), once, 'and only once')
 })
