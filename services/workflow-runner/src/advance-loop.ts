@@ -18,6 +18,8 @@ export interface Item {
 export interface AdvanceLoop {
   /** Takes items; resolves when there is room for more. */
   offer(items: Item[]): Promise<void>
+  /** Resolves when every item that was offered until now has had its batch, or the signal is aborted, or the loop has ended. */
+  caughtUp(signal: AbortSignal): Promise<void>
   /** Finishes the batch under way, takes no other. */
   stop(): Promise<void>
 }
@@ -30,11 +32,16 @@ export function createAdvanceLoop(a: Advance, factsMax: number, patience?: Patie
   let waitingFacts = 0
   let stopped = false
   let room: (() => void)[] = []
+  /** Items that were offered, and those that have had their batch: they pass in the order in which they came. */
+  let offered = 0
+  let passed = 0
+  let behind: { until: number; resolve: () => void }[] = []
   let wake: (() => void) | undefined
   const troubled = createTroubledRuns(put, patience)
 
   function put(items: readonly Item[]): void {
     waiting.push(...items)
+    offered += items.length
     for (const item of items) waitingFacts += item.deliveries.length
     wake?.()
   }
@@ -57,6 +64,16 @@ export function createAdvanceLoop(a: Advance, factsMax: number, patience?: Patie
     const waiters = room
     room = []
     for (const resolve of waiters) resolve()
+  }
+
+  function pass(items: number): void {
+    passed += items
+    const waiters = behind
+    behind = []
+    for (const waiter of waiters) {
+      if (stopped || waiter.until <= passed) waiter.resolve()
+      else behind.push(waiter)
+    }
   }
 
   async function process(items: Item[]): Promise<void> {
@@ -87,6 +104,7 @@ export function createAdvanceLoop(a: Advance, factsMax: number, patience?: Patie
       wake = undefined
       const batch = stopped ? [] : take()
       if (batch.length > 0) await process(batch)
+      pass(batch.length)
     }
   }
   const running = run()
@@ -99,6 +117,17 @@ export function createAdvanceLoop(a: Advance, factsMax: number, patience?: Patie
         await new Promise<void>((resolve) => {
           room.push(resolve)
         })
+    },
+    async caughtUp(signal) {
+      if (passed >= offered || stopped || signal.aborted) return
+      await new Promise<void>((resolve) => {
+        const end = () => {
+          signal.removeEventListener('abort', end)
+          resolve()
+        }
+        behind.push({ until: offered, resolve: end })
+        signal.addEventListener('abort', end, { once: true })
+      })
     },
     async stop() {
       stopped = true

@@ -6,7 +6,7 @@
 import { type Fact, GROUPS, keys, PARTITION_COUNT } from '@baton/contracts'
 import { claimStale, ensureGroups, type Logger, parseEntries, type Redis, readGroup, readsOf, type StreamEntry } from '@baton/runtime'
 import { createFactAcks, type FactAcks } from './acknowledge-facts.ts'
-import type { Item } from './advance-loop.ts'
+import type { AdvanceLoop, Item } from './advance-loop.ts'
 import { factsEntry } from './read-facts-entry.ts'
 
 export interface FactReader {
@@ -34,6 +34,7 @@ export function readFacts(options: {
   /** Entries of another runner are taken over after this silence. */
   claimAfterMs: number
   offer(items: Item[]): Promise<void>
+  caughtUp: AdvanceLoop['caughtUp']
   /** The groups were gone: Redis was emptied. */
   onLost(): void
   log: Logger
@@ -59,6 +60,8 @@ export function readFacts(options: {
       onLost,
     })) {
       await offer(itemsOf(entries, false))
+      // Nothing is read ahead: one read brings all that came meanwhile, and what was not read is at once anybody's who takes the partition.
+      await options.caughtUp(stopping.signal)
     }
   }
 

@@ -57,6 +57,7 @@ export function takeWork(options: {
     entriesMax: Math.max(1, Math.ceil(settings.RUNNER_BATCH_FACTS_MAX / PARTITION_COUNT)),
     claimAfterMs: settings.RUNNER_LEASE_MS,
     offer,
+    caughtUp: loop.caughtUp,
     onLost: () => tending.lost(),
     log,
   })

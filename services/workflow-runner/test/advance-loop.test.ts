@@ -22,3 +22,56 @@ t.test('everybody who waits for room is let go on when there is room', { timeout
   await loop.stop()
   t.ok(done >= 1)
 })
+
+t.test(
+  'whoever waits until the loop has caught up waits for what was offered before, and for nothing after it',
+  { timeout: 10_000 },
+  async (t) => {
+    let gate = Promise.withResolvers<void>()
+    const batches: string[][] = []
+    const store = {
+      async loadRuns(runIds: string[]) {
+        batches.push(runIds)
+        await gate.promise
+        return new Map()
+      },
+    }
+    const item = (runId: string): Item => ({ deliveries: [{ fact: { kind: 'start', runId }, redelivered: false }] })
+    const loop = createAdvanceLoop({ store, cache: new Map() } as unknown as Advance, 1)
+    const { signal } = new AbortController()
+    await loop.caughtUp(signal) // nothing was offered
+
+    const seen: string[] = []
+    const wait = (name: string, signal: AbortSignal) => loop.caughtUp(signal).then(() => void seen.push(name))
+    const next = async () => {
+      const ended = gate
+      gate = Promise.withResolvers()
+      const count = batches.length
+      ended.resolve()
+      while (batches.length === count) await new Promise(setImmediate)
+    }
+    await loop.offer([item('a')])
+    const first = wait('first', signal)
+    await new Promise(setImmediate)
+    await loop.offer([item('b')])
+    const second = wait('second', signal)
+    const ending = new AbortController()
+    const aborted = wait('aborted', ending.signal)
+    void loop.offer([item('c')])
+    t.same(seen, [])
+    await next()
+    await first
+    t.same(seen, ['first'])
+    ending.abort()
+    await aborted
+    await next()
+    await second
+    t.same(seen, ['first', 'aborted', 'second'])
+    t.same(batches.at(-1), ['c'], 'the last is under way')
+
+    const last = wait('last', signal)
+    const stopped = loop.stop()
+    gate.resolve()
+    await Promise.all([last, stopped, loop.caughtUp(signal)])
+  },
+)

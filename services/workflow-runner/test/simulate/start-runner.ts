@@ -68,6 +68,7 @@ async function start(place: RunnerPlace): Promise<void> {
     entriesMax: dice.pick([1, 4, 25]),
     claimAfterMs: LEASE_MS,
     offer,
+    caughtUp: loop.caughtUp,
     onLost: () => tending.lost(),
     log,
   })

@@ -1,0 +1,104 @@
+/** How facts come in: nothing is read ahead of the loop. */
+import { randomUUID } from 'node:crypto'
+import { ENTRY_FIELD, type Fact, GROUPS, keys } from '@baton/contracts'
+import { connectRedis, createLogger } from '@baton/runtime'
+import { testRedis, until } from '@baton/testing'
+import t, { type Test } from 'tap'
+import type { Advance } from '../src/advance.ts'
+import { createAdvanceLoop } from '../src/advance-loop.ts'
+import { readFacts } from '../src/read-facts.ts'
+
+const PARTITION = 3
+const STREAM = keys.facts(PARTITION)
+const log = createLogger({ name: 'test', level: 'silent' })
+
+async function setup(t: Test) {
+  const server = await testRedis(t)
+  const redis = connectRedis(server.url, { name: 'test' })
+  t.teardown(() => redis.disconnect())
+  const add = (...runIds: string[]) =>
+    redis.xadd(STREAM, '*', ENTRY_FIELD, JSON.stringify(runIds.map((runId): Fact => ({ kind: 'start', runId }))))
+  /** How many entries each consumer holds. */
+  const held = async () => {
+    const [, , , consumers] = (await redis.xpending(STREAM, GROUPS.facts)) as [number, unknown, unknown, [string, string][] | null]
+    return Object.fromEntries((consumers ?? []).map(([name, count]) => [name, Number(count)]))
+  }
+  return { server, redis, add, held }
+}
+
+/** A runner whose batches end when `gate` says so, on a connection of its own. */
+async function startRunner(t: Test, url: string, consumer: string, gate: () => Promise<void>) {
+  const redis = connectRedis(url, { name: consumer })
+  const batches: string[][] = []
+  const store = {
+    async loadRuns(runIds: string[]) {
+      batches.push([...runIds].sort())
+      await gate()
+      return new Map()
+    },
+  }
+  const loop = createAdvanceLoop({ store, cache: new Map(), log } as unknown as Advance, 100)
+  const reader = readFacts({
+    redis,
+    consumer,
+    partitions: () => [PARTITION],
+    entriesMax: 10,
+    claimAfterMs: 60_000,
+    offer: loop.offer,
+    caughtUp: loop.caughtUp,
+    onLost: () => {},
+    log,
+  })
+  t.teardown(async () => {
+    await reader.stop()
+    redis.disconnect()
+  })
+  await reader.takeOver([PARTITION])
+  return { redis, loop, reader, batches }
+}
+
+t.test('what comes while a batch is under way is read when it has ended, all at once', async (t) => {
+  const { server, add, held } = await setup(t)
+  let gate = Promise.withResolvers<void>()
+  const { loop, reader, batches } = await startRunner(t, server.url, 'a', () => gate.promise)
+  const ids = Array.from({ length: 5 }, () => randomUUID())
+  await add(ids[0]!)
+  await until(() => batches.length === 1)
+  for (const id of ids.slice(1)) await add(id)
+  await new Promise((resolve) => setTimeout(resolve, 100))
+  t.same(await held(), { a: 1 })
+  const first = gate
+  gate = Promise.withResolvers()
+  first.resolve()
+  await until(() => batches.length === 2)
+  t.same(batches[1], ids.slice(1).sort())
+  gate.resolve()
+  await reader.stop()
+  await loop.stop()
+})
+
+t.test('a runner killed in the middle of a batch keeps no more than that from the one who takes the partition', async (t) => {
+  const { server, add, held } = await setup(t)
+  const killed = await startRunner(t, server.url, 'a', () => new Promise(() => {}))
+  const [first, ...rest] = Array.from({ length: 4 }, () => randomUUID())
+  await add(first!)
+  await until(() => killed.batches.length === 1)
+  for (const id of rest) await add(id)
+  killed.redis.disconnect()
+  const { loop, reader, batches } = await startRunner(t, server.url, 'b', async () => {})
+  await until(() => batches.flat().length === rest.length)
+  t.same(batches.flat().sort(), [...rest].sort())
+  await reader.stop()
+  await loop.stop()
+  await reader.settle()
+  t.same(await held(), { a: 1 }, 'the batch itself is claimed after a silence')
+})
+
+t.test('a runner that stops does not wait for a batch that does not end', { timeout: 10_000 }, async (t) => {
+  const { server, add } = await setup(t)
+  const { reader, batches } = await startRunner(t, server.url, 'a', () => new Promise(() => {}))
+  await add(randomUUID())
+  await until(() => batches.length === 1)
+  await reader.stop()
+  t.equal(batches.length, 1)
+})
