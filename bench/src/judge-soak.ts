@@ -44,6 +44,8 @@ export interface Soak {
   done: number
   /** Of a core, of the whole stack, until it was calm; shown, not bounded. */
   settlingCpuPercent: number
+  /** Of a process that wakes twice a second for nothing, while the stack idled. */
+  barePercent: number
   idleCpuPercent: number
   /** How long the stack had been left alone at the end, in seconds. */
   idleSeconds: number

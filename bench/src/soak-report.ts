@@ -25,7 +25,7 @@ export function soakReport(soak: Soak, setting: SoakSetting, today: Date): strin
       ['bound', 'measured', 'allowed', ''],
       verdicts.map(({ what, measured, bound, met }) => [what, measured, bound, met ? 'met' : '**broken**']),
     ),
-    `While the stack settled, before its idle CPU was read, it took ${soak.settlingCpuPercent.toFixed(2)} % of a core.`,
+    `While the stack settled, before its idle CPU was read, it took ${soak.settlingCpuPercent.toFixed(2)} % of a core. A Node process that only wakes up twice a second took ${soak.barePercent.toFixed(2)} % beside the idle stack: what waking up costs on this machine.`,
     broken === 0 ? 'All bounds are met.' : `${broken} of ${verdicts.length} bounds are broken.`,
   ].join('\n\n')
 }

@@ -2,6 +2,7 @@
  * `make soak`: a stack of its own at half of what it can do, then left alone. Memory, Redis and tables are looked at every few seconds;
  * exits 1 when a bound is broken (they stand in judge-soak.ts). `--write` puts the tables into bench/README.md.
  */
+import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { stackPaths } from '@baton/embedded'
@@ -9,6 +10,7 @@ import { judgeSoak } from './judge-soak.ts'
 import { type Load, loadAtRate } from './load-at-rate.ts'
 import { parseSoakOptions, type SoakOptions } from './options.ts'
 import { type OwnStack, startOwnStack } from './own-stack.ts'
+import { cpuMsOf } from './processes.ts'
 import { writeFigures } from './report.ts'
 import { onInterrupt, runCommand } from './run-command.ts'
 import { type Sample, sampleWhile, takeSample } from './sample-soak.ts'
@@ -29,12 +31,16 @@ const DRAIN_MS = 120_000
  * the time, at most this long, and the idling from then on.
  */
 const CALM_MS = 120_000
+/** A process that wakes twice a second for nothing: what waking up costs on this machine, to which the idle CPU of a stack is to be held. */
+const WAKES_FOR_NOTHING = 'setInterval(() => {}, 500)'
 
 async function soak(options: SoakOptions): Promise<number> {
   const target = await startTarget()
   let stack: OwnStack | undefined
   let stores: Stores | undefined
+  let bare: ChildProcess | undefined
   const stop = async () => {
+    bare?.kill()
     await stores?.close()
     await stack?.stop()
     await target.stop()
@@ -43,14 +49,22 @@ async function soak(options: SoakOptions): Promise<number> {
   try {
     stack = await startOwnStack(join(stackPaths().local, 'bench/stack'), target.url)
     stores = openStores(stack)
-    return await soakStack(stack, stores, target, options)
+    bare = spawn(process.execPath, ['-e', WAKES_FOR_NOTHING], { stdio: 'ignore' })
+    return await soakStack({ stack, stores, target, barePid: bare.pid! }, options)
   } finally {
     watched()
     await stop()
   }
 }
 
-async function soakStack(stack: OwnStack, stores: Stores, target: Target, options: SoakOptions): Promise<number> {
+interface Parts {
+  stack: OwnStack
+  stores: Stores
+  target: Target
+  barePid: number
+}
+
+async function soakStack({ stack, stores, target, barePid }: Parts, options: SoakOptions): Promise<number> {
   const saturation = await findSaturation(stack, target, options.saturateSeconds)
   const perSecond = saturation / 2
   say(`saturation is ${saturation.toFixed(0)} W1 runs/s; ${options.seconds} s at ${perSecond.toFixed(0)} follow`)
@@ -61,12 +75,12 @@ async function soakStack(stack: OwnStack, stores: Stores, target: Target, option
   const load = await sampleWhile(loadAtRate(stack.client, perSecond, options.seconds), every(options.seconds, SAMPLES), sample('load'))
   const done = await untilEnded(stack, load)
   say(`${done} of ${load.started} runs ended well; ${options.idleSeconds} s of idling follow`)
-  const idle = await sampleWhile(leaveAlone(stack, options.idleSeconds), every(options.idleSeconds, IDLE_SAMPLES), sample('idle'))
+  const idle = await sampleWhile(leaveAlone(stack, barePid, options.idleSeconds), every(options.idleSeconds, IDLE_SAMPLES), sample('idle'))
 
-  const { settling, idling } = idle
+  const { settling, idling, barePercent } = idle
   say(`CPU while it settles, % of a core: ${namesOf(settling)}`)
-  say(`idle CPU, % of a core: ${namesOf(idling)}`)
-  const cpu = { settlingCpuPercent: totalOf(settling), idleCpuPercent: totalOf(idling) }
+  say(`idle CPU, % of a core: ${namesOf(idling)}; a process that only wakes twice a second ${barePercent.toFixed(2)}`)
+  const cpu = { settlingCpuPercent: totalOf(settling), idleCpuPercent: totalOf(idling), barePercent }
   const outcome = { samples, load, done, ...cpu, idleSeconds: options.idleSeconds }
   const report = soakReport(outcome, { seconds: options.seconds, perSecond, saturation }, new Date())
   console.log(report)
@@ -88,17 +102,21 @@ function untilEnded(stack: OwnStack, { tag, started }: Load): Promise<number> {
 
 type CpuPercents = Map<string, number>
 
-/** Leaves the stack alone; CPU time of each process as % of a core, until it is calm and from then on. */
-async function leaveAlone(stack: OwnStack, seconds: number): Promise<{ settling: CpuPercents; idling: CpuPercents }> {
+/** Leaves the stack alone; CPU time of each process as % of a core, until it is calm and from then on, and that of the bare process then. */
+async function leaveAlone(stack: OwnStack, barePid: number, seconds: number) {
   const calmMs = Math.min(CALM_MS, (seconds * 2_000) / 3)
-  return { settling: await cpuPercents(stack, calmMs), idling: await cpuPercents(stack, seconds * 1_000 - calmMs) }
+  const stackCpu = () => cpuMsByProcess(stack.processes())
+  const settling = await percentsOver(calmMs, stackCpu)
+  const bare = percentsOver(seconds * 1_000 - calmMs, () => cpuMsOf(new Map([['bare', barePid]])))
+  const idling = await percentsOver(seconds * 1_000 - calmMs, stackCpu)
+  return { settling, idling, barePercent: totalOf(await bare) }
 }
 
-async function cpuPercents(stack: OwnStack, ms: number): Promise<CpuPercents> {
-  const before = cpuMsByProcess(stack.processes())
+async function percentsOver(ms: number, cpuMs: () => Map<string, number>): Promise<CpuPercents> {
+  const before = cpuMs()
   const from = performance.now()
   await delay(ms)
-  const spent = spentCpuMs(before, cpuMsByProcess(stack.processes()))
+  const spent = spentCpuMs(before, cpuMs())
   const elapsedMs = performance.now() - from
   return new Map([...spent].map(([name, ms]) => [name, (ms / elapsedMs) * 100]))
 }

@@ -20,7 +20,7 @@ function sample(
 
 function soakOf(samples: Sample[], more: Partial<Soak> = {}): Soak {
   const load = { tag: '-b', started: 1_000, refused: 0, wanted: 1_000 }
-  return { samples, load, done: 1_000, settlingCpuPercent: 6, idleCpuPercent: 1.5, idleSeconds: 180, ...more }
+  return { samples, load, done: 1_000, settlingCpuPercent: 6, barePercent: 0.02, idleCpuPercent: 1.5, idleSeconds: 180, ...more }
 }
 
 const broken = (soak: Soak) => judgeSoak(soak).flatMap(({ what, met }) => (met ? [] : [what]))
