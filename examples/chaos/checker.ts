@@ -165,7 +165,7 @@ function judgeSteps({ events, steps }: Seen, say: Say): void {
 }
 
 /** No call began after its step had ended; each step that succeeded was answered before it did; every call carries the key of its step. */
-function judgeCalls({ order }: Started, { events }: Seen, calls: ShopCall[], say: Say): void {
+function judgeCalls({ order }: Started, { run, events }: Seen, calls: ShopCall[], say: Say): void {
   const outcomes = new Map<string, CloudEvent>()
   for (const event of events) if (ENDS_STEP.test(event.type)) outcomes.set(`${event.subject}/${event.data.generation}`, event)
   const keysOf = new Map<string, string>()
@@ -197,7 +197,7 @@ function judgeCalls({ order }: Started, { events }: Seen, calls: ShopCall[], say
   for (const [step, { type, time, data }] of outcomes) {
     if (!isHttp(data) || type !== 'dev.baton.step.succeeded' || data.copied === true) continue
     if (!((answered.get(step) ?? Number.POSITIVE_INFINITY) <= Date.parse(time)))
-      say(`has ${step} succeed at ${time} without an answer of the shop`)
+      say(`has ${step} succeed at ${time} without an answer of the shop; its calls: ${storyOf(`${run.id}/${step}`, calls) || 'none'}`)
   }
 }
 

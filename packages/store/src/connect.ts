@@ -128,8 +128,8 @@ export function withTransaction<T>(sql: Sql, action: (tx: Db) => Promise<T>): Pr
   return lanes.run(action)
 }
 
-/** Postgres' now in milliseconds since 1970: the only clock that timers and deadlines obey. */
+/** Postgres' now in milliseconds since 1970, with their fractions: the only clock that timers and deadlines obey. */
 export async function clock(db: Db): Promise<number> {
-  const [row] = await db<{ now: number }[]>`select clock_timestamp() as now`
+  const [row] = await db<{ now: number }[]>`select extract(epoch from clock_timestamp())::float8 * 1000 as now`
   return row!.now
 }

@@ -12,12 +12,12 @@ export interface DueTimer {
 }
 
 /**
- * Timers of these partitions that are due, oldest first, and the clock. Runs that are paused or have ended keep no timers, so the rows that
- * are due are all to be applied. Each partition is walked by itself, in the order of its index: no sort over all that wait.
+ * Timers of these partitions that are due, oldest first, and the clock in ms with their fractions. Runs that are paused or have ended keep no
+ * timers, so the rows that are due are all to be applied. Each partition is walked by itself, in the order of its index: no sort over all that wait.
  */
 export async function dueTimers(db: Db, partitions: readonly number[], limit: number): Promise<{ now: number; timers: DueTimer[] }> {
   const rows = await db<(DueTimer & { now: number })[]>`
-    select t.run_id, t.path, t.timer, t.generation, t.attempt, t.due_at, clock.now
+    select t.run_id, t.path, t.timer, t.generation, t.attempt, t.due_at, extract(epoch from clock.now)::float8 * 1000 as now
       from (select clock_timestamp() as now) as clock
       left join lateral (
         select t.* from unnest(${[...partitions]}::smallint[]) as p (partition)
@@ -31,10 +31,10 @@ export async function dueTimers(db: Db, partitions: readonly number[], limit: nu
   return { now: rows[0]!.now, timers: rows.filter((row) => row.runId !== null).map(({ now: _, ...timer }) => timer) }
 }
 
-/** When the next timer of these partitions is due; null when there is none. */
+/** When the next timer of these partitions is due, null when there is none; and the clock, as above. */
 export async function nextDue(db: Db, partitions: readonly number[]): Promise<{ now: number; dueAt: number | null }> {
   const [row] = await db<{ now: number; dueAt: number | null }[]>`
-    select clock_timestamp() as now, (
+    select extract(epoch from clock_timestamp())::float8 * 1000 as now, (
       select min(t.due_at) from unnest(${[...partitions]}::smallint[]) as p (partition)
         cross join lateral (
           select t.due_at from timers t where t.partition = p.partition order by t.due_at limit 1

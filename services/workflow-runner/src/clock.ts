@@ -5,12 +5,12 @@ export interface ServerClock {
   now(): number
   /** Our own clock. It goes on evenly: that of the host may be set, and what is decided before the next answer would be hours off. */
   local(): number
-  /** Postgres said that it is this time, after it was asked at `askedAt` by our clock (just now, when left out). */
+  /**
+   * Postgres said that it is this time, after it was asked at `askedAt` by our clock (just now, when left out). Both with their fractions: one
+   * that is rounded down pulls ours behind, and events of fast steps before what they tell of.
+   */
   observe(at: number, askedAt?: number): void
 }
-
-/** Times are told in whole milliseconds. */
-const ROUNDED_MS = 1
 
 /**
  * Starts at an offset of zero. Postgres read its clock between the question and the answer, so the offset lies between two bounds and is moved
@@ -23,7 +23,7 @@ export function createServerClock(): ServerClock {
     now: () => Math.round(local() + offsetMs),
     local,
     observe(at, askedAt = local()) {
-      const least = at - local() - ROUNDED_MS
+      const least = at - local()
       const most = at - askedAt
       offsetMs = Math.min(Math.max(offsetMs, least), Math.max(most, least))
     },

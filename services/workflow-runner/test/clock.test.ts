@@ -16,6 +16,18 @@ t.test('the offset is moved only as far as an answer tells', async (t) => {
   t.ok(Math.abs(ahead() + 4_995) <= 2, 'a clock that was moved back is followed')
 })
 
+t.test('no time is behind what it tells of: fractions of a millisecond count', async (t) => {
+  const clock = createServerClock()
+  const early = () => {
+    let at = clock.local()
+    while (at % 1 > 0.1) at = clock.local()
+    return at
+  }
+  clock.observe(clock.local() + 0.7, clock.local() - 0.1)
+  const at = early()
+  t.equal(clock.now(), Math.floor(at) + 1, 'the clock of Postgres is 0.7 ms ahead')
+})
+
 t.test('on one machine the clocks are equal, however slow Postgres is', async (t) => {
   const clock = createServerClock()
   for (const tookMs of [40, 90, 3_000, 20]) clock.observe(Date.now() - tookMs, Date.now() - tookMs)
