@@ -14,7 +14,8 @@ export interface ServerClock {
 
 /**
  * Starts at an offset of zero. Postgres read its clock between the question and the answer, so the offset lies between two bounds and is moved
- * no further than into them: an answer that took long says little, and times of events never fall behind what they tell of.
+ * no further than into them: an answer that took long says little. On one machine times of events do not fall behind what they tell of; between
+ * two they differ by no more than the fastest answer took.
  */
 export function createServerClock(): ServerClock {
   let offsetMs = 0

@@ -29,7 +29,7 @@ export function readFacts(options: {
   redis: Redis
   consumer: string
   partitions(): readonly number[]
-  /** Entries per partition and read. */
+  /** Entries that a read brings when all partitions that are held have some: each gives its share. */
   entriesMax: number
   /** Entries of another runner are taken over after this silence. */
   claimAfterMs: number
@@ -39,10 +39,11 @@ export function readFacts(options: {
   onLost(): void
   log: Logger
 }): FactReader {
-  const { redis, consumer, partitions, entriesMax, offer, log } = options
+  const { redis, consumer, partitions, offer, log } = options
   const group = GROUPS.facts
   const grouped = { redis, group, consumer, schema: factsEntry, log }
   const streams = () => partitions().map(keys.facts)
+  const shareMax = () => Math.ceil(options.entriesMax / Math.max(1, partitions().length))
   /** Entries that the loop has now, by stream and id: not to be taken twice. */
   const held = new Set<string>()
   const acks = createFactAcks({ redis, log })
@@ -54,13 +55,13 @@ export function readFacts(options: {
     for await (const entries of readGroup({
       ...grouped,
       streams: heldAmong(among, partitions),
-      count: entriesMax,
+      count: shareMax,
       blockMs: BLOCK_MS,
       signal: stopping.signal,
       onLost,
     })) {
       await offer(itemsOf(entries, false))
-      // Nothing is read ahead: one read brings all that came meanwhile, and what was not read is at once anybody's who takes the partition.
+      // Nothing is read ahead: the next read brings what came meanwhile, and what was not read is anybody's who takes the partition.
       await options.caughtUp(stopping.signal)
     }
   }
@@ -108,7 +109,7 @@ export function readFacts(options: {
     async claim() {
       const names = streams()
       if (names.length === 0) return
-      const entries = await claimStale({ ...grouped, streams: names, minIdleMs: options.claimAfterMs, count: entriesMax })
+      const entries = await claimStale({ ...grouped, streams: names, minIdleMs: options.claimAfterMs, count: shareMax() })
       const others = entries.filter(({ stream, id }) => !held.has(`${stream} ${id}`))
       if (others.length > 0) await offer(itemsOf(others, true))
     },

@@ -1,5 +1,4 @@
 /** Everything that brings work to the loop: facts, timers, and the reconciler that finds what was lost. Begins when the service listens. */
-import { PARTITION_COUNT } from '@baton/contracts'
 import type { RunState } from '@baton/engine'
 import { type Logger, watchRedis } from '@baton/runtime'
 import { dueTimers, expireLeases, findActive, findStale, findUnstarted, nextDue, type Sql } from '@baton/store'
@@ -54,7 +53,7 @@ export function takeWork(options: {
     redis,
     consumer: options.replica,
     partitions: holder.held,
-    entriesMax: Math.max(1, Math.ceil(settings.RUNNER_BATCH_FACTS_MAX / PARTITION_COUNT)),
+    entriesMax: settings.RUNNER_BATCH_FACTS_MAX,
     claimAfterMs: settings.RUNNER_LEASE_MS,
     offer,
     caughtUp: loop.caughtUp,

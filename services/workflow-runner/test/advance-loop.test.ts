@@ -69,9 +69,11 @@ t.test(
     t.same(seen, ['first', 'aborted', 'second'])
     t.same(batches.at(-1), ['c'], 'the last is under way')
 
+    void loop.offer([item('d')])
     const last = wait('last', signal)
-    const stopped = loop.stop()
+    const stopped = loop.stop() // takes no other: nobody may wait for d
     gate.resolve()
     await Promise.all([last, stopped, loop.caughtUp(signal)])
+    t.same(batches.at(-1), ['c'])
   },
 )

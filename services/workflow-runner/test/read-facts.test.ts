@@ -9,6 +9,7 @@ import { createAdvanceLoop } from '../src/advance-loop.ts'
 import { readFacts } from '../src/read-facts.ts'
 
 const PARTITION = 3
+const ENTRIES_MAX = 10
 const STREAM = keys.facts(PARTITION)
 const log = createLogger({ name: 'test', level: 'silent' })
 
@@ -16,18 +17,19 @@ async function setup(t: Test) {
   const server = await testRedis(t)
   const redis = connectRedis(server.url, { name: 'test' })
   t.teardown(() => redis.disconnect())
-  const add = (...runIds: string[]) =>
-    redis.xadd(STREAM, '*', ENTRY_FIELD, JSON.stringify(runIds.map((runId): Fact => ({ kind: 'start', runId }))))
+  const add = (...runIds: string[]) => addTo(PARTITION, ...runIds)
+  const addTo = (partition: number, ...runIds: string[]) =>
+    redis.xadd(keys.facts(partition), '*', ENTRY_FIELD, JSON.stringify(runIds.map((runId): Fact => ({ kind: 'start', runId }))))
   /** How many entries each consumer holds. */
   const held = async () => {
     const [, , , consumers] = (await redis.xpending(STREAM, GROUPS.facts)) as [number, unknown, unknown, [string, string][] | null]
     return Object.fromEntries((consumers ?? []).map(([name, count]) => [name, Number(count)]))
   }
-  return { server, redis, add, held }
+  return { server, redis, add, addTo, held }
 }
 
 /** A runner whose batches end when `gate` says so, on a connection of its own. */
-async function startRunner(t: Test, url: string, consumer: string, gate: () => Promise<void>) {
+async function startRunner(t: Test, url: string, consumer: string, gate: () => Promise<void>, partitions = [PARTITION]) {
   const redis = connectRedis(url, { name: consumer })
   const batches: string[][] = []
   const store = {
@@ -41,8 +43,8 @@ async function startRunner(t: Test, url: string, consumer: string, gate: () => P
   const reader = readFacts({
     redis,
     consumer,
-    partitions: () => [PARTITION],
-    entriesMax: 10,
+    partitions: () => partitions,
+    entriesMax: ENTRIES_MAX,
     claimAfterMs: 60_000,
     offer: loop.offer,
     caughtUp: loop.caughtUp,
@@ -53,7 +55,7 @@ async function startRunner(t: Test, url: string, consumer: string, gate: () => P
     await reader.stop()
     redis.disconnect()
   })
-  await reader.takeOver([PARTITION])
+  await reader.takeOver(partitions)
   return { redis, loop, reader, batches }
 }
 
@@ -77,6 +79,25 @@ t.test('what comes while a batch is under way is read when it has ended, all at 
   await loop.stop()
 })
 
+t.test('a read brings as much whether one partition is held or several', async (t) => {
+  for (const partitions of [[PARTITION], [PARTITION, 5]]) {
+    const { server, addTo } = await setup(t)
+    let gate = Promise.withResolvers<void>()
+    const { loop, reader, batches } = await startRunner(t, server.url, 'a', () => gate.promise, partitions)
+    await addTo(PARTITION, randomUUID())
+    await until(() => batches.length === 1)
+    for (let n = 0; n < ENTRIES_MAX * 2; n++) await addTo(partitions[n % partitions.length]!, randomUUID())
+    const first = gate
+    gate = Promise.withResolvers()
+    first.resolve()
+    await until(() => batches.length === 2)
+    t.equal(batches[1]!.length, ENTRIES_MAX, `of ${partitions.length}`)
+    gate.resolve()
+    await reader.stop()
+    await loop.stop()
+  }
+})
+
 t.test('a runner killed in the middle of a batch keeps no more than that from the one who takes the partition', async (t) => {
   const { server, add, held } = await setup(t)
   const killed = await startRunner(t, server.url, 'a', () => new Promise(() => {}))
@@ -94,7 +115,7 @@ t.test('a runner killed in the middle of a batch keeps no more than that from th
   t.same(await held(), { a: 1 }, 'the batch itself is claimed after a silence')
 })
 
-t.test('a runner that stops does not wait for a batch that does not end', { timeout: 10_000 }, async (t) => {
+t.test('a reader that stops does not wait for a batch that does not end', { timeout: 10_000 }, async (t) => {
   const { server, add } = await setup(t)
   const { reader, batches } = await startRunner(t, server.url, 'a', () => new Promise(() => {}))
   await add(randomUUID())

@@ -65,7 +65,7 @@ async function start(place: RunnerPlace): Promise<void> {
     redis,
     consumer: place.name,
     partitions: holder.held,
-    entriesMax: dice.pick([1, 4, 25]),
+    entriesMax: dice.pick([1, 64, 400]),
     claimAfterMs: LEASE_MS,
     offer,
     caughtUp: loop.caughtUp,
