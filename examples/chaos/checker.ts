@@ -81,6 +81,7 @@ export async function judge(client: BatonClient, shopUrl: string, record: Observ
   const totals = { steps: 0, events: 0, tries: 0 }
   const eventsOf = new Map<string, readonly CloudEvent[]>()
   const crowd: { id: string; from: number; to: number }[] = []
+  const refunded = new Map<string, string>()
   const all = [...record.started, ...(record.derived ?? [])]
   await inGroups(all, async (started) => {
     const seen = await readRun(client, started.id)
@@ -89,6 +90,7 @@ export async function judge(client: BatonClient, shopUrl: string, record: Observ
     judgeEvents(seen, say)
     judgeSteps(seen, say)
     for (const what of judgeOutput(started, seen.run)) say(what)
+    judgeRefund(started, seen.run, refunded, say)
     if (started.family === 'undone') for (const what of judgeUndone(seen.run, seen.steps, seen.events)) say(what)
     if (started.family === 'crowd') crowd.push(spanOf(seen))
     judgeCalls(started, seen, callsOf.get(started.id) ?? [], say)
@@ -153,6 +155,15 @@ function judgeEvents({ run, events }: Seen, say: Say): void {
   for (const { type, subject, data } of events) {
     if (type === 'dev.baton.step.scheduled' && !outcomes.has(`${subject}/${data.generation}`)) say(`has no outcome of ${subject}`)
   }
+}
+
+/** The shop makes another refund for each key: two runs that have the same were told the answer of one. A fork may have copied it. */
+function judgeRefund({ id, forkedFrom }: Partial<Derived> & Started, { output }: Run, refunded: Map<string, string>, say: Say): void {
+  const { refund } = (output ?? {}) as { refund?: unknown }
+  if (typeof refund !== 'string' || forkedFrom !== undefined) return
+  const other = refunded.get(refund)
+  if (other !== undefined && other !== id) say(`has the refund ${refund}, and so has ${other}`)
+  refunded.set(refund, id)
 }
 
 /** What `/steps` shows is what the events say. */

@@ -1,7 +1,7 @@
 /** A checker that finds nothing must be able to find something: each promise is broken once in what it is shown. */
 import type { Step } from '@baton/client'
 import { test } from 'tap'
-import { at, type Example, ID, judged } from './chaos-example.ts'
+import { at, type Example, FORK, ID, judged } from './chaos-example.ts'
 
 test('a run as it should be has no violation', async (t) => {
   t.equal(await judged(t, () => {}), '')
@@ -20,6 +20,14 @@ test('each broken promise is found', async (t) => {
     ['a call after success', /81 ms after dev.baton.step.succeeded/, (seen) => seen.calls.push(seen.call(481))],
     ['success without an answer', /without an answer of the shop/, (seen) => void seen.calls.splice(0)],
     ['an answer after success', /without an answer of the shop/, (seen) => Object.assign(seen.calls[0]!, { endedAt: Date.parse(at(401)) })],
+    [
+      'the answer to another run',
+      /has the refund rf_1, and so has run_/,
+      (seen) => {
+        Object.assign(seen.run, { output: { refund: 'rf_1' } })
+        Object.assign(seen.observed, { started: [ID, FORK].map((id) => ({ id, family: 'doomed', order: 'o1' })) })
+      },
+    ],
     ['a second key', /with the keys/, (seen) => seen.calls.push(seen.call(330, { idempotencyKey: `${ID}/ask/0` }))],
     ['a generation of nobody', /has no outcome/, (seen) => seen.calls.push(seen.call(330, { idempotencyKey: `${ID}/s1/1` }))],
     ['an end too few', /was reopened 1 times/, (seen) => void seen.events.splice(1, 1, seen.event(2, 'run.reopened', undefined, {}))],
