@@ -13,6 +13,7 @@ export function fingerprintStack(paths: StackPaths, settings: StackSettings): st
     ...Object.keys(readDotEnv(paths.dotEnv)),
     ...Object.keys(settings.values).filter((name) => isSetting(name) || known.has(name)),
   ])
+  names.delete('BATON_MODE') // which kind of stack is asked for: that one runs already
   const values = [...names].sort().map((name) => [name, settings.values[name]])
   const { databaseUrl, redisUrl, ownPostgres, ownRedis, host, replicas } = settings
   const sources = [...sourceFolders(paths.root)].flatMap((folder) => listStamps(folder))

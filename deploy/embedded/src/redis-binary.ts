@@ -20,12 +20,17 @@ function works(command: string): boolean {
 
 const wrapperIn = (folder: string) => join(folder, 'redis-server')
 
+/** redis-cli on PATH or, else, the one that came with a redis-server of ours; undefined when there is neither. */
+export function findRedisCli(unpackedFolder: string): string | undefined {
+  return ['redis-cli', join(unpackedFolder, 'redis-cli')].find((command) => !spawnSync(command, ['--version'], { stdio: 'ignore' }).error)
+}
+
 /** What apt unpacked finds its libraries through this script, whoever starts it and wherever the checkout has moved to. */
 const WRAPPER = `#!/bin/sh
 here=$(dirname -- "$(readlink -f -- "$0")")
 for lib in "$here"/usr/lib/*-linux-* "$here"/lib/*-linux-*; do [ -d "$lib" ] && LD_LIBRARY_PATH="$lib:$LD_LIBRARY_PATH"; done
 export LD_LIBRARY_PATH
-exec "$here/usr/bin/redis-server" "$@"
+exec "$here/usr/bin/$(basename -- "$0")" "$@"
 `
 
 /**
@@ -57,11 +62,13 @@ function missing(reason: string, cause?: unknown): StackProblem {
   return new StackProblem(`redis-server is not on PATH, and ${reason}. ${ways}`, { cause })
 }
 
-function explainApt(error: unknown): string {
+/** What apt-get says, in the words of whoever waits for it. */
+export function explainApt(error: unknown): string {
   const said = `${(error as { stderr?: string }).stderr ?? ''}\n${(error as Error).message}`
   if (/No space left|ENOSPC/.test(said)) return 'the disk is full, so apt-get cannot bring it'
-  if (/resolv|Could not connect|Failed to fetch|Cannot initiate|Unable to connect|Network is unreachable|Unable to locate/i.test(said))
+  if (/resolv|Could not connect|Failed to fetch|Cannot initiate|Unable to connect|Network is unreachable/i.test(said))
     return 'apt-get cannot reach its servers to bring it (is there no network?)'
+  if (/Unable to locate/.test(said)) return 'apt-get does not know it (without lists of packages: as root, apt-get update)'
   return `apt-get cannot bring it (${said.trim().split('\n')[0]})`
 }
 
@@ -90,7 +97,7 @@ async function unpack(folder: string): Promise<void> {
     for (const file of readdirSync(work).filter((name) => name.endsWith('.deb')))
       await run('dpkg-deb', ['-x', join(work, file), join(work, 'tree')])
     cpSync(join(work, 'tree'), folder, { recursive: true, verbatimSymlinks: true })
-    writeFileSync(wrapperIn(folder), WRAPPER, { mode: 0o755 })
+    for (const program of [wrapperIn(folder), join(folder, 'redis-cli')]) writeFileSync(program, WRAPPER, { mode: 0o755 })
   } finally {
     rmSync(work, { recursive: true, force: true })
   }

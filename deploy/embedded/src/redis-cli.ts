@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process'
 import { runsInContainers } from './compose.ts'
 import { composeInteractive, REDIS_CLI } from './compose-exec.ts'
+import { findRedisCli } from './redis-binary.ts'
 import { settingsOfRunning } from './running-stack.ts'
 import { namesSeveral } from './several-redis.ts'
 import { stackPaths } from './stack-paths.ts'
@@ -19,7 +20,8 @@ await runCommand(async () => {
   const place = ['-h', hostname.replace(/^\[|\]$/g, ''), '-p', port || '6379', '-n', pathname.slice(1) || '0']
   const flags = [...(protocol === 'rediss:' ? ['--tls'] : []), ...(username ? ['--user', decodeURIComponent(username)] : [])]
   const env = { ...process.env, ...(password && { REDISCLI_AUTH: decodeURIComponent(password) }) } // arguments can be read by everybody
-  const { status, error } = spawnSync('redis-cli', [...place, ...flags, ...args], { env, stdio: 'inherit' })
-  if (error) throw new StackProblem('redis-cli is not on PATH: install it (Debian: apt-get install redis-tools).')
+  const program = findRedisCli(paths.redisPrograms)
+  if (!program) throw new StackProblem('redis-cli is not on PATH: install it (Debian: apt-get install redis-tools).')
+  const { status } = spawnSync(program, [...place, ...flags, ...args], { env, stdio: 'inherit' })
   return status ?? 1
 })

@@ -109,6 +109,7 @@ test('the fingerprint of a stack changes with its settings alone, not with other
   const print = (env: Record<string, string>) => fingerprintStack(paths, loadStackSettings(paths, env))
   const plain = print({})
   t.equal(print({ SSH_TTY: '/dev/pts/1' }), plain)
+  t.equal(print({ BATON_MODE: 'local' }), plain, 'the kind of stack that runs already')
   t.not(print({ LOG_LEVEL: 'warn' }), plain)
   t.not(print({ HTTP_WORKER_REPLICAS: '2' }), plain)
 })
