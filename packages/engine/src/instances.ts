@@ -66,7 +66,10 @@ function scopeOf(container: StepState): Scope {
   return body.scope
 }
 
-/** The instance of this name; an item or round that was not open yet is opened. Undefined when there can be no such instance. */
+/**
+ * The instance of this name; an item or round that was not open yet is opened. With it are the items before it that have no event: a fork copies
+ * none of one that was put back and never done again, because another has ended the `forEach`. Undefined when there can be no such instance.
+ */
 export function instanceAt(state: RunState, name: string): ScopeState | undefined {
   const [, path, digits] = INDEXED.exec(name) ?? []
   if (path === undefined) return state.steps.get(name)?.inner
@@ -75,9 +78,18 @@ export function instanceAt(state: RunState, name: string): ScopeState | undefine
   const index = Number(digits)
   const known = knownInstance(container, index)
   if (known) return known
-  const next = container.items ? container.items.scopes.length : (container.inner?.index ?? -1) + 1
-  const isPossible = container.items ? index < container.items.count : container.step.kind === 'loop' && container.scheduledAt !== null
-  return index === next && isPossible ? openInstance(state, container, index) : undefined
+  return container.items ? openItem(state, container, container.items, index) : openRound(state, container, index)
+}
+
+function openItem(state: RunState, container: StepState, items: NonNullable<StepState['items']>, index: number): ScopeState | undefined {
+  if (index >= items.count) return undefined
+  while (items.scopes.length <= index) openInstance(state, container, items.scopes.length)
+  return items.scopes[index]
+}
+
+function openRound(state: RunState, container: StepState, index: number): ScopeState | undefined {
+  const isNext = container.step.kind === 'loop' && container.scheduledAt !== null && index === (container.inner?.index ?? -1) + 1
+  return isNext ? openInstance(state, container, index) : undefined
 }
 
 function knownInstance(container: StepState, index: number): ScopeState | undefined {

@@ -57,6 +57,21 @@ t.test('what failed or was cancelled runs again; a failure that is tolerated is 
   t.equal(fork(h, 'last').steps.get('fine')!.tolerated, true)
 })
 
+t.test('an item that was put back and not done again, since another has ended the container, is copied as it is', async (t) => {
+  const h = start({
+    steps: {
+      each: { forEach: { in: [1, 2, 3], concurrency: 2, steps: { one: { set: { n: '${{ input.nope }}' } } } }, onError: { output: 0 } },
+      end: { needs: ['each'], ...http() },
+    },
+  })
+  h.succeed('end')
+  t.same(statuses(h.state), { each: 'failed', 'each[0].one': 'failed', end: 'succeeded' })
+  h.take({ kind: 'replay', by: 'key_1', path: 'each[0].one', reason: 'again' })
+  h.succeed('end')
+  t.same(statuses(h.state), { each: 'failed', 'each[0].one': 'pending', 'each[1].one': 'failed', end: 'succeeded' })
+  t.same(statuses(fork(h, 'end')), { each: 'failed', 'each[0].one': 'pending', 'each[1].one': 'failed', end: 'pending' })
+})
+
 t.test('containers are copied with all inside them, in whatever order it happened', async (t) => {
   const h = start({
     steps: {
