@@ -40,10 +40,11 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
     timers: new Map(),
     decided: facts.filter((fact) => fact.kind === 'approval-decided'),
     taskEnds: facts.filter((fact) => fact.kind === 'task-ended'),
+    callbacks: facts.filter((fact) => fact.kind === 'callback'),
   }
   const resend = new Set<string>()
   let resendAll = false
-  for (const fact of inOrderOfAcceptance(facts)) {
+  for (const fact of callbacksFirst(inOrderOfAcceptance(facts))) {
     if (fact.kind === 'resend') {
       if (fact.calls === 'all') resendAll = true
       else for (const call of fact.calls) resend.add(call)
@@ -66,6 +67,12 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
     else decision.timersSet.push({ path, timer, ...(setting as { generation: number; attempt: number; dueAt: number }) })
   }
   return decision
+}
+
+/** Each was accepted while its step was open: what ends the step, or puts it back, came for it before but had not happened yet. */
+function callbacksFirst(facts: readonly EngineFact[]): readonly EngineFact[] {
+  const callbacks = facts.filter((fact) => fact.kind === 'callback')
+  return callbacks.length === 0 ? facts : [...callbacks, ...facts.filter((fact) => fact.kind !== 'callback')]
 }
 
 function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): void {

@@ -30,8 +30,11 @@ export interface Deciding {
   decided: readonly ApprovalDecided[]
   /** Tasks that whoever held them has ended: none of them can be withdrawn any more. */
   taskEnds: readonly TaskEnded[]
+  /** Callbacks that were accepted: none of their addresses can be closed any more. */
+  callbacks: readonly CallbackFact[]
 }
 
+export type CallbackFact = Extract<InboxFact, { kind: 'callback' }>
 export type TaskEnded = Extract<InboxFact, { kind: 'task-ended' }>
 export type ApprovalDecided = Extract<InboxFact, { kind: 'approval-decided' }>
 

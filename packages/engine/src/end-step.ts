@@ -42,8 +42,9 @@ function stopWaiting(d: Deciding, step: StepState): void {
   d.decision.waitersCleared.push(step.path)
 }
 
-/** Its address has gone out with a call, and is worth nothing from now on. */
+/** Its address has gone out with a call, and is worth nothing from now on; unless it was used, and what ends the step came of another callback. */
 function closeCallback(d: Deciding, { path, generation }: StepState): void {
+  if (d.callbacks.some((callback) => callback.path === path && callback.generation === generation)) return
   d.decision.callbacksClosed.push({ path, generation })
 }
 

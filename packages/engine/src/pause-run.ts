@@ -1,6 +1,7 @@
 /** How a run starts, is held, and goes on. */
 import type { InboxFact } from '@baton/contracts'
 import { clearTimer, type Deciding, emit, errorOf, setRunTimer, setTimer } from './deciding.ts'
+import { drain } from './drain.ts'
 import { endRun } from './end-step.ts'
 import { isContainer, openScopes } from './instances.ts'
 import { askSlot, isHeld } from './slots.ts'
@@ -12,7 +13,7 @@ export function startRun(d: Deciding): void {
   if (d.state.status !== 'queued' || d.state.ending) return
   if (isHeld(d.state)) return askSlot(d)
   emit(d, 'run.started', '', {})
-  queueOpen(d, d.state.root) // of a fork, a step that it has taken over may have been replayed by now
+  goOn(d) // of a fork, a step that it has taken over may have been replayed by now
 }
 
 /** Nothing is to fire meanwhile: every timer goes, and comes back at resume. */
@@ -30,7 +31,7 @@ export function resumeRun(d: Deciding, by: string): void {
   if (state.plan.timeoutMs !== undefined) setRunTimer(d, (state.reopenedAt ?? state.header.createdAt) + state.plan.timeoutMs)
   for (const step of state.steps.values()) for (const { timer, dueAt } of timersOf(step)) setTimer(d, step, timer, dueAt)
   if (d.state.status === 'queued') return startRun(d)
-  queueOpen(d, state.root)
+  goOn(d)
 }
 
 /** The run has another plan by now: its timeout may be another one, and what has become ready starts. */
@@ -39,11 +40,21 @@ export function goOnPatched(d: Deciding): void {
   if (state.ending || state.status === 'paused') return // at resume
   if (state.plan.timeoutMs === undefined) clearTimer(d, '', 'run')
   else setRunTimer(d, (state.reopenedAt ?? state.header.createdAt) + state.plan.timeoutMs)
-  if (state.status !== 'queued') queueOpen(d, state.root)
+  if (state.status !== 'queued') goOn(d)
 }
 
-/** Queues all that may have become ready while nothing was started. */
-export function queueOpen(d: Deciding, scope: ScopeState): void {
+/**
+ * Starts all that may have become ready while nothing was started: steps in items and rounds that are open, and then what else their containers
+ * open. The other way round a new item that fails at once would end the container before the step that somebody has asked for.
+ */
+export function goOn(d: Deciding): void {
+  queueOpen(d, d.state.root)
+  const containers = d.closing.splice(0)
+  drain(d)
+  d.closing.push(...containers)
+}
+
+function queueOpen(d: Deciding, scope: ScopeState): void {
   for (const step of scope.steps) {
     if (step.status === 'pending') d.queue.push(step)
     else if (!hasEnded(step) && isContainer(step)) {
@@ -67,5 +78,5 @@ export function takeSlot(d: Deciding, { outcome, key }: Extract<InboxFact, { kin
   emit(d, 'run.admitted', '', { key })
   if (state.status === 'queued') return startRun(d)
   for (const step of state.steps.values()) for (const { timer, dueAt } of timersOf(step)) setTimer(d, step, timer, dueAt)
-  queueOpen(d, state.root)
+  goOn(d)
 }

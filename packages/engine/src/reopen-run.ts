@@ -4,7 +4,7 @@ import { type Deciding, emit, errorOf, setRunTimer, setTimer } from './deciding.
 import { drain } from './drain.ts'
 import { endRun, spreadFailure } from './end-step.ts'
 import { innerScopes, isContainer } from './instances.ts'
-import { queueOpen } from './pause-run.ts'
+import { goOn } from './pause-run.ts'
 import { reopeningOf } from './resets.ts'
 import { askSlot, isHeld } from './slots.ts'
 import { isBroken, type ScopeState, type StepState } from './state.ts'
@@ -27,7 +27,7 @@ export function reopenRun(d: Deciding, fact: Extract<InboxFact, { kind: 'retry' 
     for (const { timer, dueAt } of timersOf(container)) setTimer(d, container, timer, dueAt)
   }
   if (isHeld(state)) askSlot(d)
-  queueOpen(d, state.root)
+  goOn(d)
 }
 
 function whyOf(fact: Parameters<typeof reopenRun>[1]): Record<string, Json> {

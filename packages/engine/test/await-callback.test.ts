@@ -249,3 +249,42 @@ t.test('a callback for a step that asked for none changes nothing', async (t) =>
   h.succeed('a', ANSWER)
   t.strictSame(h.state.steps.get('a')!.output, ANSWER)
 })
+
+t.test('a callback that was accepted counts, whatever was asked of the run before that had not happened yet', async (t) => {
+  const approval = { title: 'Go?' }
+  const waiting = () => {
+    const h = start({
+      steps: { a: { http: HTTP, timeout: '1h' }, b: { http: HTTP }, ask: { approval }, other: { http: { url: 'https://o.example' } } },
+    })
+    h.succeed('a', ANSWER)
+    h.succeed('b', ANSWER)
+    return h
+  }
+  const decided = { decision: 'reject', rejects: true, comment: null, data: null, decidedBy: ['ann'], decidedAt: 1 }
+  const asked: Record<string, (h: Harness) => EngineFact> = {
+    cancel: () => ({ kind: 'cancel', by: 'ann' }),
+    rejection: (h) => {
+      const { waitingFor } = h.state.steps.get('ask')! as { waitingFor: { approval: string } }
+      return { kind: 'approval-decided', path: 'ask', generation: 0, approvalId: waitingFor.approval.slice(4), ...decided }
+    },
+    failure: () => ({
+      ...{ kind: 'result', path: 'other', generation: 0, attempt: 1, startedAt: 1 },
+      outcome: { status: 'failed', error: { code: 'NO', message: 'no' }, retryable: false },
+    }),
+    timeout: () => ({ kind: 'timer', timer: 'timeout', path: 'a', generation: 0, attempt: 1 }),
+    replay: () => ({ kind: 'replay', by: 'ann', path: 'a', reason: 'again' }),
+  }
+  for (const [name, fact] of Object.entries(asked)) {
+    const h = waiting()
+    const { callbacksClosed } = h.take(fact(h), callback(h, 'mine'))
+    t.notMatch(callbacksClosed, [{ path: 'a' }], `${name}: an address that was used cannot be closed`)
+    t.ok(
+      h.events.some(({ type, path, data }) => type === 'step.succeeded' && path === 'a' && data.generation === 0),
+      `${name}: the step has succeeded`,
+    )
+    sameWhenFolded(t, h)
+  }
+  const h = waiting()
+  const { callbacksClosed } = h.take(callback(h, 'x'.repeat(2 ** 21)), callback(h, 'mine', { path: 'b' }))
+  t.same(callbacksClosed, [], 'one that is too large fails the run: the other has been accepted all the same')
+})

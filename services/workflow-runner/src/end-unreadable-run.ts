@@ -7,7 +7,8 @@ import { isTerminal } from '@baton/contracts'
 import { applyEvent, childEndOf, createState, type Decision, emptyDecision, type Plan, type RunState, TIMER_KINDS } from '@baton/engine'
 import type { LoadedRun } from '@baton/store'
 
-const OPEN = new Set(['step.scheduled', 'step.started', 'step.retrying', 'step.waiting', 'step.ending'])
+/** Not step.ending: a container that is ending was scheduled, and an item that is has no end of its own. */
+const OPEN = new Set(['step.scheduled', 'step.started', 'step.retrying', 'step.waiting'])
 const ENDED = new Set(['step.succeeded', 'step.failed', 'step.skipped', 'step.cancelled'])
 const TERMINAL = new Set(['run.succeeded', 'run.failed', 'run.cancelled', 'run.timed_out'])
 

@@ -7,6 +7,7 @@ import t from 'tap'
 import type { Delivery } from '../src/advance.ts'
 import { createAdvanceLoop, type Item } from '../src/advance-loop.ts'
 import { advanceRuns } from '../src/advance-runs.ts'
+import { foldRun } from '../src/load-run.ts'
 import { createPlans } from '../src/plans.ts'
 import { createRunner, eventsOf, resultOf, saveWorkflow, startOf, startRuns } from './advance-harness.ts'
 
@@ -35,8 +36,8 @@ async function setup(t: { teardown(action: () => unknown): void }) {
   t.teardown(() => loop.stop())
   const itemOf = (delivery: Delivery): Item => ({ deliveries: [delivery], done: () => void done.push(delivery.fact.runId) })
   /** What a later version makes of the definition: it has become one that it does not take. */
-  const forget = async () => {
-    await sql`update definitions set source = '{"steps": {"a": {"teleport": {}}}}' where checksum = ${checksumOf(MANY as Json)}`
+  const forget = async (definition: object = MANY) => {
+    await sql`update definitions set source = '{"steps": {"a": {"teleport": {}}}}' where checksum = ${checksumOf(definition as Json)}`
     runner.states.clear()
     runner.store.plan = createPlans(async (_, checksum) => {
       const [row] = await sql<{ source: Json }[]>`select source from definitions where checksum = ${checksum}`
@@ -86,6 +87,28 @@ t.test('a run whose definition no longer compiles is ended with that reason, who
   ])
   t.same([(await sql`select from timers`).length, (await sql`select from inbox`).length], [0, 0])
   t.same(runner.sent.at(-1)!.ended, [bad], 'whoever waits for its end is told')
+})
+
+t.test('items that had failed get no end of their own: the run can be read again by a version that takes its definition', async (t) => {
+  const { sql, runner, loop, done, itemOf, forget } = await setup(t)
+  const EACH = {
+    steps: { each: { forEach: { in: [1, 2], onItemError: 'continue', steps: { one: { http: { url: 'http://x.example/' } } } } } },
+  }
+  const plan = await saveWorkflow(sql, 'each', EACH)
+  const [bad] = await startRuns(sql, 'each', EACH, 1)
+  runner.store.plan = async () => plan
+  await advanceRuns(runner, [startOf(bad!)])
+  const calls = runner.sent.flatMap((sent) => sent.calls)
+  const outcome = { status: 'failed', error: { code: 'BTN_HTTP_STATUS', message: 'no' }, retryable: false } as const
+  const { runId, path, generation, attempt } = calls[0]!
+  await advanceRuns(runner, [{ fact: { kind: 'result', runId, path, generation, attempt, startedAt: 1, outcome }, redelivered: false }])
+  await forget(EACH)
+  await loop.offer([itemOf(resultOf(calls[1]!))])
+  await until(() => done.length === 1)
+  const loaded = (await runner.store.loadRuns([bad!])).get(bad!)!
+  const state = await foldRun(runner.store, plan, loaded)
+  t.match(state, { status: 'failed', error: { code: 'BTN_DEFINITION_UNREADABLE' } })
+  t.match(state.steps.get('each'), { status: 'cancelled' })
 })
 
 t.test('a run that cannot be read takes no callback any more for what it had begun', async (t) => {

@@ -17,7 +17,7 @@ export const MUTANTS_BEYOND: readonly Mutant[] = [
     file: `${ENGINE}/pause-run.ts`,
     edits: [
       [
-        "if (d.state.status === 'queued') return startRun(d)\n  queueOpen(d, state.root)",
+        "if (d.state.status === 'queued') return startRun(d)\n  goOn(d)",
         "if (d.state.status === 'queued') return startRun(d)",
       ],
     ],
