@@ -15,12 +15,7 @@ export const MUTANTS_BEYOND: readonly Mutant[] = [
     name: 'nothing begun at resume',
     breaks: 'what has become ready during a pause starts when it is over',
     file: `${ENGINE}/pause-run.ts`,
-    edits: [
-      [
-        "if (d.state.status === 'queued') return startRun(d)\n  goOn(d)",
-        "if (d.state.status === 'queued') return startRun(d)",
-      ],
-    ],
+    edits: [["if (d.state.status === 'queued') return startRun(d)\n  goOn(d)", "if (d.state.status === 'queued') return startRun(d)"]],
   },
   {
     name: 'compensation tried once',
