@@ -7,7 +7,6 @@ import { ExpressionError } from './expression-error.ts'
 import { evaluateCondition } from './expressions.ts'
 import { innerScopes, isQuiet, openInstance } from './instances.ts'
 import type { ForEachPlan, LoopPlan } from './plan.ts'
-import { queueResting } from './queue-open.ts'
 import { isHeld } from './slots.ts'
 import { startIfReady } from './start-step.ts'
 import { failureOf, hasEnded, isBroken, type ScopeState, type StepState } from './state.ts'
@@ -69,8 +68,6 @@ function succeed(d: Deciding, container: StepState, output: Json): void {
 function finishItems(d: Deciding, container: StepState): void {
   const items = container.items!
   const { concurrency } = container.step.body as ForEachPlan
-  // Only what was put back can have left more items open than may go on at once.
-  if (d.state.hasReplayed && !container.failing && isLive(d, container.scope) && mayGoOn(d)) queueResting(d, container)
   while (items.scopes.length < items.count && items.open.size < concurrency && mayOpen(d, container)) {
     open(d, container, items.scopes.length)
   }
@@ -95,14 +92,11 @@ function open(d: Deciding, container: StepState, index: number): void {
 
 /** False while the run is paused or waits for its slot, when it or the container is ending, and when the decision is full: the container then goes on with the next one. */
 function mayOpen(d: Deciding, container: StepState): boolean {
-  if (!mayGoOn(d) || container.failing || !isLive(d, container.scope) || hasEnded(container)) return false
+  if (d.state.status === 'paused' || isHeld(d.state) || container.failing || !isLive(d, container.scope) || hasEnded(container))
+    return false
   if (d.decision.events.length < EVENTS_MAX) return true
   setTimer(d, container, 'more', d.ctx.now)
   return false
-}
-
-function mayGoOn({ state }: Deciding): boolean {
-  return state.status !== 'paused' && !isHeld(state)
 }
 
 /** After a round, and before the first: asks whether there is another one. */
