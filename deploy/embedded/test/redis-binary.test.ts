@@ -19,7 +19,7 @@ test('redis-cli is the one on PATH or, else, the one that came with an unpacked 
 test('why apt-get brings nothing is told apart', async (t) => {
   const told = (stderr: string) => explainApt(Object.assign(new Error('Command failed: apt-get'), { stderr }))
   t.match(told('E: Unable to locate package redis-server'), /as root, apt-get update/)
-  t.match(told("Err:1 http://deb.debian.org\n  Could not resolve 'deb.debian.org'\nE: Unable to locate package redis-server"), /no network/)
+  t.match(told("Err:1 http://apt.example\n  Could not resolve 'apt.example'\nE: Unable to locate package redis-server"), /no network/)
   t.match(told('dpkg-deb: error: No space left on device'), /the disk is full/)
   t.match(told('E: something else'), /E: something else/)
 })
