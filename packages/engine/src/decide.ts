@@ -36,6 +36,7 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
     decision,
     queue: [],
     closing: [],
+    filling: new Set(),
     sent: new Set(),
     timers: new Map(),
     decided: facts.filter((fact) => fact.kind === 'approval-decided'),

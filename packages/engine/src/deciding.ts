@@ -18,6 +18,8 @@ export interface Deciding {
   queue: StepState[]
   /** Containers that may have come to their end, or to their next item or round. */
   closing: StepState[]
+  /** Of a run in which steps were put back: `forEach` steps in which there may be room for an item to go on, or for a new one. */
+  filling: Set<StepState>
   /** The run was aborted for this: it ends with this decision. */
   aborted?: BatonError
   /** The run was reopened by this decision: what it was told of its slot before belongs to the life that is over. */

@@ -1,12 +1,22 @@
-/** What follows from what was put down: containers that go on or end, and steps that have become ready. */
+/** What follows from what was put down: containers that go on or end, steps that have become ready, and items that there is room for. */
 import { isTerminal } from '@baton/contracts'
 import { type Deciding, isLive } from './deciding.ts'
-import { finishContainer } from './finish-containers.ts'
+import { finishContainer, mayOpen, openItems } from './finish-containers.ts'
+import { hasRoom, isContainer, isMoving, openScopes } from './instances.ts'
 import { isHeld } from './slots.ts'
 import { startIfReady } from './start-step.ts'
+import { hasEnded, type ScopeState, type StepState } from './state.ts'
 
 /** Lets all of it happen. */
 export function drain(d: Deciding): void {
+  settle(d)
+  for (const container of d.filling) {
+    d.filling.delete(container) // it may come again
+    fill(d, container)
+  }
+}
+
+function settle(d: Deciding): void {
   for (let next = 0; ; ) {
     const container = d.closing.pop()
     if (container) {
@@ -19,4 +29,34 @@ export function drain(d: Deciding): void {
     if (isLive(d, step.scope)) startIfReady(d, step)
   }
   d.queue.length = 0
+}
+
+/**
+ * Queues all in a scope that may have become ready while nothing was started. Of the items of a `forEach` in which steps were put back more may be
+ * open than may go on at once: those that do not move rest until there is room.
+ */
+export function queueOpen(d: Deciding, scope: ScopeState): void {
+  for (const step of scope.steps) {
+    if (step.status === 'pending') d.queue.push(step)
+    else if (!hasEnded(step) && isContainer(step)) {
+      for (const inner of openScopes(step)) if (!rests(d, inner)) queueOpen(d, inner)
+      d.closing.push(step)
+    }
+  }
+}
+
+function rests(d: Deciding, scope: ScopeState): boolean {
+  return d.state.hasReplayed === true && scope.owner?.items !== undefined && !isMoving(scope)
+}
+
+/** Lets items that rest go on, in their order, while there is room, and opens new ones after them. */
+function fill(d: Deciding, container: StepState): void {
+  for (const item of container.items?.open ?? []) {
+    if (isMoving(item)) continue
+    if (!hasRoom(item) || !mayOpen(d, container)) return
+    queueOpen(d, item)
+    settle(d)
+  }
+  if (container.items) openItems(d, container)
+  settle(d)
 }

@@ -210,10 +210,11 @@ export function approvalIdOf(step: StepState): string {
   return step.waitingFor.approval
 }
 
-/** The container around the step may have come to its end. */
+/** The container around the step may have come to its end, and whatever item the step is in may have made room for another. */
 function touchOwner(d: Deciding, step: StepState): void {
   const { owner } = step.scope
   if (owner) d.closing.push(owner)
+  if (d.state.hasReplayed) for (let at = owner; at; at = at.scope.owner) if (at.items) d.filling.add(at)
 }
 
 /** Begins the end of a run that does not succeed: nothing new starts, what waits is cancelled. One that is ending already goes on as it is. */

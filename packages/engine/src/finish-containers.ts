@@ -5,7 +5,7 @@ import { type Deciding, emit, envOf, errorOf, isLive, isUnblocked, lastOf, outpu
 import { endStep, failStep, keepsFailures } from './end-step.ts'
 import { ExpressionError } from './expression-error.ts'
 import { evaluateCondition } from './expressions.ts'
-import { innerScopes, isQuiet, openInstance } from './instances.ts'
+import { hasRoom, innerScopes, isQuiet, openInstance } from './instances.ts'
 import type { ForEachPlan, LoopPlan } from './plan.ts'
 import { isHeld } from './slots.ts'
 import { startIfReady } from './start-step.ts'
@@ -67,13 +67,20 @@ function succeed(d: Deciding, container: StepState, output: Json): void {
 
 function finishItems(d: Deciding, container: StepState): void {
   const items = container.items!
+  if (d.state.hasReplayed) d.filling.add(container)
+  else openItems(d, container)
+  if (hasEnded(container) || container.failing || !isLive(d, container.scope)) return
+  const isDone = items.scopes.length === items.count && items.open.size === 0
+  if (isDone && !hasLeft(d, container)) succeed(d, container, { results: items.scopes.map(resultOf) })
+}
+
+/** Opens as many items as there is room for. */
+export function openItems(d: Deciding, container: StepState): void {
+  const items = container.items!
   const { concurrency } = container.step.body as ForEachPlan
   while (items.scopes.length < items.count && items.open.size < concurrency && mayOpen(d, container)) {
     open(d, container, items.scopes.length)
   }
-  if (hasEnded(container) || container.failing || !isLive(d, container.scope)) return
-  const isDone = items.scopes.length === items.count && items.open.size === 0
-  if (isDone && !hasLeft(d, container)) succeed(d, container, { results: items.scopes.map(resultOf) })
 }
 
 /** What became of an item. */
@@ -90,13 +97,22 @@ function open(d: Deciding, container: StepState, index: number): void {
   startIfReady(d, first)
 }
 
-/** False while the run is paused or waits for its slot, when it or the container is ending, and when the decision is full: the container then goes on with the next one. */
-function mayOpen(d: Deciding, container: StepState): boolean {
+/**
+ * False while the run is paused or waits for its slot, when it or the container is ending, while others move in its place, and when the decision is
+ * full: the container then goes on with the next one.
+ */
+export function mayOpen(d: Deciding, container: StepState): boolean {
   if (d.state.status === 'paused' || isHeld(d.state) || container.failing || !isLive(d, container.scope) || hasEnded(container))
     return false
+  if (!isItsTurn(d, container)) return false
   if (d.decision.events.length < EVENTS_MAX) return true
   setTimer(d, container, 'more', d.ctx.now)
   return false
+}
+
+/** False for a container in an item that rests: more are open, because steps were put back, than may go on at once. */
+function isItsTurn(d: Deciding, container: StepState): boolean {
+  return !d.state.hasReplayed || hasRoom(container.scope)
 }
 
 /** After a round, and before the first: asks whether there is another one. */
@@ -107,6 +123,7 @@ function finishRound(d: Deciding, loop: StepState): void {
   if (round && until && evaluateCondition(until, loopEnv(d, loop, round.index!))) return endLoop(d, loop)
   const delayMs = round ? delayOf(d, loop, round.index!) : 0
   if (delayMs === 0) return nextRound(d, loop)
+  if (!isItsTurn(d, loop)) return
   const resumesAt = timeText(d.ctx.now + delayMs)
   emit(d, 'step.waiting', loop.path, {
     generation: loop.generation,

@@ -2,7 +2,7 @@
  * What is inside containers: the case of a switch, the items of a `forEach`, the rounds of a loop. An instance is named as paths name it:
  * `route`, `each[3]`, `poll[2]`. Items and rounds are opened by the first event of a step in them, so that opening one costs no event.
  */
-import type { Scope } from './plan.ts'
+import type { ForEachPlan, Scope } from './plan.ts'
 import { hasEnded, openScope, type RunState, type ScopeState, type StepState } from './state.ts'
 
 const INDEXED = /^(.*)\[(\d+)\]$/
@@ -109,6 +109,29 @@ export function placeOf(step: StepState): string {
 /** True when something in the scope has begun and not ended. */
 export function isUnderWay(scope: ScopeState): boolean {
   return scope.steps.some((step) => step.status === 'running' || step.status === 'waiting' || step.status === 'retrying')
+}
+
+/** True when a call, a wait, a backoff or the like is under way in the scope, at whatever depth. */
+export function isMoving(scope: ScopeState): boolean {
+  return scope.steps.some((step) => {
+    if (step.status !== 'running') return step.status === 'waiting' || step.status === 'retrying'
+    return !isContainer(step) || [...openScopes(step)].some(isMoving)
+  })
+}
+
+/** True when the scope may begin something: it moves already, or no more items move than may, of whatever `forEach` steps it is in. */
+export function hasRoom(scope: ScopeState): boolean {
+  for (let at: ScopeState | undefined = scope; at; at = at.owner?.scope) {
+    if (isMoving(at)) return true // and so does all around it
+    if (at.owner?.items && countMoving(at.owner) >= (at.owner.step.body as ForEachPlan).concurrency) return false
+  }
+  return true
+}
+
+function countMoving(container: StepState): number {
+  let count = 0
+  for (const item of container.items!.open) if (isMoving(item)) count++
+  return count
 }
 
 /** Takes an item that has ended, well or not, out of those that are open. Called after each change of a step in it. */

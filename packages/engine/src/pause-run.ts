@@ -1,11 +1,9 @@
 /** How a run starts, is held, and goes on. */
 import type { InboxFact } from '@baton/contracts'
 import { clearTimer, type Deciding, emit, errorOf, setRunTimer, setTimer } from './deciding.ts'
-import { drain } from './drain.ts'
+import { drain, queueOpen } from './drain.ts'
 import { endRun } from './end-step.ts'
-import { isContainer, openScopes } from './instances.ts'
 import { askSlot, isHeld } from './slots.ts'
-import { hasEnded, type ScopeState } from './state.ts'
 import { timersOf } from './timers.ts'
 
 /** The run begins, unless it has. */
@@ -52,16 +50,6 @@ export function goOn(d: Deciding): void {
   const containers = d.closing.splice(0)
   drain(d)
   d.closing.push(...containers)
-}
-
-function queueOpen(d: Deciding, scope: ScopeState): void {
-  for (const step of scope.steps) {
-    if (step.status === 'pending') d.queue.push(step)
-    else if (!hasEnded(step) && isContainer(step)) {
-      for (const inner of openScopes(step)) queueOpen(d, inner)
-      d.closing.push(step)
-    }
-  }
 }
 
 /** It is the turn of the run, or it cannot have one. */

@@ -42,7 +42,7 @@ export function endStuck(d: Deciding): void {
   const { state } = d
   for (;;) {
     if (state.ending || (state.status !== 'running' && state.status !== 'waiting') || !state.hasReplayed || isHeld(state)) return
-    if (state.inFlight.size + state.waiting.size + state.retrying.size > 0) return
+    if (state.inFlight.size + state.waiting.size + state.retrying.size > 0 || isFull(d)) return
     const culprit = findCulprit(state.root)
     if (!culprit) return
     const before = state.seq
@@ -51,6 +51,11 @@ export function endStuck(d: Deciding): void {
     drain(d)
     if (state.seq === before) return
   }
+}
+
+/** The decision was too small: the next one goes on. */
+function isFull(d: Deciding): boolean {
+  return [...d.timers.values()].some(({ timer, dueAt }) => timer === 'more' && dueAt !== null)
 }
 
 /** A step that failed without being tolerated, or was cancelled, in something that goes on. The innermost ones come first. */

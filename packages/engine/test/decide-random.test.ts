@@ -12,6 +12,8 @@ import { createWorld, dueTimers, refoldFrom, resultOf, take, vote, type World } 
 const SEEDS = Number(process.env.SEEDS ?? 500)
 const seeds = process.env.SEED ? [Number(process.env.SEED)] : Array.from({ length: SEEDS }, (_, index) => index + 1)
 
+type Body = Record<string, unknown> & { forEach?: Record<string, unknown> }
+
 const SUCCEEDED = { status: 'succeeded', output: { n: 1 } } as const
 const ERRORS = ['BTN_TIMEOUT', 'BTN_HTTP_STATUS', 'BTN_HTTP_NETWORK']
 
@@ -107,7 +109,9 @@ function happen(world: World, dice: Dice): EngineFact[] {
 /** A run is to be retried, or one of its steps replayed; often it cannot be. */
 function reopening(world: World, dice: Dice): EngineFact {
   if (dice.chance(0.5)) return { kind: 'retry', by: 'ann' }
-  return { kind: 'replay', by: 'ann', path: dice.pick([...world.state.steps.keys()]), reason: 'again' }
+  const inside = [...world.state.steps.values()].filter(({ scope, status }) => scope.owner && status !== 'pending')
+  const paths = inside.length > 0 && dice.chance(0.7) ? inside.map(({ path }) => path) : [...world.state.steps.keys()]
+  return { kind: 'replay', by: 'ann', path: dice.pick(paths), reason: 'again' }
 }
 
 /** All that is outside answers now, until nothing is left. */
@@ -124,9 +128,21 @@ function bringToEnd(world: World, dice: Dice): void {
   assert.ok(isTerminal(world.state.status), `the run did not end: ${world.state.status}, ending ${world.state.ending}`)
 }
 
+/** Containers bear their failures, few of many items go on at once, and nothing is undone: steps in them can be replayed over and over. */
+function bearFailures({ steps }: Record<string, unknown>, dice: Dice): void {
+  for (const step of Object.values(steps as Record<string, Body>)) {
+    if (step.switch || step.forEach || step.loop) step.onError ??= 'continue'
+    delete step.compensate
+    if (!step.forEach) continue
+    Object.assign(step.forEach, { in: [1, 2, 3, 4, 5], concurrency: 1 + dice.below(2) })
+    delete step.forEach.onItemError
+  }
+}
+
 function runSeed(seed: number): string {
   const dice = createDice(seed)
   const definition = randomWorkflow(dice)
+  if (dice.chance(0.3)) bearFailures(definition, dice)
   const { plan, errors } = compile(definition as Json, { name: 'random' })
   assert.ok(plan, `${JSON.stringify(errors)}\n${JSON.stringify(definition)}`)
   const world = createWorld(plan, seed)
@@ -137,7 +153,7 @@ function runSeed(seed: number): string {
       take(world, facts, dice.chance(0.7))
     }
     bringToEnd(world, dice)
-    for (let n = 0; n < 2; n++) {
+    for (let n = dice.pick([2, 2, 6]); n > 0; n--) {
       const before = world.state.seq
       take(world, [reopening(world, dice)])
       if (world.state.seq > before) bringToEnd(world, dice)

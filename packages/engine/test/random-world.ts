@@ -24,6 +24,7 @@ import {
   type TimerSetting,
 } from '@baton/engine'
 import { type Callback, checkCallbacks, closesWhatCame, ENDS, noteCallbacks } from './random-callbacks.ts'
+import { checkItems } from './random-items.ts'
 import { checkTasks, type TaskFact, type TaskRow } from './random-tasks.ts'
 
 type Result = Extract<EngineFact, { kind: 'result' }>
@@ -202,6 +203,7 @@ function check(world: World, decision: Decision): void {
     assert.ok(world.sent.has(callIdOf({ runId: state.header.runId, ...step })), `the call of ${step.path} was sent`)
   }
   checkStatus(state)
+  checkItems(state)
   checkTimers(world)
   checkApprovals(world)
   checkCallbacks(world)
