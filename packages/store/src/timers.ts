@@ -31,14 +31,18 @@ export async function dueTimers(db: Db, partitions: readonly number[], limit: nu
   return { now: rows[0]!.now, timers: rows.filter((row) => row.runId !== null).map(({ now: _, ...timer }) => timer) }
 }
 
-/** When the next timer of these partitions is due, null when there is none; and the clock, as above. */
-export async function nextDue(db: Db, partitions: readonly number[]): Promise<{ now: number; dueAt: number | null }> {
-  const [row] = await db<{ now: number; dueAt: number | null }[]>`
+/**
+ * When the next timer of these partitions is due, null when there is none; and the clock, as above. With it whether the lease of any task has run
+ * out, for `expireLeases`: who idles asks for both each second, in one round trip.
+ */
+export async function nextDue(db: Db, partitions: readonly number[]): Promise<{ now: number; dueAt: number | null; leasesOver: boolean }> {
+  const [row] = await db<{ now: number; dueAt: number | null; leasesOver: boolean }[]>`
     select extract(epoch from clock_timestamp())::float8 * 1000 as now, (
       select min(t.due_at) from unnest(${[...partitions]}::smallint[]) as p (partition)
         cross join lateral (
           select t.due_at from timers t where t.partition = p.partition order by t.due_at limit 1
         ) as t
-    ) as due_at`
+    ) as due_at,
+    exists (select from tasks where status = 'claimed' and lease_until <= now()) as leases_over`
   return row!
 }

@@ -68,11 +68,12 @@ function groupByRun(deliveries: readonly Delivery[]): Map<string, Delivery[]> {
 
 /** `again`: these runs have just lost the fence, so nothing that came with their facts is taken for granted any more. */
 async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<string>, again: boolean): Promise<Turn[]> {
-  const { states, unreadable } = await loadStates(a, runs, again)
+  const { states, unreadable, cold } = await loadStates(a, runs, again)
   // After the states: a row that another runner has applied meanwhile then fails the fence, and is not applied twice.
   const inbox = await loadInbox(a, runs, again)
   const turns: Turn[] = []
-  for (const [runId, deliveries] of runs) {
+  for (const [runId, delivered] of runs) {
+    const deliveries = cold.has(runId) ? delivered.map(asTaken) : delivered
     const state = states.get(runId)
     const flaw = unreadable.get(runId)
     if (!state && !flaw) continue // no such run: nothing to advance, the fact goes
@@ -91,6 +92,14 @@ async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<s
     }
   }
   return turns
+}
+
+/**
+ * This process, or its connection, may have stood still since Redis delivered the fact. If another runner has taken it over, applied it and died, the
+ * state that was just read has it in it, and what follows from it may not be out. (A state from the cache has not, or the fence finds out.)
+ */
+function asTaken(delivery: Delivery): Delivery {
+  return !delivery.redelivered && delivery.mayBeTaken?.() ? { ...delivery, redelivered: true } : delivery
 }
 
 /** A run that lost (perhaps an approval that it closes was decided), one that is given up and one whose time is up look whether something waits for them. */

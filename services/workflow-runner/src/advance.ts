@@ -62,4 +62,6 @@ export interface Delivery {
   fact: Fact | TimersFact | AbortFact
   /** It may have been applied before. */
   redelivered: boolean
+  /** Of an entry of a stream: it was delivered so long ago that another runner may have taken it over, and applied it. */
+  mayBeTaken?(): boolean
 }

@@ -22,6 +22,8 @@ export interface TimerSource {
 export interface TimerPump {
   /** A timer was set that is due in this many milliseconds. */
   expect(inMs: number): void
+  /** Asks Postgres now, rather than at the end of `pollMs`, when it would have been asked for nothing that is known. */
+  look(): void
   stop(): void
 }
 
@@ -130,6 +132,11 @@ export function pumpTimers(options: {
     expect(inMs) {
       if (inMs <= pollMs) quiet = false
       schedule(Math.min(inMs, pollMs))
+    },
+    look() {
+      if (!quiet || firing || stopped) return
+      clearTimeout(handle)
+      void fire()
     },
     stop() {
       stopped = true

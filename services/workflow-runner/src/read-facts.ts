@@ -22,8 +22,9 @@ export interface FactReader {
   settle(): Promise<void>
 }
 
-const BLOCK_MS = 1_000
 const TAKEOVER_MAX = 10_000
+/** What we know of Redis' clock may be wrong by this much. */
+const CLOCK_MS = 500
 
 export function readFacts(options: {
   redis: Redis
@@ -33,6 +34,8 @@ export function readFacts(options: {
   entriesMax: number
   /** Entries of another runner are taken over after this silence. */
   claimAfterMs: number
+  /** The clock of the Redis that has the stream, ms since 1970. */
+  now(stream: string): number
   offer(items: Item[]): Promise<void>
   caughtUp: AdvanceLoop['caughtUp']
   /** The groups were gone: Redis was emptied. */
@@ -48,6 +51,8 @@ export function readFacts(options: {
   const held = new Set<string>()
   const acks = createFactAcks({ redis, log })
   const stopping = new AbortController()
+  /** End the reads under way, so that the next ones ask for what is held now. */
+  const askAgains: (() => void)[] = []
 
   /** Of some streams, those of the partitions that are held at the time. */
   async function read(among: readonly string[]): Promise<void> {
@@ -56,9 +61,9 @@ export function readFacts(options: {
       ...grouped,
       streams: heldAmong(among, partitions),
       count: shareMax,
-      blockMs: BLOCK_MS,
       signal: stopping.signal,
       onLost,
+      onReading: (askAgain) => askAgains.push(askAgain),
     })) {
       await offer(itemsOf(entries, false))
       // Nothing is read ahead: the next read brings what came meanwhile, and what was not read is anybody's who takes the partition.
@@ -71,7 +76,9 @@ export function readFacts(options: {
       const key = `${stream} ${id}`
       if (held.has(key)) return []
       held.add(key)
-      const deliveries = value.map((fact) => ({ fact, redelivered }))
+      const takenAt = Number(id.slice(0, id.indexOf('-'))) + options.claimAfterMs - CLOCK_MS
+      const mayBeTaken = () => options.now(stream) >= takenAt
+      const deliveries = value.map((fact) => ({ fact, redelivered, mayBeTaken }))
       const forget = () => void held.delete(key)
       return [{ deliveries, done: () => acks.add(stream, id, forget), failed: forget }]
     })
@@ -94,6 +101,7 @@ export function readFacts(options: {
   const reading = new Map<readonly string[], Promise<void>>()
   return {
     async takeOver(taken) {
+      for (const askAgain of askAgains) askAgain()
       const names = taken.map(keys.facts)
       if (names.length === 0) return
       // Not before there is something to read, or the first read would wait for nothing.

@@ -19,6 +19,8 @@ import { watchLeases } from './watch-leases.ts'
 import type { Replicas } from './watch-replicas.ts'
 
 const TIMER_POLL_MS = 1_000
+/** Who asks for timers asks for these as well, so that they are asked for by themselves only when timers keep the pump busy. */
+const LEASES_POLL_MS = 1_500
 /** A row of the inbox, or a queued run, that has waited for this long was not woken for. */
 const STALE_MS = 2_000
 
@@ -49,19 +51,21 @@ export function takeWork(options: {
   const { loop, holder, clock, settings, metrics, log } = options
   const { sql, redis } = options.connections
   const { offer } = loop
+  const watch = watchRedis(redis)
   const reader = readFacts({
     redis,
     consumer: options.replica,
     partitions: holder.held,
     entriesMax: settings.RUNNER_BATCH_FACTS_MAX,
     claimAfterMs: settings.RUNNER_LEASE_MS,
+    now: watch.now,
     offer,
     caughtUp: loop.caughtUp,
     onLost: () => tending.lost(),
     log,
   })
   const timers = pumpTimers({
-    source: timersOf(sql, clock),
+    source: timersOf(sql, clock, (over) => leases.told(over)),
     partitions: holder.held,
     offer,
     pollMs: TIMER_POLL_MS,
@@ -73,9 +77,8 @@ export function takeWork(options: {
     offer,
     onExpired: (count) => metrics.leaseExpiries.inc(count),
     onError: (error) => log.warn({ err: error }, 'leases of tasks could not be looked at'),
-    everyMs: TIMER_POLL_MS,
+    everyMs: LEASES_POLL_MS,
   })
-  const watch = watchRedis(redis)
   const reconciler = createReconciler({
     redis,
     watch,
@@ -84,7 +87,8 @@ export function takeWork(options: {
     staleMs: STALE_MS,
     source: sourceOf(sql, options.store, options.cache),
   })
-  const tending = tendStreams({ watch, holder, reader, reconciler, replicas: options.replicas, settings, metrics, log })
+  const { replicas } = options
+  const tending = tendStreams({ watch, holder, reader, reconciler, replicas, settings, metrics, log, everySecond: timers.look })
   const onCollected = (count: number) => metrics.blobsCollected.inc(count)
   const endUpkeep = keepUp({ sql, log, blobsKeptMs: settings.RUNNER_BLOBS_KEPT_MS, eventsKeptMs: settings.BATON_EVENTS_KEEP, onCollected })
   const retention = retainRuns({
@@ -114,7 +118,7 @@ export function takeWork(options: {
   }
 }
 
-function timersOf(sql: Sql, clock: ServerClock): TimerSource {
+function timersOf(sql: Sql, clock: ServerClock, tellLeases: (over: boolean) => void): TimerSource {
   return {
     async due(partitions, limit) {
       const askedAt = clock.local()
@@ -124,8 +128,9 @@ function timersOf(sql: Sql, clock: ServerClock): TimerSource {
     },
     async nextInMs(partitions) {
       const askedAt = clock.local()
-      const { now, dueAt } = await nextDue(sql, partitions)
+      const { now, dueAt, leasesOver } = await nextDue(sql, partitions)
       clock.observe(now, askedAt) // once a second, also while nothing is committed: a host may have slept
+      tellLeases(leasesOver)
       return dueAt === null ? null : dueAt - now
     },
   }

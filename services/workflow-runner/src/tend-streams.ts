@@ -31,25 +31,28 @@ export function tendStreams(options: {
   settings: Pick<Settings, 'RUNNER_SWEEP_MS' | 'RUNNER_LOST_AFTER_MS'>
   metrics: Metrics
   log: Logger
+  /** Called once a second, with all that is looked at here: what is asked together costs an idle process one wake-up. */
+  everySecond?(): void
 }): StreamTender {
   const { watch, holder, reader, reconciler, replicas, settings, metrics, log } = options
-  let stopped = false
-  let handle: NodeJS.Timeout | undefined
   let ticks = 0
   let nextSweepAt = 0
   let deepSweepAt: number | null = null
   let reconciling: Promise<void> | undefined
 
   async function tick(): Promise<void> {
-    if (ticks++ % REPLICAS_EVERY_TICKS === 0) await replicas.look()
     const before = new Set(holder.held())
+    // Sent together, and answered together.
+    const others = Promise.all([reader.claim(), ticks++ % REPLICAS_EVERY_TICKS === 0 && replicas.look()])
+    others.catch(() => {}) // told below, unless something else failed before
     if (await holder.tend()) {
       const taken = holder.held().filter((partition) => !before.has(partition))
       log.info({ partitions: holder.held().length, taken: taken.length }, 'partitions changed')
       await reader.takeOver(taken)
       if (taken.length > 0) deepSweepAt ??= performance.now() + AFTER_TAKEOVER_MS
+      await reader.claim()
     }
-    await reader.claim()
+    await others
     // Looking through long streams takes a while: the leases are renewed meanwhile, or they would change hands for nothing.
     reconciling ??= reconcile()
       .catch((error: unknown) => log.warn({ err: error }, 'reconciling failed, trying again'))
@@ -100,26 +103,24 @@ export function tendStreams(options: {
       looking = false
     }
   }
-  const looks = setInterval(() => void look(), TICK_MS)
-  void look()
 
-  let ticking: Promise<void> = Promise.resolve()
-  function schedule(inMs: number): void {
-    if (stopped) return
-    handle = setTimeout(() => {
-      ticking = tick()
-        .catch((error: unknown) => log.warn({ err: error }, 'tending streams failed, trying again'))
-        .finally(() => schedule(TICK_MS))
-    }, inMs)
+  let ticking: Promise<void> | undefined
+  function pulse(): void {
+    void look()
+    ticking ??= tick()
+      .catch((error: unknown) => log.warn({ err: error }, 'tending streams failed, trying again'))
+      .finally(() => {
+        ticking = undefined
+      })
+    options.everySecond?.()
   }
-  schedule(0)
+  const pulses = setInterval(pulse, TICK_MS)
+  pulse()
 
   return {
     lost,
     async stop() {
-      stopped = true
-      clearTimeout(handle)
-      clearInterval(looks)
+      clearInterval(pulses)
       await ticking
       await reconciling
     },

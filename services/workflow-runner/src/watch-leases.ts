@@ -5,17 +5,23 @@ import type { Item } from './advance-loop.ts'
 
 const LIMIT = 500
 
-/** Looks each `everyMs`, and again at once while there is more. */
+export interface LeaseWatch {
+  /** Somebody has just asked Postgres, which saves asking it here. `over`: the lease of some task has run out. */
+  told(over: boolean): void
+  stop(): Promise<void>
+}
+
+/** Looks when it is told to, when it was told nothing for `everyMs`, and again at once while there is more. */
 export function watchLeases(options: {
   expire(limit: number): Promise<{ expired: number; runs: string[] }>
   offer(items: Item[]): Promise<void>
   onExpired(count: number): void
   onError(error: unknown): void
   everyMs: number
-}): { stop(): Promise<void> } {
+}): LeaseWatch {
   let stopped = false
   let handle: NodeJS.Timeout | undefined
-  let round: Promise<void> = Promise.resolve()
+  let round: Promise<void> | undefined
 
   async function look(): Promise<void> {
     try {
@@ -29,17 +35,28 @@ export function watchLeases(options: {
     } catch (error) {
       options.onError(error)
     }
-    if (!stopped) schedule()
+  }
+
+  function begin(): void {
+    clearTimeout(handle)
+    round ??= look().finally(() => {
+      round = undefined
+      schedule()
+    })
   }
 
   function schedule(): void {
-    handle = setTimeout(() => {
-      round = look()
-    }, options.everyMs)
+    clearTimeout(handle)
+    if (!stopped) handle = setTimeout(begin, options.everyMs)
   }
 
   schedule()
   return {
+    told(over) {
+      if (stopped || round) return
+      if (over) begin()
+      else schedule()
+    },
     async stop() {
       stopped = true
       clearTimeout(handle)

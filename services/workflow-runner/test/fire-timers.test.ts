@@ -102,3 +102,28 @@ t.test('a timer that is set while it is asked what is due is not left to the nex
   gate.resolve([])
   await until(() => asked === 2, { timeoutMs: 1_000 })
 })
+
+t.test('who looks at other things asks along, while nothing is known to be due', async (t) => {
+  const asked: string[] = []
+  const source = {
+    async due() {
+      asked.push('due')
+      return []
+    },
+    async nextInMs() {
+      asked.push('next')
+      return null
+    },
+  }
+  const pump = pumpTimers({ source, partitions: () => [0], offer: async () => {}, pollMs: 60_000, onLate() {}, onError: t.error })
+  t.teardown(() => pump.stop())
+  await until(() => asked.length === 2)
+  await after(5)
+  pump.look()
+  pump.look()
+  await after(5)
+  t.strictSame(asked, ['due', 'next', 'next'], 'once, as long as it has not been answered')
+  pump.stop()
+  pump.look()
+  t.equal(asked.length, 3)
+})

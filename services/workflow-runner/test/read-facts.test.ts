@@ -46,6 +46,7 @@ async function startRunner(t: Test, url: string, consumer: string, gate: () => P
     partitions: () => partitions,
     entriesMax: ENTRIES_MAX,
     claimAfterMs: 60_000,
+    now: () => Date.now(),
     offer: loop.offer,
     caughtUp: loop.caughtUp,
     onLost: () => {},

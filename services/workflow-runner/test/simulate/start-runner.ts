@@ -61,12 +61,14 @@ async function start(place: RunnerPlace): Promise<void> {
   }
   const askedAt = Date.now()
   clock.observe(await untilGiven(store.clock), askedAt)
+  const watch = watchRedis(redis)
   const reader = readFacts({
     redis,
     consumer: place.name,
     partitions: holder.held,
     entriesMax: dice.pick([1, 64, 400]),
     claimAfterMs: LEASE_MS,
+    now: watch.now,
     offer,
     caughtUp: loop.caughtUp,
     onLost: () => tending.lost(),
@@ -80,7 +82,6 @@ async function start(place: RunnerPlace): Promise<void> {
     onLate: () => {},
     onError: () => {},
   })
-  const watch = watchRedis(redis)
   const reconciler = createReconciler({ redis, watch, offer, now: clock.now, staleMs: STALE_MS, source: sourceOf(place, advance, cache) })
   const tending = tendStreams({
     watch,
@@ -91,6 +92,7 @@ async function start(place: RunnerPlace): Promise<void> {
     settings: { RUNNER_SWEEP_MS: 2_000, RUNNER_LOST_AFTER_MS: 4_000 },
     metrics: { woken: { inc() {} }, resent: { inc() {} } } as unknown as Metrics,
     log,
+    everySecond: () => timers.look(),
   })
 }
 
