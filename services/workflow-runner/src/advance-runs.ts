@@ -72,8 +72,7 @@ async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<s
   // After the states: a row that another runner has applied meanwhile then fails the fence, and is not applied twice.
   const inbox = await loadInbox(a, runs, again)
   const turns: Turn[] = []
-  for (const [runId, delivered] of runs) {
-    const deliveries = cold.has(runId) ? delivered.map(asTaken) : delivered
+  for (const [runId, deliveries] of await markTaken(runs, cold)) {
     const state = states.get(runId)
     const flaw = unreadable.get(runId)
     if (!state && !flaw) continue // no such run: nothing to advance, the fact goes
@@ -95,11 +94,17 @@ async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<s
 }
 
 /**
- * This process, or its connection, may have stood still since Redis delivered the fact. If another runner has taken it over, applied it and died, the
+ * This process, or its connection, may have stood still since Redis delivered a fact. If another runner has taken it over, applied it and died, a
  * state that was just read has it in it, and what follows from it may not be out. (A state from the cache has not, or the fence finds out.)
  */
-function asTaken(delivery: Delivery): Delivery {
-  return !delivery.redelivered && delivery.mayBeTaken?.() ? { ...delivery, redelivered: true } : delivery
+async function markTaken(runs: Map<string, Delivery[]>, cold: ReadonlySet<string>): Promise<Map<string, Delivery[]>> {
+  if (cold.size === 0) return runs
+  const mark = async (delivery: Delivery) =>
+    !delivery.redelivered && (await delivery.wasTaken?.()) ? { ...delivery, redelivered: true } : delivery
+  const marked = await Promise.all(
+    [...runs].map(async ([runId, deliveries]) => [runId, cold.has(runId) ? await Promise.all(deliveries.map(mark)) : deliveries] as const),
+  )
+  return new Map(marked)
 }
 
 /** A run that lost (perhaps an approval that it closes was decided), one that is given up and one whose time is up look whether something waits for them. */

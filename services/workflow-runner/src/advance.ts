@@ -62,6 +62,6 @@ export interface Delivery {
   fact: Fact | TimersFact | AbortFact
   /** It may have been applied before. */
   redelivered: boolean
-  /** Of an entry of a stream: it was delivered so long ago that another runner may have taken it over, and applied it. */
-  mayBeTaken?(): boolean
+  /** Of an entry of a stream: whether another runner has taken it over since, and may have applied it. Asks Redis when that is long enough ago. */
+  wasTaken?(): boolean | Promise<boolean>
 }

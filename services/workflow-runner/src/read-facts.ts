@@ -77,11 +77,22 @@ export function readFacts(options: {
       if (held.has(key)) return []
       held.add(key)
       const takenAt = Number(id.slice(0, id.indexOf('-'))) + options.claimAfterMs - CLOCK_MS
-      const mayBeTaken = () => options.now(stream) >= takenAt
-      const deliveries = value.map((fact) => ({ fact, redelivered, mayBeTaken }))
+      const wasTaken = () => options.now(stream) >= takenAt && isTaken(stream, id)
+      const deliveries = value.map((fact) => ({ fact, redelivered, wasTaken }))
       const forget = () => void held.delete(key)
       return [{ deliveries, done: () => acks.add(stream, id, forget), failed: forget }]
     })
+  }
+
+  /** Somebody has it, or had it, besides this consumer. */
+  async function isTaken(stream: string, id: string): Promise<boolean> {
+    const [pending] = (await redis.xpending(stream, group, id, id, 1)) as [
+      id: string,
+      consumer: string,
+      idleMs: number,
+      deliveries: number,
+    ][]
+    return pending === undefined || pending[1] !== consumer || pending[3] > 1
   }
 
   /** What was delivered to this consumer before and not acknowledged. */

@@ -145,7 +145,7 @@ t.test('what another runner has applied meanwhile is not acknowledged for it', a
   t.equal(stale.sent.flatMap(({ calls }) => calls).at(-1)!.path, 'b')
 })
 
-t.test('a fact that was in hand for so long that another may have applied it: what follows from it is sent again', async (t) => {
+t.test('a fact that another has taken over meanwhile, and may have applied: what follows from it is sent again', async (t) => {
   const { sql } = await testDatabase(t)
   const plan = await saveWorkflow(sql, 'seq', SEQUENCE)
   const [id] = await startRuns(sql, 'seq', SEQUENCE, 1)
@@ -154,13 +154,13 @@ t.test('a fact that was in hand for so long that another may have applied it: wh
     throw new Error('killed between the commit and the commands')
   }
   await t.rejects(advanceRuns(killed, [startOf(id!, true)])) // it had taken the entry over
-  const sentBy = async (mayBeTaken: boolean) => {
+  const sentBy = async (wasTaken: boolean) => {
     const runner = createRunner(sql, [plan])
-    await advanceRuns(runner, [{ ...startOf(id!), mayBeTaken: () => mayBeTaken }])
+    await advanceRuns(runner, [{ ...startOf(id!), wasTaken: async () => wasTaken }])
     return runner.sent.flatMap(({ calls }) => calls.map(({ path }) => path))
   }
   t.strictSame(await sentBy(true), ['a'])
-  t.strictSame(await sentBy(false), [], 'who has just been given it is the first')
+  t.strictSame(await sentBy(false), [], 'nobody else had it')
 })
 
 t.test('commands of the inbox are applied once, decisions before cancellation', async (t) => {

@@ -5,7 +5,7 @@ import { connectRedis, createLogger } from '@baton/runtime'
 import { testRedis, until } from '@baton/testing'
 import t, { type Test } from 'tap'
 import type { Advance } from '../src/advance.ts'
-import { createAdvanceLoop } from '../src/advance-loop.ts'
+import { createAdvanceLoop, type Item } from '../src/advance-loop.ts'
 import { readFacts } from '../src/read-facts.ts'
 
 const PARTITION = 3
@@ -123,4 +123,40 @@ t.test('a reader that stops does not wait for a batch that does not end', { time
   await until(() => batches.length === 1)
   await reader.stop()
   t.equal(batches.length, 1)
+})
+
+t.test('an entry that was in hand for long tells whether another has taken it over', async (t) => {
+  const { server, redis, add } = await setup(t)
+  const items: Item[] = []
+  let ahead = 0
+  const own = connectRedis(server.url, { name: 'a' })
+  const reader = readFacts({
+    redis: own,
+    consumer: 'a',
+    partitions: () => [PARTITION],
+    entriesMax: ENTRIES_MAX,
+    claimAfterMs: 60_000,
+    now: () => Date.now() + ahead,
+    offer: async (offered) => void items.push(...offered),
+    caughtUp: async () => {},
+    onLost: () => {},
+    log,
+  })
+  t.teardown(async () => {
+    await reader.stop()
+    own.disconnect()
+  })
+  await reader.takeOver([PARTITION])
+  const id = await add(randomUUID())
+  await until(() => items.length === 1)
+  const wasTaken = () => items[0]!.deliveries[0]!.wasTaken!()
+  await redis.xclaim(STREAM, GROUPS.facts, 'b', 0, id!)
+  t.equal(wasTaken(), false, 'nobody takes over what is not old, so Redis is not asked')
+  ahead = 60_000
+  t.equal(await wasTaken(), true)
+  await redis.xclaim(STREAM, GROUPS.facts, 'a', 0, id!)
+  t.equal(await wasTaken(), true, 'also when it has come back')
+  await add(randomUUID())
+  await until(() => items.length === 2)
+  t.equal(await items[1]!.deliveries[0]!.wasTaken!(), false, 'it is ours, and was delivered once')
 })
