@@ -49,6 +49,8 @@ export function readFacts(options: {
   const shareMax = () => Math.ceil(options.entriesMax / Math.max(1, partitions().length))
   /** Entries that the loop has now, by stream and id: not to be taken twice. */
   const held = new Set<string>()
+  /** Those of them that others have had meanwhile. */
+  const taken = new Set<string>()
   const acks = createFactAcks({ redis, log })
   const stopping = new AbortController()
   /** End the reads under way, so that the next ones ask for what is held now. */
@@ -79,20 +81,19 @@ export function readFacts(options: {
       const takenAt = Number(id.slice(0, id.indexOf('-'))) + options.claimAfterMs - CLOCK_MS
       const wasTaken = () => options.now(stream) >= takenAt && isTaken(stream, id)
       const deliveries = value.map((fact) => ({ fact, redelivered, wasTaken }))
-      const forget = () => void held.delete(key)
+      const forget = () => {
+        held.delete(key)
+        taken.delete(key)
+      }
       return [{ deliveries, done: () => acks.add(stream, id, forget), failed: forget }]
     })
   }
 
-  /** Somebody has it, or had it, besides this consumer. */
+  /** Another has the entry, or had it until we claimed it back: `claim` sees from whom. */
   async function isTaken(stream: string, id: string): Promise<boolean> {
-    const [pending] = (await redis.xpending(stream, group, id, id, 1)) as [
-      id: string,
-      consumer: string,
-      idleMs: number,
-      deliveries: number,
-    ][]
-    return pending === undefined || pending[1] !== consumer || pending[3] > 1
+    const [pending] = (await redis.xpending(stream, group, id, id, 1)) as [id: string, consumer: string, ...rest: number[]][]
+    await new Promise(setImmediate) // a claim that was answered before has been looked at by then
+    return pending?.[1] !== consumer || taken.has(`${stream} ${id}`)
   }
 
   /** What was delivered to this consumer before and not acknowledged. */
@@ -130,6 +131,9 @@ export function readFacts(options: {
       if (names.length === 0) return
       const entries = await claimStale({ ...grouped, streams: names, minIdleMs: options.claimAfterMs, count: shareMax() })
       const others = entries.filter(({ stream, id }) => !held.has(`${stream} ${id}`))
+      for (const { stream, id, from } of entries) {
+        if (from !== consumer && held.has(`${stream} ${id}`)) taken.add(`${stream} ${id}`)
+      }
       if (others.length > 0) await offer(itemsOf(others, true))
     },
     async stop() {
