@@ -70,6 +70,7 @@ function applyStepEvent(state: RunState, event: StoredEvent): void {
   if (event.type === 'step.ending') return applyEnding(state, event)
   if (event.type === 'step.replayed') return applyReset(state, data as unknown as Reset, event.at)
   const step = stepAt(state, event)
+  if (state.hasReplayed) beginAround(step, event.at)
   step.generation = (data.generation as number | undefined) ?? step.generation
   step.attempt = (data.attempt as number | undefined) ?? step.attempt
   switch (event.type) {
@@ -107,6 +108,15 @@ function stepAt(state: RunState, event: StoredEvent): StepState {
   const { owner } = step.scope
   if (owner?.status === 'waiting') leaveDelay(state, owner)
   return step
+}
+
+/** What was put back to running around the step goes on from now. */
+function beginAround(step: StepState, at: number): void {
+  for (let owner = step.scope.owner; owner; owner = owner.scope.owner) {
+    if (!owner.rests) continue
+    delete owner.rests
+    owner.scheduledAt = at
+  }
 }
 
 /** A loop that waited between two rounds goes on with the next. */
@@ -159,6 +169,7 @@ function applyEnded(state: RunState, step: StepState, event: StoredEvent): void 
   if (data.copied === true) step.copied = true
   step.endedAt = timeOf(data.endedAt) ?? event.at
   step.endedSeq = event.seq
+  delete step.rests
   delete step.waitingFor
   delete step.answer
   delete step.callback

@@ -37,6 +37,7 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
     queue: [],
     closing: [],
     filling: new Set(),
+    going: new Set(),
     sent: new Set(),
     timers: new Map(),
     decided: facts.filter((fact) => fact.kind === 'approval-decided'),
@@ -158,6 +159,7 @@ function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): v
   // It is due by Postgres' clock, whatever this process thinks that it says.
   const due = timersOf(step).find((own) => own.timer === timer)
   if (due) d.ctx = { ...d.ctx, now: Math.max(d.ctx.now, due.dueAt) }
+  if (timer === 'more' && step.step.kind === 'loop' && step.status === 'waiting') return resumeLoop(d, step) // its delay had passed
   if (timer === 'more') return void d.closing.push(step)
   if (timer === 'timeout' && isContainer(step))
     return failContainer(d, step, errorOf('BTN_TIMEOUT', `step ${path} took longer than its timeout`))

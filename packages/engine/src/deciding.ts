@@ -8,7 +8,7 @@ import { BlobsNeeded, type DecideContext, type Decision, type TimerKind, type Ti
 import { isContainer } from './instances.ts'
 import type { Env } from './plan.ts'
 import { failureOf, isSatisfied, type RunState, type ScopeState, type StepState, type WaitingFor } from './state.ts'
-import { attemptOf } from './timers.ts'
+import { attemptOf, timersOf } from './timers.ts'
 
 export interface Deciding {
   state: RunState
@@ -20,6 +20,8 @@ export interface Deciding {
   closing: StepState[]
   /** Of a run in which steps were put back: `forEach` steps in which there may be room for an item to go on, or for a new one. */
   filling: Set<StepState>
+  /** Items that were let go on, or opened, while `drain` lasts: room was found for them. */
+  going: Set<ScopeState>
   /** The run was aborted for this: it ends with this decision. */
   aborted?: BatonError
   /** The run was reopened by this decision: what it was told of its slot before belongs to the life that is over. */
@@ -43,8 +45,17 @@ export type ApprovalDecided = Extract<InboxFact, { kind: 'approval-decided' }>
 /** Puts down the next event of the run and folds it into the state. */
 export function emit(d: Deciding, type: EventType, path: string, data: Record<string, Json>): void {
   const event: StoredEvent = { runId: d.state.header.runId, seq: d.state.seq + 1, type, path, at: d.ctx.now, data }
+  const resting = d.state.hasReplayed ? restingAround(d.state, path) : []
   applyEvent(d.state, event)
   d.decision.events.push(event)
+  for (const container of resting) for (const { timer, dueAt } of timersOf(container)) setTimer(d, container, timer, dueAt)
+}
+
+/** Containers around the step that were put back and go on with it. */
+function restingAround(state: RunState, path: string): StepState[] {
+  const found: StepState[] = []
+  for (let at = state.steps.get(path)?.scope.owner; at; at = at.scope.owner) if (at.rests) found.push(at)
+  return found
 }
 
 /** Sets a timer of a step, by the clock of Postgres. */

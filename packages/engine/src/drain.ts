@@ -3,6 +3,7 @@ import { isTerminal } from '@baton/contracts'
 import { type Deciding, isLive } from './deciding.ts'
 import { finishContainer, mayOpen, openItems } from './finish-containers.ts'
 import { hasRoom, isContainer, isMoving, openScopes } from './instances.ts'
+import type { ForEachPlan } from './plan.ts'
 import { isHeld } from './slots.ts'
 import { startIfReady } from './start-step.ts'
 import { hasEnded, type ScopeState, type StepState } from './state.ts'
@@ -10,10 +11,8 @@ import { hasEnded, type ScopeState, type StepState } from './state.ts'
 /** Lets all of it happen. */
 export function drain(d: Deciding): void {
   settle(d)
-  for (const container of d.filling) {
-    d.filling.delete(container) // it may come again
-    fill(d, container)
-  }
+  fillInside(d, d.state.root)
+  d.going.clear()
 }
 
 function settle(d: Deciding): void {
@@ -26,7 +25,8 @@ function settle(d: Deciding): void {
     const step = d.queue[next++]
     if (!step) break
     if (d.state.status === 'paused' || d.state.status === 'queued' || isTerminal(d.state.status) || isHeld(d.state)) continue
-    if (isLive(d, step.scope)) startIfReady(d, step)
+    // In an item that rests it is left: `fill` comes back to it.
+    if (isLive(d, step.scope) && (!d.state.hasReplayed || hasRoom(step.scope, d.going))) startIfReady(d, step)
   }
   d.queue.length = 0
 }
@@ -49,14 +49,35 @@ function rests(d: Deciding, scope: ScopeState): boolean {
   return d.state.hasReplayed === true && scope.owner?.items !== undefined && !isMoving(scope)
 }
 
+function fillInside(d: Deciding, scope: ScopeState): void {
+  for (const container of d.filling) {
+    if (!isInside(container, scope)) continue
+    d.filling.delete(container) // it may come again
+    fill(d, container)
+  }
+}
+
+function isInside(step: StepState, scope: ScopeState): boolean {
+  for (let at: ScopeState | undefined = step.scope; at; at = at.owner?.scope) if (at === scope) return true
+  return false
+}
+
 /** Lets items that rest go on, in their order, while there is room, and opens new ones after them. */
 function fill(d: Deciding, container: StepState): void {
-  for (const item of container.items?.open ?? []) {
+  if (!container.items) return
+  const { concurrency } = container.step.body as ForEachPlan
+  let moving = 0
+  for (const item of container.items.open) if (isMoving(item) && ++moving >= concurrency) return
+  for (const item of container.items.open) {
+    if (moving >= concurrency || !mayOpen(d, container)) return // whoever ends makes room, and has the container in `filling` again
     if (isMoving(item)) continue
-    if (!hasRoom(item) || !mayOpen(d, container)) return
+    d.going.add(item)
     queueOpen(d, item)
     settle(d)
+    fillInside(d, item)
+    if (isMoving(item)) moving++
+    else d.going.delete(item)
   }
-  if (container.items) openItems(d, container)
+  openItems(d, container)
   settle(d)
 }

@@ -91,7 +91,9 @@ function resultOf(scope: ScopeState): Json {
 
 /** Opens an item or a round, and starts the first step of it at once: its event is what tells that it is open. */
 function open(d: Deciding, container: StepState, index: number): void {
-  const { steps } = openInstance(d.state, container, index)
+  const scope = openInstance(d.state, container, index)
+  d.going.add(scope)
+  const { steps } = scope
   const first = steps.find((step) => step.blocked === 0)!
   for (const step of steps) if (step !== first && isUnblocked(step)) d.queue.push(step)
   startIfReady(d, first)
@@ -112,7 +114,7 @@ export function mayOpen(d: Deciding, container: StepState): boolean {
 
 /** False for a container in an item that rests: more are open, because steps were put back, than may go on at once. */
 function isItsTurn(d: Deciding, container: StepState): boolean {
-  return !d.state.hasReplayed || hasRoom(container.scope)
+  return !d.state.hasReplayed || hasRoom(container.scope, d.going)
 }
 
 /** After a round, and before the first: asks whether there is another one. */

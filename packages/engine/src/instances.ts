@@ -115,23 +115,28 @@ export function isUnderWay(scope: ScopeState): boolean {
 export function isMoving(scope: ScopeState): boolean {
   return scope.steps.some((step) => {
     if (step.status !== 'running') return step.status === 'waiting' || step.status === 'retrying'
-    return !isContainer(step) || [...openScopes(step)].some(isMoving)
+    if (!isContainer(step)) return true
+    for (const inner of openScopes(step)) if (isMoving(inner)) return true
+    return false
   })
 }
 
-/** True when the scope may begin something: it moves already, or no more items move than may, of whatever `forEach` steps it is in. */
-export function hasRoom(scope: ScopeState): boolean {
-  for (let at: ScopeState | undefined = scope; at; at = at.owner?.scope) {
-    if (isMoving(at)) return true // and so does all around it
-    if (at.owner?.items && countMoving(at.owner) >= (at.owner.step.body as ForEachPlan).concurrency) return false
+/**
+ * True when the scope may begin something: it moves already, or no more items move than may, of whatever `forEach` steps it is in. For those in
+ * `going` that is known.
+ */
+export function hasRoom(scope: ScopeState, going: ReadonlySet<ScopeState>): boolean {
+  for (let at = scope; at.owner; at = at.owner.scope) {
+    if (going.has(at) || isMoving(at)) return true // and so it is around it
+    if (at.owner.items && isTaken(at.owner)) return false
   }
   return true
 }
 
-function countMoving(container: StepState): number {
-  let count = 0
-  for (const item of container.items!.open) if (isMoving(item)) count++
-  return count
+function isTaken(container: StepState): boolean {
+  let room = (container.step.body as ForEachPlan).concurrency
+  for (const item of container.items!.open) if (isMoving(item) && --room <= 0) return true
+  return false
 }
 
 /** Takes an item that has ended, well or not, out of those that are open. Called after each change of a step in it. */

@@ -1,6 +1,6 @@
 /** Retry and replay (CONTRACT §3): steps begin anew, in a run that has ended or goes on. */
 import { type InboxFact, isTerminal, type Json } from '@baton/contracts'
-import { type Deciding, emit, errorOf, setRunTimer, setTimer } from './deciding.ts'
+import { type Deciding, emit, errorOf, isLive, setRunTimer, setTimer } from './deciding.ts'
 import { drain } from './drain.ts'
 import { endRun, spreadFailure } from './end-step.ts'
 import { innerScopes, isContainer } from './instances.ts'
@@ -53,9 +53,15 @@ export function endStuck(d: Deciding): void {
   }
 }
 
-/** The decision was too small: the next one goes on. */
+/** The decision, or one before it, was too small for all that there is to do: a timer that is due at once goes on with it. */
 function isFull(d: Deciding): boolean {
-  return [...d.timers.values()].some(({ timer, dueAt }) => timer === 'more' && dueAt !== null)
+  for (const { timer, dueAt } of d.timers.values()) if (timer === 'more' && dueAt !== null) return true
+  for (const step of d.state.steps.values()) {
+    const { body } = step.step
+    if (step.status !== 'running' || body.kind !== 'forEach' || !step.items || step.failing || !isLive(d, step.scope)) continue
+    if (step.items.scopes.length < step.items.count && step.items.open.size < body.concurrency) return true
+  }
+  return false
 }
 
 /** A step that failed without being tolerated, or was cancelled, in something that goes on. The innermost ones come first. */

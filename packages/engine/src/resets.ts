@@ -116,6 +116,7 @@ function reopenContainer(container: StepState, at: number): void {
   restart(container)
   container.status = 'running'
   container.scheduledAt = at
+  container.rests = true
 }
 
 function restart(step: StepState): void {
@@ -133,6 +134,7 @@ function restart(step: StepState): void {
   step.endedAt = null
   delete step.endedSeq
   delete step.failing
+  delete step.rests
   delete scope.failing
   scope.owner?.items?.open.add(scope)
 }

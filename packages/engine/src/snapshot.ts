@@ -10,7 +10,7 @@ import type { Plan } from './plan.ts'
 import { createState, hasEnded, type RunState, type ScopeState, type StepState } from './state.ts'
 
 /** The number of the shape below, and of what the engine makes of it. To be raised with every change: snapshots of another shape are ignored. */
-export const STATE_SHAPE = 5
+export const STATE_SHAPE = 6
 
 /** The first snapshot of a run is taken after so many events. */
 export const SNAPSHOT_EVENTS = 1_000
@@ -38,6 +38,7 @@ const KEPT = [
   'dueAt',
   'chosen',
   'failing',
+  'rests',
 ] as const satisfies (keyof StepState)[]
 
 type KeptStep = Pick<StepState, (typeof KEPT)[number]> & { path: string; count?: number }

@@ -41,6 +41,8 @@ export interface StepState {
   callback?: Json | BlobRef
   /** When its timer is due: end of a wait or backoff, deadline of an approval. */
   dueAt?: number
+  /** Of a container that was put back to running: nothing in it has begun since. Its timeout counts from when something does. */
+  rests?: true
   /** What is inside a container that has started: the case of a switch, the round of a loop that is under way or was the last. */
   inner?: ScopeState
   /** What is inside a `forEach` that has started. */

@@ -14,7 +14,7 @@ export function timersOf(step: StepState): StepTimer[] {
   if (hasEnded(step) || step.scheduledAt === null) return []
   const timers: StepTimer[] = []
   const { timeoutMs } = step.step
-  if (isContainer(step) && timeoutMs !== undefined) timers.push({ timer: 'timeout', dueAt: step.scheduledAt + timeoutMs })
+  if (isContainer(step) && timeoutMs !== undefined && !step.rests) timers.push({ timer: 'timeout', dueAt: step.scheduledAt + timeoutMs })
   if (step.dueAt !== undefined) timers.push({ timer: dueTimerOf(step, step.dueAt), dueAt: step.dueAt })
   return timers
 }

@@ -187,26 +187,3 @@ t.test('ten thousand items that need nobody are done in bounded decisions', asyn
   t.equal(h.state.status, 'succeeded')
   sameWhenFolded(t, h)
 })
-
-t.test('items that a retry puts back go on no more at once than concurrency says', async (t) => {
-  const h = start(each({ in: [1, 2, 3, 4], concurrency: 1, steps: { a: http(), b: http() } }))
-  for (let index = 0; index < 4; index++) {
-    h.fail(`each[${index}].a`)
-    h.fail(`each[${index}].b`)
-    if (index === 3) break
-    h.take({ kind: 'replay', by: 'ann', path: `each[${index}].a`, reason: 'again' })
-    h.succeed(`each[${index}].a`)
-  }
-  t.equal(h.state.status, 'failed')
-  h.take({ kind: 'retry', by: 'ann' })
-  const seen: string[] = []
-  while (h.state.status === 'running') {
-    const paths = [...h.state.inFlight].map(({ path }) => path)
-    t.equal(new Set(paths.map((path) => path.slice(0, 'each[0]'.length))).size, 1, `at once: ${paths.join(', ')}`)
-    seen.push(paths[0]!)
-    h.succeed(paths[0]!)
-  }
-  t.equal(h.state.status, 'succeeded')
-  t.same(seen.filter((path) => path.endsWith('.b')).length, 4, 'each was done again')
-  sameWhenFolded(t, h)
-})

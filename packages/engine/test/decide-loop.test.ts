@@ -129,3 +129,17 @@ t.test('ten thousand rounds that need nobody are done in bounded decisions, one 
   t.equal(h.state.status, 'succeeded')
   sameWhenFolded(t, h)
 })
+
+t.test('delays that end together, more rounds than a decision takes: the rest goes on with the next', async (t) => {
+  const steps = { a: { set: { n: 1 } }, b: { set: { n: 1 } }, c: { set: { n: 1 } }, d: { set: { n: 1 } } }
+  const poll = { loop: { steps, until: 'iteration >= 2', max: 5, delay: '1s' } }
+  const items = Array.from({ length: 400 }, (_, index) => index)
+  const h = start({ steps: { each: { forEach: { in: items, concurrency: 400, steps: { poll } } } } })
+  while (h.timers.size > 0) {
+    const due = [...h.timers.values()]
+    h.now = Math.max(h.now, ...due.map(({ dueAt }) => dueAt))
+    h.take(...due.map(({ path, timer, generation, attempt }) => ({ kind: 'timer', path, timer, generation, attempt }) as const))
+  }
+  t.equal(h.state.status, 'succeeded')
+  sameWhenFolded(t, h)
+})

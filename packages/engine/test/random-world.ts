@@ -252,7 +252,7 @@ function checkTimers({ state, timers }: World): void {
     return isContainer(step) && (step.status === 'running' || step.status === 'waiting') && step.step.timeoutMs !== undefined
   })
   for (const step of bounded) {
-    if (step.failing || failureOf(step.scope) || state.ending) continue
+    if (step.failing || failureOf(step.scope) || state.ending || step.rests) continue
     expected.set(`timeout ${step.path}`, [step.attempt, step.scheduledAt! + step.step.timeoutMs!])
   }
   if (state.status !== 'paused') {

@@ -7,10 +7,8 @@ export interface ReadGroupOptions<T> extends GroupOptions<T> {
   streams: readonly string[] | (() => readonly string[])
   /** Entries per stream and read at most; a function is asked before each read. Zero or less is read as 1: ask for the next batch only when there is room. */
   count: number | (() => number)
-  /** How long one read blocks, in ms (5 000): how soon a change of `streams` is seen, unless `onReading` tells of it. */
+  /** How long one read blocks, in ms (5 000): how soon a change of `streams` is seen. */
   blockMs?: number
-  /** Given at the start what ends the read under way early, because `streams` has changed; what was delivered is still yielded. */
-  onReading?(askAgain: () => void): void
   /** Ends the iteration within a round trip; what was delivered before is still yielded. */
   signal: AbortSignal
   /** A group was gone and has been made again: what stood in Redis is lost. */
@@ -23,8 +21,6 @@ type RawReply = [stream: string, entries: [id: string, fields: string[] | null][
 const GRACE_MS = 5_000
 /** How long the end of a blocked read may take. */
 const UNBLOCK_MS = 1_000
-/** A read that is to end early may not stand in Redis yet: it is told again. */
-const ASK_AGAIN_MS = 100
 
 /**
  * Reads new entries of all streams, one blocking XREADGROUP at a time on a connection of its own. Yields the entries of one read, never
@@ -36,21 +32,10 @@ export async function* readGroup<T>(options: ReadGroupOptions<T>): AsyncGenerato
   const readers = createReaderSource(options.redis, `${options.redis.options.connectionName ?? 'baton'}-read`)
   const unblock = createUnblock()
   signal.addEventListener('abort', unblock.now, { once: true })
-  let reads = 0
-  options.onReading?.(() => {
-    const current = reads
-    const end = () => {
-      if (reads !== current || signal.aborted) return
-      unblock.early()
-      setTimeout(end, ASK_AGAIN_MS).unref()
-    }
-    end()
-  })
   let known = new Set<string>()
   let last: readonly string[] | undefined
   try {
     while (!signal.aborted) {
-      reads++
       const streams = typeof options.streams === 'function' ? options.streams() : options.streams
       try {
         if (streams !== last && streams.some((stream) => !known.has(stream))) {
@@ -84,7 +69,7 @@ async function readOnce<T>(
 ): Promise<StreamEntry<T>[]> {
   const blockMs = options.blockMs ?? 5_000
   if (streams.length === 0) {
-    await pause(blockMs, options.signal, unblock)
+    await pause(blockMs, options.signal)
     return []
   }
   const count = Math.max(1, Math.floor(typeof options.count === 'function' ? options.count() : options.count))
@@ -138,14 +123,9 @@ async function recover<T>(options: ReadGroupOptions<T>, error: unknown, streams:
 interface Unblock {
   /** Rejects the read under way; undefined while there is none. */
   abandon: ((error: Error) => void) | undefined
-  /** Ends the pause under way, which is there instead of a read when there is nothing to read. */
-  resume: (() => void) | undefined
   /** From now on reads are on this connection. */
   follow(reader: Reader): void
-  /** The read is to end for good. */
   now(): void
-  /** The read is to end so that another may begin: as well as can be, without giving up a connection for it. */
-  early(): void
 }
 
 /** Ends a blocking read from the outside: CLIENT UNBLOCK loses nothing, while closing the socket could lose what was just delivered. */
@@ -153,10 +133,8 @@ function createUnblock(): Unblock {
   let current: Reader | undefined
   let clientId: number | undefined
   const close = () => unblock.abandon?.(new Error('the read was given up'))
-  const isReady = () => current?.reading.status === 'ready' && current.commands.status === 'ready' && clientId !== undefined
   const unblock: Unblock = {
     abandon: undefined,
-    resume: undefined,
     follow(reader) {
       if (reader === current) return
       current = reader
@@ -174,30 +152,24 @@ function createUnblock(): Unblock {
     },
     now() {
       if (!unblock.abandon) return
-      if (!isReady()) return close()
-      current!.commands.client('UNBLOCK', clientId!).catch(close)
+      if (current?.reading.status !== 'ready' || current.commands.status !== 'ready' || clientId === undefined) return close()
+      current.commands.client('UNBLOCK', clientId).catch(close)
       // A Redis that hangs answers neither.
       setTimeout(close, UNBLOCK_MS).unref()
-    },
-    early() {
-      unblock.resume?.()
-      if (unblock.abandon && isReady()) current!.commands.client('UNBLOCK', clientId!).catch(() => {})
     },
   }
   return unblock
 }
 
-async function pause(ms: number, signal: AbortSignal, unblock?: Unblock): Promise<void> {
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return
   await new Promise<void>((resolve) => {
     const end = () => {
       clearTimeout(timer)
       signal.removeEventListener('abort', end)
-      if (unblock) unblock.resume = undefined
       resolve()
     }
     const timer = setTimeout(end, ms)
     signal.addEventListener('abort', end, { once: true })
-    if (unblock) unblock.resume = end
   })
 }

@@ -68,37 +68,6 @@ t.test('entries of all streams are read in order, bad ones are dropped, and the 
   t.equal(reader.seen.length, 3)
 })
 
-t.test('a read of streams that have changed ends early, and so does a wait for the first', async (t) => {
-  const { redis, add } = await start(t)
-  const options = { redis, group: 'g', consumer: 'c', count: 10, schema, log }
-  const stopping = new AbortController()
-  let streams: string[] = []
-  let askAgain = () => {}
-  const seen: Value[] = []
-  const onReading = (again: () => void) => {
-    askAgain = again
-  }
-  const done = (async () => {
-    for await (const entries of readGroup<Value>({
-      ...options,
-      streams: () => streams,
-      blockMs: 60_000,
-      signal: stopping.signal,
-      onReading,
-    }))
-      seen.push(...entries.map(({ value }) => value))
-  })()
-  for (const [n, name] of ['a', 'b'].entries()) {
-    await add(name, { n })
-    streams = [name]
-    askAgain()
-    await until(() => seen.length === n + 1, { what: `what stands in ${name}` })
-  }
-  t.strictSame(seen, [{ n: 0 }, { n: 1 }])
-  stopping.abort()
-  await done
-})
-
 t.test('FLUSHALL and a Redis without its data: groups are made again, told, and reading goes on', async (t) => {
   const { server, redis, add } = await start(t)
   let lost = 0

@@ -68,11 +68,11 @@ function groupByRun(deliveries: readonly Delivery[]): Map<string, Delivery[]> {
 
 /** `again`: these runs have just lost the fence, so nothing that came with their facts is taken for granted any more. */
 async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<string>, again: boolean): Promise<Turn[]> {
-  const { states, unreadable, cold } = await loadStates(a, runs, again)
+  const { states, unreadable } = await loadStates(a, runs, again)
   // After the states: a row that another runner has applied meanwhile then fails the fence, and is not applied twice.
   const inbox = await loadInbox(a, runs, again)
   const turns: Turn[] = []
-  for (const [runId, deliveries] of await markTaken(runs, cold)) {
+  for (const [runId, deliveries] of await markTaken(runs)) {
     const state = states.get(runId)
     const flaw = unreadable.get(runId)
     if (!state && !flaw) continue // no such run: nothing to advance, the fact goes
@@ -94,17 +94,22 @@ async function decideAll(a: Advance, runs: Map<string, Delivery[]>, stuck: Set<s
 }
 
 /**
- * This process, or its connection, may have stood still since Redis delivered a fact. If another runner has taken it over, applied it and died, a
- * state that was just read has it in it, and what follows from it may not be out. (A state from the cache has not, or the fence finds out.)
+ * This process, or its connection, may have stood still since Redis delivered a fact. If another runner has taken it over, applied it and died, the
+ * state may have it in it by now, and what follows from it may not be out. Asked after the states were read; what happens later the fence finds out.
  */
-async function markTaken(runs: Map<string, Delivery[]>, cold: ReadonlySet<string>): Promise<Map<string, Delivery[]>> {
-  if (cold.size === 0) return runs
-  const mark = async (delivery: Delivery) =>
-    !delivery.redelivered && (await delivery.wasTaken?.()) ? { ...delivery, redelivered: true } : delivery
-  const marked = await Promise.all(
-    [...runs].map(async ([runId, deliveries]) => [runId, cold.has(runId) ? await Promise.all(deliveries.map(mark)) : deliveries] as const),
-  )
-  return new Map(marked)
+async function markTaken(runs: Map<string, Delivery[]>): Promise<Map<string, Delivery[]>> {
+  const asked: [Delivery, Promise<boolean>][] = []
+  for (const deliveries of runs.values()) {
+    for (const delivery of deliveries) {
+      const answer = !delivery.redelivered && delivery.wasTaken?.() // nearly always false at once
+      if (answer) asked.push([delivery, Promise.resolve(answer)])
+    }
+  }
+  if (asked.length === 0) return runs
+  const taken = new Set<Delivery>()
+  await Promise.all(asked.map(async ([delivery, answer]) => (await answer) && taken.add(delivery)))
+  const mark = (delivery: Delivery) => (taken.has(delivery) ? { ...delivery, redelivered: true } : delivery)
+  return new Map([...runs].map(([runId, deliveries]) => [runId, deliveries.map(mark)]))
 }
 
 /** A run that lost (perhaps an approval that it closes was decided), one that is given up and one whose time is up look whether something waits for them. */

@@ -10,22 +10,22 @@ export interface Unreadable {
   loaded?: LoadedRun
 }
 
-/** Runs that do not exist are in neither map; `cold` are those that were read from Postgres. Throws when Postgres is away. */
+/** Runs that do not exist are in neither map. Throws when Postgres is away. */
 export async function loadStates(
   a: Advance,
   runs: ReadonlyMap<string, Delivery[]>,
   again: boolean,
-): Promise<{ states: Map<string, RunState>; unreadable: Map<string, Unreadable>; cold: ReadonlySet<string> }> {
+): Promise<{ states: Map<string, RunState>; unreadable: Map<string, Unreadable> }> {
   const states = new Map<string, RunState>()
   const unreadable = new Map<string, Unreadable>()
-  const cold = new Set<string>()
+  const cold: string[] = []
   for (const [runId, deliveries] of runs) {
     const known = a.cache.get(runId) ?? (again ? undefined : await newborn(a, deliveries))
     if (known) states.set(runId, known)
-    else cold.add(runId)
+    else cold.push(runId)
   }
-  if (cold.size === 0) return { states, unreadable, cold }
-  for (const [runId, loaded] of await readRuns(a, [...cold], unreadable)) {
+  if (cold.length === 0) return { states, unreadable }
+  for (const [runId, loaded] of await readRuns(a, cold, unreadable)) {
     try {
       const plan = await a.store.plan(loaded.header.namespace, loaded.header.checksum)
       states.set(runId, await foldRun(a.store, plan, loaded))
@@ -34,7 +34,7 @@ export async function loadStates(
       unreadable.set(runId, { error, loaded: await wholeOf(a.store, loaded) })
     }
   }
-  return { states, unreadable, cold }
+  return { states, unreadable }
 }
 
 /** All at once; when that fails for a reason that does not pass, one by one, to find the run at fault. */

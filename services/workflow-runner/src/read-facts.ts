@@ -22,6 +22,8 @@ export interface FactReader {
   settle(): Promise<void>
 }
 
+/** How soon a change of the partitions is seen. */
+const BLOCK_MS = 1_000
 const TAKEOVER_MAX = 10_000
 /** What we know of Redis' clock may be wrong by this much. */
 const CLOCK_MS = 500
@@ -53,8 +55,6 @@ export function readFacts(options: {
   const taken = new Set<string>()
   const acks = createFactAcks({ redis, log })
   const stopping = new AbortController()
-  /** End the reads under way, so that the next ones ask for what is held now. */
-  const askAgains: (() => void)[] = []
 
   /** Of some streams, those of the partitions that are held at the time. */
   async function read(among: readonly string[]): Promise<void> {
@@ -63,9 +63,9 @@ export function readFacts(options: {
       ...grouped,
       streams: heldAmong(among, partitions),
       count: shareMax,
+      blockMs: BLOCK_MS,
       signal: stopping.signal,
       onLost,
-      onReading: (askAgain) => askAgains.push(askAgain),
     })) {
       await offer(itemsOf(entries, false))
       // Nothing is read ahead: the next read brings what came meanwhile, and what was not read is anybody's who takes the partition.
@@ -113,7 +113,6 @@ export function readFacts(options: {
   const reading = new Map<readonly string[], Promise<void>>()
   return {
     async takeOver(taken) {
-      for (const askAgain of askAgains) askAgain()
       const names = taken.map(keys.facts)
       if (names.length === 0) return
       // Not before there is something to read, or the first read would wait for nothing.

@@ -36,19 +36,24 @@ export function tendStreams(options: {
 }): StreamTender {
   const { watch, holder, reader, reconciler, replicas, settings, metrics, log } = options
   let ticks = 0
+  /** The partitions that the reader was told of. */
+  let told = new Set<number>()
   let nextSweepAt = 0
   let deepSweepAt: number | null = null
   let reconciling: Promise<void> | undefined
 
   async function tick(): Promise<void> {
-    const before = new Set(holder.held())
     // Sent together, and answered together.
     const others = Promise.all([reader.claim(), ticks++ % REPLICAS_EVERY_TICKS === 0 && replicas.look()])
     others.catch(() => {}) // told below, unless something else failed before
-    if (await holder.tend()) {
-      const taken = holder.held().filter((partition) => !before.has(partition))
-      log.info({ partitions: holder.held().length, taken: taken.length }, 'partitions changed')
+    const hasChanged = await holder.tend()
+    const held = holder.held()
+    const taken = held.filter((partition) => !told.has(partition))
+    told = new Set(held.filter((partition) => told.has(partition)))
+    if (hasChanged || taken.length > 0) {
+      log.info({ partitions: held.length, taken: taken.length }, 'partitions changed')
       await reader.takeOver(taken)
+      told = new Set(held)
       if (taken.length > 0) deepSweepAt ??= performance.now() + AFTER_TAKEOVER_MS
       await reader.claim()
     }

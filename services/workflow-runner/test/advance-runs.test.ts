@@ -156,6 +156,7 @@ t.test('a fact that another has taken over meanwhile, and may have applied: what
   await t.rejects(advanceRuns(killed, [startOf(id!, true)])) // it had taken the entry over
   const sentBy = async (wasTaken: boolean) => {
     const runner = createRunner(sql, [plan])
+    await advanceRuns(runner, [{ fact: { kind: 'inbox', runId: id! }, redelivered: false }]) // it knows the state by then
     await advanceRuns(runner, [{ ...startOf(id!), wasTaken: async () => wasTaken }])
     return runner.sent.flatMap(({ calls }) => calls.map(({ path }) => path))
   }

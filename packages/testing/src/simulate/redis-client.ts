@@ -51,7 +51,6 @@ export function connectMemoryRedis(world: RedisWorld, owner: Process, options: {
   const { server, weather, dice } = world
   const link = createLink(world.scheduler, weather, owner, dice)
   const reads = createReads(world, owner)
-  const id = register(world, reads)
   const waitUntil = () => world.awayUntil
 
   const run = ([name, args]: Command): unknown => {
@@ -66,11 +65,8 @@ export function connectMemoryRedis(world: RedisWorld, owner: Process, options: {
   const client: Record<string, unknown> = {
     status: 'ready',
     options: { connectionName: owner.name },
-    on(event: string, tell: () => void) {
-      if (event === 'ready') world.scheduler.after(1, tell, owner)
-      return client
-    },
-    client: (what: 'ID' | 'UNBLOCK', of?: number) => send(() => (what === 'ID' ? id : unblock(world, of!))),
+    on: () => client,
+    client: () => new Promise(() => {}),
     duplicate: () => connectMemoryRedis(world, owner),
     disconnect: reads.disconnect,
     hgetall: () => send(() => ({})),
@@ -87,28 +83,12 @@ export function connectMemoryRedis(world: RedisWorld, owner: Process, options: {
   return client as unknown as MemoryClient
 }
 
-type Reads = ReturnType<typeof createReads>
-
-/** The connections of each world, by their ids. */
-const connections = new WeakMap<RedisWorld, Reads[]>()
-
-function register(world: RedisWorld, reads: Reads): number {
-  const known = connections.get(world) ?? []
-  connections.set(world, known)
-  return known.push(reads)
-}
-
-function unblock(world: RedisWorld, id: number): number {
-  return connections.get(world)?.[id - 1]?.unblock() ? 1 : 0
-}
-
 /** Blocking reads: answered when there is something, or after their time. */
 function createReads(world: RedisWorld, owner: Process) {
   const { server, scheduler, weather } = world
   const link = createLink(scheduler, weather, owner, world.dice)
   let giveUp: (() => void) | undefined
   let again: (() => void) | undefined
-  let early: (() => boolean) | undefined
 
   function attempt([name, args]: Command, resolve: (reply: unknown) => void, reject: (error: unknown) => void): void {
     let open = true
@@ -116,7 +96,6 @@ function createReads(world: RedisWorld, owner: Process) {
       open = false
       giveUp = undefined
       again = undefined
-      early = undefined
       scheduler.after(weather.latencyMs(), settle, owner)
       return true
     }
@@ -139,7 +118,6 @@ function createReads(world: RedisWorld, owner: Process) {
     again = () => attempt([name, args], resolve, reject)
     if (tryNow()) return
     server.wait(tryNow)
-    early = () => open && end(() => resolve(null))
     scheduler.after(Number(args[args.indexOf('BLOCK') + 1]), () => open && end(() => resolve(null)))
   }
 
@@ -149,13 +127,10 @@ function createReads(world: RedisWorld, owner: Process) {
         link.request(() => attempt(command, resolve, reject), { waitUntil: () => world.awayUntil }).catch(reject)
       })
     },
-    /** The read under way ends with nothing, if there is one. */
-    unblock: () => early?.() ?? false,
     disconnect(reconnect?: boolean) {
       const next = again
       giveUp?.()
       again = undefined
-      early = undefined
       if (reconnect && next) scheduler.after(50, next, owner)
     },
   }
