@@ -10,7 +10,7 @@ import { takeChildEnd } from './child-runs.ts'
 import { compensationOf, nextToUndo } from './compensations.ts'
 import { clearTimer, type Deciding, emit, errorOf } from './deciding.ts'
 import { type DecideContext, type Decision, type EngineFact, emptyDecision } from './decision.ts'
-import { drain } from './drain.ts'
+import { drain, fillUp } from './drain.ts'
 import { finishRun } from './end-run.ts'
 import { cancelChild, cancelStep, cancelWaiting, endRun, endStep, failContainer, failStep } from './end-step.ts'
 import { ExpressionError } from './expression-error.ts'
@@ -57,6 +57,7 @@ export function decide(state: RunState, facts: readonly EngineFact[], ctx: Decid
     takeFact(d, fact)
     drain(d)
   }
+  fillUp(d)
   if (resendAll || resend.size > 0) sendAgain(d, resendAll ? 'all' : resend)
   endStuck(d)
   endWhatIsLeft(d)
@@ -79,7 +80,10 @@ function callbacksFirst(facts: readonly EngineFact[]): readonly EngineFact[] {
 
 function takeFact(d: Deciding, fact: Exclude<EngineFact, { kind: 'resend' }>): void {
   if (fact.kind === 'retry' || fact.kind === 'replay') return reopenRun(d, fact)
-  if (isTerminal(d.state.status)) return
+  if (isTerminal(d.state.status)) {
+    if (fact.kind === 'timer') clearTimer(d, fact.path, fact.timer) // one that was due at once when the run ended
+    return
+  }
   switch (fact.kind) {
     case 'start':
       return startRun(d)
@@ -155,12 +159,12 @@ function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): v
   if (d.state.status === 'paused') return // fires at resume, which sets it again
   if (path !== '' && isHeld(d.state)) return // and this one when the run, reopened, has a slot again
   if (path === '') return endRun(d, 'timed_out', errorOf('BTN_RUN_TIMEOUT', 'the run took longer than its timeout'))
-  if (!step || hasEnded(step) || !isOf(fact, step)) return
+  if (!step || hasEnded(step)) return
+  if (timer === 'more') return void d.closing.push(step) // of whatever generation: the row of a later one is gone with it
+  if (!isOf(fact, step)) return
   // It is due by Postgres' clock, whatever this process thinks that it says.
   const due = timersOf(step).find((own) => own.timer === timer)
   if (due) d.ctx = { ...d.ctx, now: Math.max(d.ctx.now, due.dueAt) }
-  if (timer === 'more' && step.step.kind === 'loop' && step.status === 'waiting') return resumeLoop(d, step) // its delay had passed
-  if (timer === 'more') return void d.closing.push(step)
   if (timer === 'timeout' && isContainer(step))
     return failContainer(d, step, errorOf('BTN_TIMEOUT', `step ${path} took longer than its timeout`))
   if (timer === 'timeout' && step.status === 'waiting') return timeOut(d, step)

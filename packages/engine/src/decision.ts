@@ -191,6 +191,8 @@ export interface DecideContext {
   workflows?: ReadonlyMap<string, ChildTarget>
   /** Items of one `forEach`. */
   forEachItemsMax: number
+  /** A decision that has put down so many events (2 000) starts no further items and rounds. */
+  eventsMax?: number
 }
 
 /** Thrown when an expression reads payloads that are not in the context. Load them, reload the state and decide again. */

@@ -8,9 +8,14 @@ import { isHeld } from './slots.ts'
 import { startIfReady } from './start-step.ts'
 import { hasEnded, type ScopeState, type StepState } from './state.ts'
 
-/** Lets all of it happen. */
+/** Lets all of it happen, save what is left to `fillUp`. */
 export function drain(d: Deciding): void {
   settle(d)
+  d.going.clear()
+}
+
+/** In a run in which steps were put back: lets items that rest go on, and opens new ones, where there is room. */
+export function fillUp(d: Deciding): void {
   fillInside(d, d.state.root)
   d.going.clear()
 }
@@ -66,11 +71,14 @@ function isInside(step: StepState, scope: ScopeState): boolean {
 function fill(d: Deciding, container: StepState): void {
   if (!container.items) return
   const { concurrency } = container.step.body as ForEachPlan
+  const { open } = container.items
   let moving = 0
-  for (const item of container.items.open) if (isMoving(item) && ++moving >= concurrency) return
-  for (const item of container.items.open) {
-    if (moving >= concurrency || !mayOpen(d, container)) return // whoever ends makes room, and has the container in `filling` again
+  if (open.size > concurrency) for (const item of open) if (isMoving(item) && ++moving >= concurrency) return
+  for (const item of open) {
+    // Whoever ends makes room, and has the container in `filling` again.
+    if (moving >= concurrency) return
     if (isMoving(item)) continue
+    if (!mayOpen(d, container)) return
     d.going.add(item)
     queueOpen(d, item)
     settle(d)

@@ -31,7 +31,7 @@ export function finishContainer(d: Deciding, container: StepState): void {
 }
 
 /** A step inside was replayed while another stayed failed or cancelled: the container cannot succeed, and ends when nothing moves any more. */
-function hasLeft(d: Deciding, container: StepState): boolean {
+export function hasLeft(d: Deciding, container: StepState): boolean {
   return d.state.hasReplayed === true && innerScopes(container).some((scope) => !scope.failing && scope.steps.some(isBroken))
 }
 
@@ -107,8 +107,10 @@ export function mayOpen(d: Deciding, container: StepState): boolean {
   if (d.state.status === 'paused' || isHeld(d.state) || container.failing || !isLive(d, container.scope) || hasEnded(container))
     return false
   if (!isItsTurn(d, container)) return false
-  if (d.decision.events.length < EVENTS_MAX) return true
-  setTimer(d, container, 'more', d.ctx.now)
+  if (d.decision.events.length < (d.ctx.eventsMax ?? EVENTS_MAX)) return true
+  if (container.status === 'waiting')
+    setTimer(d, container, 'wait', container.dueAt!) // a loop whose delay has passed
+  else setTimer(d, container, 'more', d.ctx.now)
   return false
 }
 

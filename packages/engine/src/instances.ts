@@ -135,6 +135,7 @@ export function hasRoom(scope: ScopeState, going: ReadonlySet<ScopeState>): bool
 
 function isTaken(container: StepState): boolean {
   let room = (container.step.body as ForEachPlan).concurrency
+  if (container.items!.open.size <= room) return false
   for (const item of container.items!.open) if (isMoving(item) && --room <= 0) return true
   return false
 }

@@ -1,8 +1,9 @@
 /** Retry and replay (CONTRACT §3): steps begin anew, in a run that has ended or goes on. */
 import { type InboxFact, isTerminal, type Json } from '@baton/contracts'
 import { type Deciding, emit, errorOf, isLive, setRunTimer, setTimer } from './deciding.ts'
-import { drain } from './drain.ts'
+import { drain, fillUp } from './drain.ts'
 import { endRun, spreadFailure } from './end-step.ts'
+import { hasLeft } from './finish-containers.ts'
 import { innerScopes, isContainer } from './instances.ts'
 import { goOn } from './pause-run.ts'
 import { reopeningOf } from './resets.ts'
@@ -49,6 +50,7 @@ export function endStuck(d: Deciding): void {
     if (culprit.status === 'cancelled') endRun(d, 'cancelled', null)
     else spreadFailure(d, culprit, culprit.error ?? errorOf('BTN_STEP_FAILED', `step ${culprit.path} failed`))
     drain(d)
+    fillUp(d)
     if (state.seq === before) return
   }
 }
@@ -57,11 +59,17 @@ export function endStuck(d: Deciding): void {
 function isFull(d: Deciding): boolean {
   for (const { timer, dueAt } of d.timers.values()) if (timer === 'more' && dueAt !== null) return true
   for (const step of d.state.steps.values()) {
-    const { body } = step.step
-    if (step.status !== 'running' || body.kind !== 'forEach' || !step.items || step.failing || !isLive(d, step.scope)) continue
-    if (step.items.scopes.length < step.items.count && step.items.open.size < body.concurrency) return true
+    if (step.status === 'running' && !step.failing && isLive(d, step.scope) && canOpen(d, step)) return true
   }
   return false
+}
+
+/** There is room for another item, or a round is over and nobody has asked whether there is another. */
+function canOpen(d: Deciding, container: StepState): boolean {
+  const { items, inner } = container
+  const { body } = container.step
+  if (body.kind === 'forEach') return items !== undefined && items.scopes.length < items.count && items.open.size < body.concurrency
+  return body.kind === 'loop' && (!inner || inner.open === 0) && !hasLeft(d, container)
 }
 
 /** A step that failed without being tolerated, or was cancelled, in something that goes on. The innermost ones come first. */

@@ -146,6 +146,7 @@ function runSeed(seed: number): string {
   const { plan, errors } = compile(definition as Json, { name: 'random' })
   assert.ok(plan, `${JSON.stringify(errors)}\n${JSON.stringify(definition)}`)
   const world = createWorld(plan, seed)
+  if (dice.chance(0.3)) world.eventsMax = dice.pick([4, 6, 12])
   try {
     if (dice.chance(0.9)) take(world, [{ kind: 'start' }])
     for (let n = dice.below(60); n > 0; n--) {

@@ -117,6 +117,44 @@ t.test('a decision that was full, and another fact before the next: what is left
   t.strictSame([h.state.steps.get('each')!.status, h.state.status], ['succeeded', 'failed'], 'bad stays failed, and ends the run at last')
 })
 
+t.test('a run that ends in a full decision: what was due at once goes when it fires', async (t) => {
+  const items = Array.from({ length: 3_000 }, (_, index) => index)
+  const h = start({ steps: { each: { forEach: { in: items, steps: { a: { set: { n: 1 } } } } }, bad: { fail: { message: 'no' } } } })
+  t.strictSame([h.state.status, [...h.timers.keys()]], ['failed', ['more each']])
+  fire(h)
+  t.equal(h.timers.size, 0, 'or it would come again for ever, before those of other runs')
+  t.equal(h.last.events.length, 0)
+})
+
+t.test('rounds that were left to the next decision, and begun by another before: their delay is not cut short', async (t) => {
+  const items = Array.from({ length: 1_500 }, (_, index) => index)
+  const poll = { loop: { steps: { a: { set: { n: 1 } } }, while: 'true', max: 2, delay: '1h' } }
+  const h = start(each(items, { poll }, { concurrency: 1_500 }))
+  h.take({ kind: 'pause', by: 'ann' }, { kind: 'resume', by: 'ann' })
+  while ([...h.timers.values()].some(({ dueAt }) => dueAt <= h.now)) fire(h)
+  t.equal([...h.state.steps.keys()].filter((path) => path.includes('poll[1]')).length, 0)
+  t.equal(h.timers.size, 1_500)
+})
+
+t.test('loops that were left to the next decision are not given up by another fact before it', async (t) => {
+  const items = Array.from({ length: 1_990 }, (_, index) => index)
+  const loop = { steps: { a: { set: { n: 1 } } }, max: 5, until: 'true' }
+  const h = start({
+    steps: {
+      bad: http(),
+      each: { needs: ['first'], forEach: { in: items, concurrency: 1_990, steps: { poll: { loop } } } },
+      first: http(),
+    },
+  })
+  h.fail('bad')
+  h.succeed('first')
+  h.take({ kind: 'replay', by: 'ann', path: 'first', reason: 'again' })
+  h.succeed('first')
+  h.take({ kind: 'resend', calls: 'all' })
+  while (h.timers.size > 0) fire(h)
+  t.strictSame([h.state.steps.get('each')!.status, h.state.status], ['succeeded', 'failed'])
+})
+
 t.test('ten thousand items are put back and go on in bounded time', async (t) => {
   const items = Array.from({ length: 10_000 }, (_, index) => index)
   const h = start(each(items, { a: http(), b: http({ needs: ['a'] }) }, { concurrency: 10_000 }))

@@ -12,9 +12,6 @@ import {
   type Decision,
   decide,
   type EngineFact,
-  failureOf,
-  hasEnded,
-  isContainer,
   type Plan,
   type RunState,
   restoreState,
@@ -24,7 +21,7 @@ import {
   type TimerSetting,
 } from '@baton/engine'
 import { type Callback, checkCallbacks, closesWhatCame, ENDS, noteCallbacks } from './random-callbacks.ts'
-import { checkItems } from './random-items.ts'
+import { checkItems, checkStatus, checkTimers } from './random-checks.ts'
 import { checkTasks, type TaskFact, type TaskRow } from './random-tasks.ts'
 
 type Result = Extract<EngineFact, { kind: 'result' }>
@@ -55,6 +52,8 @@ export interface World {
   past: EngineFact[]
   /** Calls that were sent, by their ids. */
   sent: Set<string>
+  /** Events after which a decision is full, so that little is too much for one. */
+  eventsMax?: number
 }
 
 const SETS = ['inFlight', 'waiting', 'retrying'] as const
@@ -129,6 +128,7 @@ function decideTwice(world: World, facts: EngineFact[]): Decision {
       inlineBytesMax: 65_536,
       outputBytesMax: 1_000_000,
       forEachItemsMax: 10_000,
+      ...(world.eventsMax === undefined ? {} : { eventsMax: world.eventsMax }),
     }
   }
   const folded = refold(world)
@@ -202,69 +202,13 @@ function check(world: World, decision: Decision): void {
   for (const step of state.inFlight) {
     assert.ok(world.sent.has(callIdOf({ runId: state.header.runId, ...step })), `the call of ${step.path} was sent`)
   }
-  checkStatus(state)
+  checkStatus(world)
   checkItems(state)
   checkTimers(world)
   checkApprovals(world)
   checkCallbacks(world)
   checkTasks(world)
   if (decision.events.length > 0) checkHistory(world.events)
-}
-
-/** `waiting` = nothing is ready, running or in backoff and at least one step waits. */
-function checkStatus(state: RunState): void {
-  const active = state.inFlight.size > 0 || state.retrying.size > 0
-  if (state.ending) {
-    const undoing = state.compensations.filter((step) => !hasEnded(step))
-    assert.ok(undoing.length <= 1, 'compensations run one after the other')
-    assert.ok(active || undoing.length > 0, 'an ending run only waits for what is in flight')
-    for (const step of [...state.retrying, ...state.waiting]) assert.ok(step.undoes, 'nothing but compensations waits in an ending run')
-    assert.equal(state.status, 'running', 'an ending run with calls in flight is one that the reconciler looks at')
-  } else if (state.status === 'waiting' || state.status === 'running') {
-    assert.equal(state.status, !active && state.waiting.size > 0 ? 'waiting' : 'running', 'the status is what the contract says')
-    assert.ok(active || state.waiting.size > 0, 'an open run has something that moves it')
-  } else if (isTerminal(state.status)) {
-    for (const step of state.steps.values()) {
-      assert.ok(
-        !['running', 'waiting', 'retrying', 'ready'].includes(step.status),
-        `${step.path} is ${step.status} in a run that has ended`,
-      )
-    }
-  }
-}
-
-/** Rows of `timers` are exactly those that somebody waits for; a paused run has none, save those of backoffs and of delays of loops that began since. */
-function checkTimers({ state, timers }: World): void {
-  const expected = new Map<string, [attempt: number, dueAt: number]>()
-  if (isTerminal(state.status)) return assert.equal(timers.size, 0, `timers are left: ${[...timers.keys()]}`)
-  if (state.plan.timeoutMs !== undefined && !state.ending)
-    expected.set('run ', [1, (state.reopenedAt ?? state.header.createdAt) + state.plan.timeoutMs])
-  for (const step of [...state.waiting, ...state.retrying]) {
-    if (step.dueAt === undefined) continue
-    const kind = step.waitingFor?.kind
-    const isLate =
-      kind === 'task' || kind === 'callback' || (step.waitingFor?.kind === 'timer' && Date.parse(step.waitingFor.until) > step.dueAt)
-    const timer = step.status === 'retrying' ? 'retry' : kind === 'approval' ? 'approval' : isLate ? 'timeout' : 'wait'
-    const attempt = step.step.kind === 'loop' ? step.inner!.index! + 1 : step.attempt
-    expected.set(`${timer} ${step.path}`, [attempt, step.dueAt])
-  }
-  const bounded = [...state.steps.values()].filter((step) => {
-    return isContainer(step) && (step.status === 'running' || step.status === 'waiting') && step.step.timeoutMs !== undefined
-  })
-  for (const step of bounded) {
-    if (step.failing || failureOf(step.scope) || state.ending || step.rests) continue
-    expected.set(`timeout ${step.path}`, [step.attempt, step.scheduledAt! + step.step.timeoutMs!])
-  }
-  if (state.status !== 'paused') {
-    for (const [key, [attempt, dueAt]] of expected) {
-      assert.deepEqual([timers.get(key)?.attempt, timers.get(key)?.dueAt], [attempt, dueAt], `timer ${key} is set`)
-    }
-  }
-  const containers = new Set(bounded.map(({ path }) => `timeout ${path}`))
-  const isDelay = (key: string) => key.startsWith('wait ') && state.steps.get(key.slice(5))?.step.kind === 'loop'
-  if (state.status === 'paused')
-    for (const key of timers.keys()) assert.ok(key.startsWith('retry ') || isDelay(key), `timer ${key} of a paused run`)
-  for (const key of timers.keys()) assert.ok(expected.has(key) || key === 'run ' || containers.has(key), `nobody waits for timer ${key}`)
 }
 
 function checkApprovals({ state, approvals, inbox }: World): void {

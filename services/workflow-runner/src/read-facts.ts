@@ -79,7 +79,14 @@ export function readFacts(options: {
       if (held.has(key)) return []
       held.add(key)
       const takenAt = Number(id.slice(0, id.indexOf('-'))) + options.claimAfterMs - CLOCK_MS
-      const wasTaken = () => options.now(stream) >= takenAt && isTaken(stream, id)
+      let asked: Promise<boolean> | undefined
+      const ask = () => {
+        asked ??= isTaken(stream, id).finally(() => {
+          asked = undefined
+        })
+        return asked
+      }
+      const wasTaken = () => options.now(stream) >= takenAt && ask()
       const deliveries = value.map((fact) => ({ fact, redelivered, wasTaken }))
       const forget = () => {
         held.delete(key)
