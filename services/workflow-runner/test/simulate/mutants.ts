@@ -39,7 +39,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: `${ENGINE}/decide.ts`,
     edits: [
       ['return timersOf(step).some(({ timer }) => timer === fact.timer)', 'return false'],
-      ['hasEnded(step) || !isOf(fact, step)) return', 'hasEnded(step)) return'],
+      ['if (!isOf(fact, step)) return', ''],
     ],
   },
   {
