@@ -164,6 +164,24 @@ t.test('a fact that another has taken over meanwhile, and may have applied: what
   t.strictSame(await sentBy(false), [], 'nobody else had it')
 })
 
+t.test('a timer of a run that has ended goes when it fires', async (t) => {
+  const { sql } = await testDatabase(t)
+  const plan = await saveWorkflow(sql, 'seq', SEQUENCE)
+  const [id] = await startRuns(sql, 'seq', SEQUENCE, 1)
+  const runner = createRunner(sql, [plan])
+  await advanceRuns(runner, [startOf(id!)])
+  await advanceRuns(runner, [await command(sql, id!, 'cancel')])
+  await advanceRuns(runner, [resultOf(runner.sent[0]!.calls[0]!)])
+  await sql`
+    insert into timers (namespace, run_id, path, timer, generation, attempt, due_at, partition)
+    values ('default', ${id!}, 'a', 'more', 0, 1, now(), partition_of(${id!}))`
+  const seq = (await eventsOf(sql, id!)).length
+  const fact = { kind: 'timer', path: 'a', timer: 'more', generation: 0, attempt: 1 } as const
+  await advanceRuns(runner, [{ fact: { kind: 'timers', runId: id!, facts: [fact] }, redelivered: false }])
+  t.strictSame([...(await sql`select path from timers`)], [])
+  t.equal((await eventsOf(sql, id!)).length, seq)
+})
+
 t.test('commands of the inbox are applied once, decisions before cancellation', async (t) => {
   const { sql } = await testDatabase(t)
   const plan = await saveWorkflow(sql, 'seq', SEQUENCE)
