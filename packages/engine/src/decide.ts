@@ -160,7 +160,11 @@ function takeTimer(d: Deciding, fact: Extract<EngineFact, { kind: 'timer' }>): v
   if (path !== '' && isHeld(d.state)) return // and this one when the run, reopened, has a slot again
   if (path === '') return endRun(d, 'timed_out', errorOf('BTN_RUN_TIMEOUT', 'the run took longer than its timeout'))
   if (!step || hasEnded(step)) return
-  if (timer === 'more') return void d.closing.push(step) // of whatever generation: the row of a later one is gone with it
+  if (timer === 'more') {
+    // One of an earlier version, which set it for delays too.
+    if (step.step.kind === 'loop' && step.dueAt !== undefined && step.dueAt <= d.ctx.now) return resumeLoop(d, step)
+    return void d.closing.push(step) // of whatever generation: the row of a later one is gone with it
+  }
   if (!isOf(fact, step)) return
   // It is due by Postgres' clock, whatever this process thinks that it says.
   const due = timersOf(step).find((own) => own.timer === timer)

@@ -1,6 +1,6 @@
 /** Retry and replay (CONTRACT §3): steps begin anew, in a run that has ended or goes on. */
 import { type InboxFact, isTerminal, type Json } from '@baton/contracts'
-import { type Deciding, emit, errorOf, isLive, setRunTimer, setTimer } from './deciding.ts'
+import { type Deciding, emit, errorOf, isLive, readiness, setRunTimer, setTimer } from './deciding.ts'
 import { drain, fillUp } from './drain.ts'
 import { endRun, spreadFailure } from './end-step.ts'
 import { hasLeft } from './finish-containers.ts'
@@ -59,9 +59,17 @@ export function endStuck(d: Deciding): void {
 function isFull(d: Deciding): boolean {
   for (const { timer, dueAt } of d.timers.values()) if (timer === 'more' && dueAt !== null) return true
   for (const step of d.state.steps.values()) {
-    if (step.status === 'running' && !step.failing && isLive(d, step.scope) && canOpen(d, step)) return true
+    if (!isLive(d, step.scope)) continue
+    if (step.status === 'running' && !step.failing && canOpen(d, step)) return true
+    if (step.status === 'pending' && isOpen(step.scope) && readiness(step) !== 'blocked') return true
   }
   return false
+}
+
+/** Everything around the scope goes on. */
+function isOpen(scope: ScopeState): boolean {
+  for (let { owner } = scope; owner; owner = owner.scope.owner) if (owner.status !== 'running') return false
+  return true
 }
 
 /** There is room for another item, or a round is over and nobody has asked whether there is another. */

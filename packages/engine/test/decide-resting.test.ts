@@ -155,6 +155,21 @@ t.test('loops that were left to the next decision are not given up by another fa
   t.strictSame([h.state.steps.get('each')!.status, h.state.status], ['succeeded', 'failed'])
 })
 
+t.test('nor are steps of items that are open already', async (t) => {
+  const items = Array.from({ length: 1_500 }, (_, index) => index)
+  const steps = { p: { set: { n: 1 } }, x: http(), y: { needs: ['x'], set: { n: 1 } } }
+  for (const again of ['each[0].p', 'each[1499].p']) {
+    const h = start({ steps: { bad: http(), each: { forEach: { in: items, concurrency: 1_500, steps } } } })
+    while (h.timers.size > 0) fire(h)
+    h.fail('bad')
+    for (const path of out(h)) h.succeed(path)
+    h.take({ kind: 'replay', by: 'ann', path: again, reason: 'again' })
+    h.take({ kind: 'resend', calls: 'all' })
+    while (h.timers.size > 0) fire(h)
+    t.strictSame([h.state.steps.get('each')!.status, h.state.status], ['succeeded', 'failed'], again)
+  }
+})
+
 t.test('ten thousand items are put back and go on in bounded time', async (t) => {
   const items = Array.from({ length: 10_000 }, (_, index) => index)
   const h = start(each(items, { a: http(), b: http({ needs: ['a'] }) }, { concurrency: 10_000 }))
