@@ -11,7 +11,7 @@ import type { StackSettings } from './stack-settings.ts'
 import { readWanted, type StackProgramState, writeJson } from './stack-state.ts'
 
 const ROTATE_EACH_MS = 10_000
-const LOOK_EACH_MS = 1_000
+const LOOK_EACH_MS = 2_000
 
 /** The name under which the supervisor itself is recorded among the pids. */
 export const SUPERVISOR = 'supervisor'

@@ -7,8 +7,10 @@ export interface ReadGroupOptions<T> extends GroupOptions<T> {
   streams: readonly string[] | (() => readonly string[])
   /** Entries per stream and read at most; a function is asked before each read. Zero or less is read as 1: ask for the next batch only when there is room. */
   count: number | (() => number)
-  /** How long one read blocks, in ms (5 000): how soon a change of `streams` is seen. */
+  /** How long one read blocks, in ms (5 000): how soon a change of `streams` is seen of which nothing tells. */
   blockMs?: number
+  /** Its event `change` tells that `streams` gives others now: the read that is blocked ends, and the next one asks for those. */
+  changes?: EventTarget
   /** Ends the iteration within a round trip; what was delivered before is still yielded. */
   signal: AbortSignal
   /** A group was gone and has been made again: what stood in Redis is lost. */
@@ -21,6 +23,10 @@ type RawReply = [stream: string, entries: [id: string, fields: string[] | null][
 const GRACE_MS = 5_000
 /** How long the end of a blocked read may take. */
 const UNBLOCK_MS = 1_000
+/** A read that cannot be ended from outside, because the id of its connection is not known yet, blocks no longer than this. */
+const BLIND_BLOCK_MS = 1_000
+/** An end that came before its read had reached Redis is asked for again after this long. */
+const UNBLOCK_AGAIN_MS = 50
 
 /**
  * Reads new entries of all streams, one blocking XREADGROUP at a time on a connection of its own. Yields the entries of one read, never
@@ -32,10 +38,17 @@ export async function* readGroup<T>(options: ReadGroupOptions<T>): AsyncGenerato
   const readers = createReaderSource(options.redis, `${options.redis.options.connectionName ?? 'baton'}-read`)
   const unblock = createUnblock()
   signal.addEventListener('abort', unblock.now, { once: true })
+  let isChanged = false
+  const onChange = () => {
+    isChanged = true
+    unblock.end()
+  }
+  options.changes?.addEventListener('change', onChange)
   let known = new Set<string>()
   let last: readonly string[] | undefined
   try {
     while (!signal.aborted) {
+      isChanged = false
       const streams = typeof options.streams === 'function' ? options.streams() : options.streams
       try {
         if (streams !== last && streams.some((stream) => !known.has(stream))) {
@@ -43,6 +56,7 @@ export async function* readGroup<T>(options: ReadGroupOptions<T>): AsyncGenerato
           known = new Set(streams)
         }
         last = streams
+        if (isChanged) continue
         const entries = await readOnce(options, readers, streams, unblock)
         if (entries.length > 0) {
           yield entries
@@ -57,6 +71,7 @@ export async function* readGroup<T>(options: ReadGroupOptions<T>): AsyncGenerato
     }
   } finally {
     signal.removeEventListener('abort', unblock.now)
+    options.changes?.removeEventListener('change', onChange)
     readers.close()
   }
 }
@@ -67,14 +82,15 @@ async function readOnce<T>(
   streams: readonly string[],
   unblock: Unblock,
 ): Promise<StreamEntry<T>[]> {
-  const blockMs = options.blockMs ?? 5_000
+  const { blockMs: mostMs = 5_000 } = options
   if (streams.length === 0) {
-    await pause(blockMs, options.signal)
+    await pause(mostMs, options.signal, options.changes)
     return []
   }
   const count = Math.max(1, Math.floor(typeof options.count === 'function' ? options.count() : options.count))
   const reader = readers.open(streams)
-  unblock.follow(reader)
+  unblock.follow(reader, streams[0]!)
+  const blockMs = options.changes && !unblock.canEnd() ? Math.min(BLIND_BLOCK_MS, mostMs) : mostMs
   const watchdog = setTimeout(() => reader.reading.disconnect(true), blockMs + GRACE_MS)
   const ids = streams.map(() => '>')
   const { group, consumer } = options
@@ -123,19 +139,36 @@ async function recover<T>(options: ReadGroupOptions<T>, error: unknown, streams:
 interface Unblock {
   /** Rejects the read under way; undefined while there is none. */
   abandon: ((error: Error) => void) | undefined
-  /** From now on reads are on this connection. */
-  follow(reader: Reader): void
+  /** From now on reads are on this connection, the next of this stream and others. */
+  follow(reader: Reader, stream: string): void
+  /** Ends the read under way, or gives it up. */
   now(): void
+  /** A read that begins now can be ended. */
+  canEnd(): boolean
+  /** Ends the read under way as if its time were over. */
+  end(): void
 }
 
-/** Ends a blocking read from the outside: CLIENT UNBLOCK loses nothing, while closing the socket could lose what was just delivered. */
+/**
+ * Ends a blocking read from the outside: CLIENT UNBLOCK loses nothing, while closing the socket could lose what was just delivered. It goes together
+ * with a write that changes nothing, because a Redis 7.0 dies of it while CLIENT PAUSE holds writes back, and a pause holds back both so.
+ */
 function createUnblock(): Unblock {
   let current: Reader | undefined
+  let readStream = ''
   let clientId: number | undefined
   const close = () => unblock.abandon?.(new Error('the read was given up'))
+  /** True when there was a read to end. */
+  const endRead = async () => {
+    const replies = await current!.commands.multi().persist(readStream).client('UNBLOCK', clientId!).exec()
+    const [error, ended] = replies![1]!
+    if (error) throw error
+    return ended === 1
+  }
   const unblock: Unblock = {
     abandon: undefined,
-    follow(reader) {
+    follow(reader, stream) {
+      readStream = stream
       if (reader === current) return
       current = reader
       clientId = undefined
@@ -152,24 +185,38 @@ function createUnblock(): Unblock {
     },
     now() {
       if (!unblock.abandon) return
-      if (current?.reading.status !== 'ready' || current.commands.status !== 'ready' || clientId === undefined) return close()
-      current.commands.client('UNBLOCK', clientId).catch(close)
+      if (!unblock.canEnd()) return close()
+      endRead().catch(close)
       // A Redis that hangs answers neither.
       setTimeout(close, UNBLOCK_MS).unref()
+    },
+    canEnd: () => clientId !== undefined && current?.reading.status === 'ready' && current.commands.status === 'ready',
+    end() {
+      const read = unblock.abandon
+      if (!read || !unblock.canEnd()) return
+      endRead().then(
+        (isEnded) => {
+          if (!isEnded && unblock.abandon === read) setTimeout(() => unblock.abandon === read && unblock.end(), UNBLOCK_AGAIN_MS).unref()
+        },
+        () => {},
+      )
     },
   }
   return unblock
 }
 
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
+/** Waits so long, or until `signal` is aborted, or `changes` tell of one. */
+async function pause(ms: number, signal: AbortSignal, changes?: EventTarget): Promise<void> {
   if (signal.aborted) return
   await new Promise<void>((resolve) => {
     const end = () => {
       clearTimeout(timer)
       signal.removeEventListener('abort', end)
+      changes?.removeEventListener('change', end)
       resolve()
     }
     const timer = setTimeout(end, ms)
-    signal.addEventListener('abort', end, { once: true })
+    signal.addEventListener('abort', end)
+    changes?.addEventListener('change', end)
   })
 }

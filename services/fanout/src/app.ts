@@ -50,7 +50,18 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
     onLag: metrics.lag,
     onFailed: onReadFailed,
   })
-  const clients = createClients({ max: settings.FANOUT_CLIENTS_MAX, onFirst: source.start, onLast: source.stop })
+  const compare = repeat(settings.FANOUT_COMPARE_MS, hub.compare, onReadFailed)
+  const clients = createClients({
+    max: settings.FANOUT_CLIENTS_MAX,
+    onFirst() {
+      source.start()
+      compare.start()
+    },
+    onLast() {
+      source.stop()
+      compare.stop()
+    },
+  })
   const findKey = (hash: string) => findApiKey(sql, Buffer.from(hash, 'hex'))
   const authenticator = createAuthenticator({ adminKey: settings.BATON_ADMIN_KEY, findKey })
   const keyWatch = watchKeys({
@@ -60,7 +71,6 @@ export async function buildApp(settings: Settings, log: Logger): Promise<Runnabl
     authenticator,
     onFailed: onReadFailed,
   })
-  const compare = repeat(settings.FANOUT_COMPARE_MS, hub.compare, onReadFailed)
   const shared: Pick<ConnectionOptions, 'clients' | 'bufferBytesMax' | 'onDelivered'> = {
     clients,
     bufferBytesMax: settings.FANOUT_BUFFER_BYTES_MAX,
@@ -112,16 +122,24 @@ async function sayGoodbye(clients: Clients): Promise<void> {
   clearTimeout(timer)
 }
 
-/** Calls `action` each `everyMs`, never twice at once. */
-function repeat(everyMs: number, action: () => Promise<void>, onFailed: (err: unknown) => void): { stop(): void } {
+/** From each start to the next stop: calls `action` each `everyMs`, never twice at once. */
+function repeat(everyMs: number, action: () => Promise<void>, onFailed: (err: unknown) => void): { start(): void; stop(): void } {
   let busy = false
-  const timer = setInterval(async () => {
+  let timer: NodeJS.Timeout | undefined
+  const act = async () => {
     if (busy) return
     busy = true
     await action().catch(onFailed)
     busy = false
-  }, everyMs)
-  return { stop: () => clearInterval(timer) }
+  }
+  const stop = () => clearInterval(timer)
+  return {
+    start() {
+      stop()
+      timer = setInterval(act, everyMs)
+    },
+    stop,
+  }
 }
 
 /** While a dependency is away the same thing fails over and over: it is counted each time and logged at most every ten seconds. */

@@ -28,7 +28,6 @@ export interface KeepAlive {
   holds(since: Mark): boolean
   /** True when it stands, or has just stood, still. */
   isStalled(): boolean
-  /** Every second, after what is held was kept alive. */
   stop(): void
 }
 
@@ -39,7 +38,8 @@ export function keepAlive(options: {
   consumer: string
   log: Logger
   takeoverMs: number
-  everySecond(): void
+  /** Called each second after what is held was kept alive; `looked`: the look at Redis that has just been sent, whatever comes of it. */
+  everySecond(looked: Promise<unknown>): void
 }): KeepAlive {
   const { held, redis, watch, consumer, log } = options
   // An entry is first kept alive when it is one to two intervals old: a takeover may have begun when this much passed between two ticks.
@@ -62,17 +62,23 @@ export function keepAlive(options: {
     }
     if (busy) return
     busy = true
-    try {
-      if (stalled) await findLost(redis, consumer, held)
-      await keep(redis, consumer, held)
-      lastWord = now
-      await watch.look()
-    } catch (error) {
-      log.warn({ err: error }, 'calls could not be kept alive')
-    } finally {
-      busy = false
-    }
-    options.everySecond()
+    const isKept = await keepAll(stalled).catch(notKept)
+    if (isKept) lastWord = now
+    // Sent together, and answered together: a process at rest is woken once by both.
+    const looked = isKept ? watch.look().catch(notKept) : Promise.resolve()
+    options.everySecond(looked)
+    await looked
+    busy = false
+  }
+
+  async function keepAll(stalled: boolean): Promise<true> {
+    if (stalled) await findLost(redis, consumer, held)
+    await keep(redis, consumer, held)
+    return true
+  }
+
+  function notKept(error: Error): void {
+    log.warn({ err: error }, 'calls could not be kept alive')
   }
 
   const timer = setInterval(() => void tick(), EVERY_MS)

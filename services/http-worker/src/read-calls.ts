@@ -1,16 +1,6 @@
 /** How calls come in: new ones while slots are free, and what silent workers left. */
 import { GROUPS, type HttpCall, keys, PARTITION_COUNT } from '@baton/contracts'
-import {
-  claimFrom,
-  claimStale,
-  forgetConsumers,
-  type Logger,
-  type Redis,
-  type RedisWatch,
-  readGroup,
-  readsOf,
-  type StaleEntry,
-} from '@baton/runtime'
+import { claimFrom, claimStale, forgetConsumers, type Logger, type Redis, readGroup, readsOf, type StaleEntry } from '@baton/runtime'
 import type { HeldCall, HeldCalls } from './held-calls.ts'
 import type { KeepAlive } from './keep-alive.ts'
 import { entriesTakenOver } from './metrics.ts'
@@ -19,7 +9,8 @@ import type { Slots } from './slots.ts'
 
 export interface ReadCallsOptions {
   redis: Redis
-  watch: RedisWatch
+  /** As RedisWatch.isSettled, of a look that has been answered. */
+  isSettled(): Promise<boolean>
   consumer: string
   log: Logger
   held: HeldCalls
@@ -76,7 +67,7 @@ async function readOn(
 
 /** One look for entries that their workers hold in silence; only as many as there is room for. */
 export async function takeOverCalls(options: ReadCallsOptions, minIdleMs: number): Promise<void> {
-  const { watch, slots } = options
+  const { isSettled, slots } = options
   if (!hasRoom(options)) return
   const askedAt = performance.now()
   const stale = await claimStale({
@@ -84,7 +75,7 @@ export async function takeOverCalls(options: ReadCallsOptions, minIdleMs: number
     streams: STREAMS,
     minIdleMs,
     count: Math.max(1, slots.free()),
-    mayClaim: watch.isSettled,
+    mayClaim: isSettled,
   })
   if (stale.length === 0) return
   // A Redis that hung meanwhile kept the word of their workers from us: who lives claims its entries back, the rest is stale again in a while.
@@ -94,8 +85,8 @@ export async function takeOverCalls(options: ReadCallsOptions, minIdleMs: number
 
 /** What earlier lives of this worker held, at once: nobody has to be silent first. True when nothing of it is left. */
 export async function takeOverFromEarlierLives(options: ReadCallsOptions, isEarlierLife: (consumer: string) => boolean): Promise<boolean> {
-  const { watch, slots, unsureLives } = options
-  if (!hasRoom(options) || !(await watch.isSettled())) return false
+  const { isSettled, slots, unsureLives } = options
+  if (!hasRoom(options) || !(await isSettled())) return false
   let taken = 0
   const claims = claimFrom({
     ...groupOf(options),

@@ -71,7 +71,12 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
   if (gate) running.onOutcome = gate.observe
   const slots = createSlots<HeldCall>(options.concurrency, (call) => (gate && !gate.idle ? runBehind(gate, call) : runCall(call, running)))
   gate?.onTurn((call) => slots.add([call]))
-  const incoming = { redis, watch, consumer, log, held, slots, signal: stopping.signal, unsureLives: new Set<string>() }
+  let looked: Promise<unknown> = Promise.resolve()
+  const isSettled = async () => {
+    await looked
+    return watch.isSettled()
+  }
+  const incoming = { redis, isSettled, consumer, log, held, slots, signal: stopping.signal, unsureLives: new Set<string>() }
   const alive = keepAlive({ held, redis, watch, consumer, log, takeoverMs: options.takeoverMs, everySecond })
   watch.look().then(takeOver, (error: Error) => log.warn({ err: error }, 'Redis could not be looked at'))
   const reading = readCalls(incoming, alive)
@@ -86,7 +91,8 @@ export function takeCalls(options: TakeCallsOptions): CallTaker {
     gate.leave(call)
   }
 
-  function everySecond(): void {
+  function everySecond(looking: Promise<unknown>): void {
+    looked = looking
     void takeOver()
     gate
       ?.withdraw(

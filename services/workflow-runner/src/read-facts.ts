@@ -22,8 +22,8 @@ export interface FactReader {
   settle(): Promise<void>
 }
 
-/** How soon a change of the partitions is seen. */
-const BLOCK_MS = 1_000
+/** How soon a change of the partitions is seen while the connection that could tell of it is being made. */
+const BLOCK_MS = 3_000
 const TAKEOVER_MAX = 10_000
 /** What we know of Redis' clock may be wrong by this much. */
 const CLOCK_MS = 500
@@ -55,6 +55,7 @@ export function readFacts(options: {
   const taken = new Set<string>()
   const acks = createFactAcks({ redis, log })
   const stopping = new AbortController()
+  const changes = new EventTarget()
 
   /** Of some streams, those of the partitions that are held at the time. */
   async function read(among: readonly string[]): Promise<void> {
@@ -64,6 +65,7 @@ export function readFacts(options: {
       streams: heldAmong(among, partitions),
       count: shareMax,
       blockMs: BLOCK_MS,
+      changes,
       signal: stopping.signal,
       onLost,
     })) {
@@ -120,6 +122,7 @@ export function readFacts(options: {
   const reading = new Map<readonly string[], Promise<void>>()
   return {
     async takeOver(taken) {
+      changes.dispatchEvent(new Event('change'))
       const names = taken.map(keys.facts)
       if (names.length === 0) return
       // Not before there is something to read, or the first read would wait for nothing.

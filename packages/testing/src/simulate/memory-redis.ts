@@ -15,6 +15,8 @@ export interface MemoryRedis {
   readonly actor: string
   /** Called whenever something was added to a stream, and with an error when all is gone; until it says that it has what it wants. */
   wait(waiter: (error?: Error) => boolean): void
+  /** A connection that may block: `unblock` ends its read, if there is one. Gives its id, for CLIENT UNBLOCK. */
+  connect(unblock: () => boolean): number
   /** FLUSHALL, or a Redis that lost its data. */
   flush(): void
   /** Redis comes back without some of what it was told since then. */
@@ -28,6 +30,7 @@ export function createMemoryRedis(now: () => number, watcher: StreamWatcher): Me
   let streams = createStreams(now, watcher)
   const values = new Map<string, { value: string; until: number }>()
   let waiters: ((error?: Error) => boolean)[] = []
+  const connections: (() => boolean)[] = []
   let losses = 0
   let actor = ''
 
@@ -61,6 +64,8 @@ export function createMemoryRedis(now: () => number, watcher: StreamWatcher): Me
       return next
     },
     expire: () => 1,
+    persist: () => 0,
+    client: ([, id]) => (connections[Number(id)]!() ? 1 : 0), // UNBLOCK
     publish: () => 0,
     time: () => [String(Math.floor(now() / 1_000)), String((now() % 1_000) * 1_000)],
     xadd: (args) => {
@@ -111,6 +116,7 @@ export function createMemoryRedis(now: () => number, watcher: StreamWatcher): Me
     wait(waiter) {
       waiters.push(waiter)
     },
+    connect: (unblock) => connections.push(unblock) - 1,
     flush() {
       losses++
       values.clear()

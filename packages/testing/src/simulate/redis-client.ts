@@ -13,7 +13,7 @@ type Command = [name: string, args: Arg[]]
 type Reply = [Error | null, unknown]
 
 const NAMES =
-  'ping info get set del exists incr expire publish time xadd xrange xgroup xreadgroup xack xdel xtrim xpending xclaim xinfo eval'.split(
+  'ping info get set del exists incr expire persist client publish time xadd xrange xgroup xreadgroup xack xdel xtrim xpending xclaim xinfo eval'.split(
     ' ',
   )
 
@@ -65,8 +65,11 @@ export function connectMemoryRedis(world: RedisWorld, owner: Process, options: {
   const client: Record<string, unknown> = {
     status: 'ready',
     options: { connectionName: owner.name },
-    on: () => client,
-    client: () => new Promise(() => {}),
+    on(event: string, heard: () => void) {
+      if (event === 'ready') world.scheduler.after(0, heard, owner)
+      return client
+    },
+    client: () => send(() => reads.id), // ID
     duplicate: () => connectMemoryRedis(world, owner),
     disconnect: reads.disconnect,
     hgetall: () => send(() => ({})),
@@ -74,7 +77,7 @@ export function connectMemoryRedis(world: RedisWorld, owner: Process, options: {
     multi: () => pipelineOf((commands) => send(() => commands.map((command) => replyOf(run, command)))),
   }
   for (const name of NAMES) {
-    client[name] = (...args: (Arg | Arg[])[]) => {
+    client[name] ??= (...args: (Arg | Arg[])[]) => {
       const command: Command = [name, args.flat()]
       if (name === 'xreadgroup' && command[1].includes('BLOCK')) return reads.read(command)
       return send(() => run(command))
@@ -88,6 +91,7 @@ function createReads(world: RedisWorld, owner: Process) {
   const { server, scheduler, weather } = world
   const link = createLink(scheduler, weather, owner, world.dice)
   let giveUp: (() => void) | undefined
+  let unblock: (() => boolean) | undefined
   let again: (() => void) | undefined
 
   function attempt([name, args]: Command, resolve: (reply: unknown) => void, reject: (error: unknown) => void): void {
@@ -95,6 +99,7 @@ function createReads(world: RedisWorld, owner: Process) {
     const end = (settle: () => void) => {
       open = false
       giveUp = undefined
+      unblock = undefined
       again = undefined
       scheduler.after(weather.latencyMs(), settle, owner)
       return true
@@ -115,6 +120,7 @@ function createReads(world: RedisWorld, owner: Process) {
     giveUp = () => {
       open = false
     }
+    unblock = () => open && owner.state !== 'dead' && end(() => resolve(null))
     again = () => attempt([name, args], resolve, reject)
     if (tryNow()) return
     server.wait(tryNow)
@@ -122,6 +128,7 @@ function createReads(world: RedisWorld, owner: Process) {
   }
 
   return {
+    id: server.connect(() => unblock?.() ?? false),
     read(command: Command): Promise<unknown> {
       return new Promise((resolve, reject) => {
         link.request(() => attempt(command, resolve, reject), { waitUntil: () => world.awayUntil }).catch(reject)
@@ -130,6 +137,7 @@ function createReads(world: RedisWorld, owner: Process) {
     disconnect(reconnect?: boolean) {
       const next = again
       giveUp?.()
+      unblock = undefined
       again = undefined
       if (reconnect && next) scheduler.after(50, next, owner)
     },
