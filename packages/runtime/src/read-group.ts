@@ -9,7 +9,10 @@ export interface ReadGroupOptions<T> extends GroupOptions<T> {
   count: number | (() => number)
   /** How long one read blocks, in ms (5 000): how soon a change of `streams` is seen of which nothing tells. */
   blockMs?: number
-  /** Its event `change` tells that `streams` gives others now: the read that is blocked ends, and the next one asks for those. */
+  /**
+   * Its event `change` tells that `streams` gives others now: the read that is blocked ends, and the next one asks for those. One that is sent
+   * again because its connection broke can't be ended, and blocks for its time.
+   */
   changes?: EventTarget
   /** Ends the iteration within a round trip; what was delivered before is still yielded. */
   signal: AbortSignal
@@ -23,9 +26,9 @@ type RawReply = [stream: string, entries: [id: string, fields: string[] | null][
 const GRACE_MS = 5_000
 /** How long the end of a blocked read may take. */
 const UNBLOCK_MS = 1_000
-/** A read that cannot be ended from outside, because the id of its connection is not known yet, blocks no longer than this. */
+/** A read that could not be ended from outside, because the id of its connection is not known yet, is made to block no longer than this. */
 const BLIND_BLOCK_MS = 1_000
-/** An end that came before its read had reached Redis is asked for again after this long. */
+/** An end that came before its read had reached Redis, or while a connection was being made, is asked for again after this long. */
 const UNBLOCK_AGAIN_MS = 50
 
 /**
@@ -56,7 +59,7 @@ export async function* readGroup<T>(options: ReadGroupOptions<T>): AsyncGenerato
           known = new Set(streams)
         }
         last = streams
-        if (isChanged) continue
+        if (isChanged || signal.aborted) continue
         const entries = await readOnce(options, readers, streams, unblock)
         if (entries.length > 0) {
           yield entries
@@ -193,13 +196,12 @@ function createUnblock(): Unblock {
     canEnd: () => clientId !== undefined && current?.reading.status === 'ready' && current.commands.status === 'ready',
     end() {
       const read = unblock.abandon
-      if (!read || !unblock.canEnd()) return
-      endRead().then(
-        (isEnded) => {
-          if (!isEnded && unblock.abandon === read) setTimeout(() => unblock.abandon === read && unblock.end(), UNBLOCK_AGAIN_MS).unref()
-        },
-        () => {},
-      )
+      const isOver = () => unblock.abandon !== read
+      const attempt = async (): Promise<void> => {
+        if (isOver() || (unblock.canEnd() && (await endRead().catch(() => false)))) return
+        setTimeout(attempt, UNBLOCK_AGAIN_MS).unref()
+      }
+      if (read) void attempt()
     },
   }
   return unblock

@@ -10,9 +10,10 @@ const log = createLogger({ name: 'test', level: 'silent' })
 const schema = z.object({ n: z.number() })
 
 /** Reads what `read` names at the time; a read that nothing ends would block for longer than any test. */
-async function start(t: Teardown, read: string[]) {
+async function start(t: Teardown, read: string[], lateMs = 0) {
   const server = await testRedis(t)
   const redis = connectRedis(server.url, { name: 'test' })
+  if (lateMs > 0) sendReadsLate(redis, lateMs)
   const changes = new EventTarget()
   const stopping = new AbortController()
   const seen: string[] = []
@@ -47,6 +48,16 @@ async function start(t: Teardown, read: string[]) {
       const clients = (await redis.client('LIST')) as string
       return clients.split('\n').some((line) => line.includes(' flags=b ') && line.includes('cmd=xreadgroup'))
     },
+  }
+}
+
+/** Connections for reading that send their reads so much later. */
+function sendReadsLate(redis: ReturnType<typeof connectRedis>, lateMs: number): void {
+  const duplicate = redis.duplicate.bind(redis)
+  redis.duplicate = (options) => {
+    const reading = duplicate(options)
+    const send = reading.xreadgroup.bind(reading) as (...args: unknown[]) => Promise<unknown>
+    return Object.assign(reading, { xreadgroup: (...args: unknown[]) => delay(lateMs).then(() => send(...args)) })
   }
 }
 
@@ -105,6 +116,17 @@ t.test('a change while Redis holds writes back (CLIENT PAUSE)', async (t) => {
   await delay(100)
   change(['b'])
   await delay(600)
+  await add('b', 2)
+  await until(() => seen.length === 2)
+})
+
+t.test('a change that comes to Redis before the read that it ends', async (t) => {
+  const { add, change, seen, asked, isBlocked } = await start(t, ['a', 'b'], 100)
+  await add('a', 1)
+  await until(() => seen.length === 1)
+  await until(isBlocked)
+  asked.push((names) => names[0] === 'a' && setImmediate(() => change(['b'])))
+  change(['a'])
   await add('b', 2)
   await until(() => seen.length === 2)
 })

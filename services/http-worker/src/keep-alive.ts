@@ -62,13 +62,16 @@ export function keepAlive(options: {
     }
     if (busy) return
     busy = true
-    const isKept = await keepAll(stalled).catch(notKept)
-    if (isKept) lastWord = now
-    // Sent together, and answered together: a process at rest is woken once by both.
-    const looked = isKept ? watch.look().catch(notKept) : Promise.resolve()
-    options.everySecond(looked)
-    await looked
-    busy = false
+    try {
+      const isKept = await keepAll(stalled).catch(notKept)
+      if (isKept) lastWord = now
+      // Sent together, and answered together: a process at rest is woken once by both.
+      const looked = isKept ? watch.look().catch(notKept) : Promise.resolve()
+      options.everySecond(looked)
+      await looked
+    } finally {
+      busy = false
+    }
   }
 
   async function keepAll(stalled: boolean): Promise<true> {

@@ -3,6 +3,7 @@
  * loop is done with it. What was delivered before and not acknowledged comes again: our own when a partition is taken, that of silent runners
  * after a while.
  */
+import { setMaxListeners } from 'node:events'
 import { type Fact, GROUPS, keys, PARTITION_COUNT } from '@baton/contracts'
 import { claimStale, ensureGroups, type Logger, parseEntries, type Redis, readGroup, readsOf, type StreamEntry } from '@baton/runtime'
 import { createFactAcks, type FactAcks } from './acknowledge-facts.ts'
@@ -22,7 +23,7 @@ export interface FactReader {
   settle(): Promise<void>
 }
 
-/** How soon a change of the partitions is seen while the connection that could tell of it is being made. */
+/** A change of the partitions ends a read at once; one that was sent again, as its connection broke, blocks for this long all the same. */
 const BLOCK_MS = 3_000
 const TAKEOVER_MAX = 10_000
 /** What we know of Redis' clock may be wrong by this much. */
@@ -56,6 +57,7 @@ export function readFacts(options: {
   const acks = createFactAcks({ redis, log })
   const stopping = new AbortController()
   const changes = new EventTarget()
+  setMaxListeners(0, changes) // on a cluster each slot has a read of its own
 
   /** Of some streams, those of the partitions that are held at the time. */
   async function read(among: readonly string[]): Promise<void> {

@@ -49,8 +49,9 @@ export function tendStreams(options: {
     const hasChanged = await holder.tend()
     const held = holder.held()
     const taken = held.filter((partition) => !told.has(partition))
+    const isOther = hasChanged || taken.length > 0 || told.size > held.length
     told = new Set(held.filter((partition) => told.has(partition)))
-    if (hasChanged || taken.length > 0) {
+    if (isOther) {
       log.info({ partitions: held.length, taken: taken.length }, 'partitions changed')
       await reader.takeOver(taken)
       told = new Set(held)

@@ -116,6 +116,31 @@ t.test('a runner killed in the middle of a batch keeps no more than that from th
   t.same(await held(), { a: 1 }, 'the batch itself is claimed after a silence')
 })
 
+t.test('a read that is blocked is ended when partitions change hands, whether one comes or goes', async (t) => {
+  const { server, redis, add, addTo } = await setup(t)
+  const partitions = [PARTITION]
+  const { batches, reader } = await startRunner(t, server.url, 'r', async () => {}, partitions)
+  const isBlocked = async () => ((await redis.client('LIST')) as string).split('\n').some((line) => line.includes(' flags=b '))
+  const ends = async () => Number(/cmdstat_client\|unblock:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0)
+  await add('a')
+  await until(() => batches.length === 1)
+  await until(isBlocked)
+  partitions.push(PARTITION + 1)
+  await reader.takeOver([PARTITION + 1])
+  await until(async () => (await ends()) > 0)
+  await addTo(PARTITION + 1, 'b')
+  await until(() => batches.length === 2)
+  await until(isBlocked)
+  const before = await ends()
+  partitions.shift()
+  await reader.takeOver([])
+  await until(async () => (await ends()) > before)
+  await add('c')
+  await addTo(PARTITION + 1, 'd')
+  await until(() => batches.length === 3)
+  t.same(batches, [['a'], ['b'], ['d']])
+})
+
 t.test('a reader that stops does not wait for a batch that does not end', { timeout: 10_000 }, async (t) => {
   const { server, add } = await setup(t)
   const { reader, batches } = await startRunner(t, server.url, 'a', () => new Promise(() => {}))
