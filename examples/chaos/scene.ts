@@ -11,9 +11,15 @@ import { OPEN, waitForEnd } from './stuck.ts'
 import { type Family, type Started, saveFamilies, startOne } from './workload.ts'
 
 /** Settings of the suite, by the environment: `make chaos SEED=… SECONDS=… RUNS=…`. */
-export const SEED = Number(process.env.CHAOS_SEED || Math.floor(Math.random() * 2 ** 32))
-export const faultSeconds = (byDefault: number) => Number(process.env.CHAOS_SECONDS || byDefault)
-export const runCount = (byDefault: number) => Number(process.env.CHAOS_RUNS || byDefault)
+export const SEED = setting('SEED', Math.floor(Math.random() * 2 ** 32))
+export const faultSeconds = (byDefault: number) => setting('SECONDS', byDefault)
+export const runCount = (byDefault: number) => setting('RUNS', byDefault)
+
+function setting(name: 'SEED' | 'SECONDS' | 'RUNS', byDefault: number): number {
+  const text = process.env[`CHAOS_${name}`] || String(byDefault)
+  if (!/^\d+$/.test(text)) throw new Error(`${name} has to be a whole number, not "${text}"`)
+  return Number(text)
+}
 
 export interface Scene {
   stack: ChaosStack

@@ -102,8 +102,11 @@ async function answer(client: BatonClient, runId: string, path: string, options:
 async function ask(withdrawn: AbortSignal): Promise<'approve' | 'reject' | undefined> {
   const terminal = createInterface({ input: process.stdin, output: process.stdout })
   try {
-    const text = await terminal.question('\nApprove the refund? [y/n] ', { signal: withdrawn })
-    return /^y(es)?$/i.test(text.trim()) ? 'approve' : 'reject'
+    for (;;) {
+      const text = (await terminal.question('\nApprove the refund? [y/n] ', { signal: withdrawn })).trim()
+      if (/^(y(es)?|approve)$/i.test(text)) return 'approve'
+      if (/^(no?|reject)$/i.test(text)) return 'reject'
+    }
   } catch (error) {
     if (withdrawn.aborted) return undefined
     // Ctrl-C or Ctrl-D at the question; the events alone would keep the demo going

@@ -1,5 +1,7 @@
 /** make health: asks every service and prints a table; exit code 1 when one is not well. */
 import { composeHealth } from './compose.ts'
+import { recordedProcess } from './process-identity.ts'
+import { SUPERVISOR } from './run-supervisor.ts'
 import { SERVICE_NAMES, SERVICES } from './services.ts'
 import { stackPaths } from './stack-paths.ts'
 import { runCommand } from './stack-problem.ts'
@@ -23,7 +25,13 @@ async function localRows(): Promise<Row[]> {
     return { name: service, at: `${host}:${port}`, health: status === 0 ? 'no answer' : String(status), well: status === 200, note }
   })
   const others = (state?.programs ?? []).filter(({ name }) => !SERVICE_NAMES.some((service) => service === name))
-  return [...others.map(rowOf), ...(await Promise.all(services))]
+  return [...others.map(rowOf), ...(await Promise.all(services)), ...(state ? supervisorRows() : [])]
+}
+
+/** Nothing while it lives. */
+function supervisorRows(): Row[] {
+  if (recordedProcess(paths.pids, SUPERVISOR)) return []
+  return [{ name: SUPERVISOR, at: '', health: 'gone', well: false, note: 'what ends is not started again until make up' }]
 }
 
 /** Stores and further replicas: known from the supervisor alone. */

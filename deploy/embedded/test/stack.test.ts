@@ -95,6 +95,7 @@ test('a stack is started once, heals, is found again, and leaves nothing behind'
   // the supervisor itself is killed: its children are found by their pids
   const orphan = recordedProcess(paths.pids, 'postgres')!
   process.kill(recordedProcess(paths.pids, 'supervisor')!.pid, 'SIGKILL')
+  t.match(await run('health'), { code: 1, said: /supervisor +gone/ })
   const healed = await run('up')
   t.match(healed, { code: 0 }, healed.said)
   t.match(healed.said, /whose supervisor is gone/)

@@ -38,7 +38,7 @@ interface Scan {
 
 function unexpected(scan: Scan): JsonSyntaxError {
   const char = scan.text[scan.at]
-  return new JsonSyntaxError(char === undefined ? 'the JSON ends too early' : `unexpected ${JSON.stringify(char)}`, scan.at)
+  return new JsonSyntaxError(char === undefined ? 'the JSON ends too soon' : `unexpected ${JSON.stringify(char)}`, scan.at)
 }
 
 function skip(scan: Scan): void {

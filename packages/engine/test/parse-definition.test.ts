@@ -12,12 +12,12 @@ const ALIASES = `a: &a [1,1,1,1,1,1,1,1,1,1]\n${[...'bcdefghij']
 
 /** Format, text, what is said, and where. */
 const BROKEN: ['json' | 'yaml', string, RegExp, number, number][] = [
-  ['json', '', /ends too early/, 1, 1],
+  ['json', '', /ends too soon/, 1, 1],
   ['json', '{"a": 1,}', /unexpected "}"/, 1, 9],
   ['json', '{\n  "a": tru\n}', /unexpected "t"/, 2, 8],
   ['json', '{"a": 1 "b": 2}', /unexpected "\\""/, 1, 9],
   ['json', '{"a": [1, 2}', /unexpected "}"/, 1, 12],
-  ['json', '{"a": 1', /ends too early/, 1, 8],
+  ['json', '{"a": 1', /ends too soon/, 1, 8],
   ['json', '{"a": "x\ny"}', /line break/, 1, 9],
   ['json', '"abc', /has no end/, 1, 1],
   ['json', '"a\\x"', /bad escape/, 1, 3],

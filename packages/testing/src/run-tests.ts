@@ -5,7 +5,7 @@
  * tests lie in one that goes with this process, and a stack ends when its folder does.
  */
 import { execFile } from 'node:child_process'
-import { globSync, mkdirSync, statSync } from 'node:fs'
+import { existsSync, globSync, mkdirSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join, resolve } from 'node:path'
 import { promisify } from 'node:util'
@@ -30,6 +30,9 @@ const say = (sentence: string) => console.log(sentence)
 function findTests(chosen: string[]): string[] {
   const inFolder = (folder: string) => globSync(`${folder}/**/*.test.ts`, { cwd: ROOT, exclude: (name) => name === 'node_modules' })
   if (chosen.length === 0) return PLACES.flatMap(inFolder).sort()
+  const missing = chosen.filter((path) => !existsSync(resolve(ROOT, path)))
+  if (missing.length > 0)
+    throw new StackProblem(`There is no ${missing.join(' and no ')} (paths are taken from the root of the repository).`)
   return chosen.flatMap((path) => (statSync(resolve(ROOT, path)).isDirectory() ? inFolder(path) : [path]))
 }
 

@@ -1,5 +1,5 @@
 /** The runner of the tests tells what went wrong, counts it, and leaves nothing behind: no process and no folder. */
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -61,7 +61,7 @@ test('failures are told with their place, files that crash or hang count as fail
 })
 
 const LEAVES = `
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -96,3 +96,12 @@ for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
     if (signal === 'SIGTERM') await until(() => isGone(pid), { what: 'the process to be gone' })
   })
 }
+
+test('a path that is not there is told, and nothing is run', async (t) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, ['--conditions=@baton/source', RUNNER, 'no/such.test.ts'], {
+    encoding: 'utf8',
+  })
+  t.equal(status, 1)
+  t.match(stderr, /^There is no no\/such\.test\.ts/)
+  t.match(stdout, /0 passed, 1 failed/)
+})

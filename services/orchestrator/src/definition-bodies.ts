@@ -24,6 +24,9 @@ export function takeDefinitionTexts(scope: FastifyInstance): void {
   ] as const) {
     scope.addContentTypeParser(type, { parseAs: 'string' }, (_request, text, done) => done(null, { text, format }))
   }
+  scope.addContentTypeParser('*', (_request, _body, done) =>
+    done(problem('BTN_MEDIA_TYPE', `this media type is not taken here; send ${DEFINITION_TYPES.join(' or ')}`)),
+  )
 }
 
 /** Parses a definition; throws DefinitionSyntaxError, also for a missing body. */

@@ -128,7 +128,13 @@ const DEFINITIONS: Row[] = [
     status: 413,
     detail: /BATON_DEFINITION_BYTES_MAX/,
   },
-  { what: 'another media type', ask: ['PUT', put, { text: '<a/>', type: 'text/xml' }], code: 'BTN_MEDIA_TYPE', status: 415 },
+  {
+    what: 'another media type',
+    ask: ['PUT', put, { text: '<a/>', type: 'text/xml' }],
+    code: 'BTN_MEDIA_TYPE',
+    status: 415,
+    detail: /application\/json or application\/yaml/,
+  },
 ]
 
 const REQUESTS: Row[] = [

@@ -1,4 +1,6 @@
 /** Random workflows on real runners between a Postgres, a Redis, workers and people that are simulated. `make simulate` does many more. */
+import { spawnSync } from 'node:child_process'
+import { join } from 'node:path'
 import { simulate } from '@baton/testing/simulate'
 import t from 'tap'
 import * as runner from './simulate/start-runner.ts'
@@ -28,4 +30,17 @@ t.test('the same seed tells the same story', async (t) => {
   const [first, again] = [await simulate({ seed: 11, ...runner, traced: true }), await simulate({ seed: 11, ...runner, traced: true })]
   t.ok(first.trace.length > 20)
   t.strictSame(again, first)
+})
+
+t.test('a simulation of no seeds is refused', async (t) => {
+  const main = join(import.meta.dirname, 'simulate/main.ts')
+  for (const [args, name] of [
+    [['abc', '1'], 'SEEDS'],
+    [['0', '1'], 'SEEDS'],
+    [['5', '1.5'], 'SEED'],
+  ] as const) {
+    const { status, stderr } = spawnSync(process.execPath, ['--conditions=@baton/source', main, ...args], { encoding: 'utf8' })
+    t.equal(status, 2)
+    t.match(stderr, `simulate: ${name} has to be a whole number`)
+  }
 })

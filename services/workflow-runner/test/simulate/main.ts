@@ -68,8 +68,17 @@ async function simulateAll(seeds: number, first: number): Promise<Report> {
   return total
 }
 
+/** Ends the process when it is none: a simulation of no seeds at all would pass. */
+function wholeNumber(name: string, text: string | undefined): number {
+  const number = Number(text)
+  if (Number.isSafeInteger(number) && number >= 1) return number
+  console.error(`simulate: ${name} has to be a whole number from 1 on, not "${text}"`)
+  process.exit(2)
+}
+
 if (isMainThread) {
-  const { violation } = await simulateAll(Number(process.argv[2]), Number(process.argv[3]))
+  const [seeds, first] = process.argv.slice(2)
+  const { violation } = await simulateAll(wholeNumber('SEEDS', seeds), wholeNumber('SEED', first))
   if (violation) {
     console.log(`\n${violation.trace.join('\n')}\n\nseed ${violation.seed}: ${violation.text}`)
     console.log(`again: make simulate SEEDS=1 SEED=${violation.seed}`)
