@@ -14,6 +14,8 @@ const EVERY_MS = 5_000
 const IDLE_LOOKS = 12
 /** Part of the time in which the event loop did something, below which the service counts as idle. */
 const IDLE = 0.02
+/** Part of the time from which on the service is busy: what it has left then counts with the room for new objects. */
+const BUSY = 0.2
 /** A heap that has grown by less since the last time is left alone: a collection takes some 50 ms. */
 const GROWN_BYTES_MIN = 8 * 1024 * 1024
 
@@ -24,22 +26,27 @@ const GROWN_BYTES_MIN = 8 * 1024 * 1024
 export function collectWhenIdle({ everyMs = EVERY_MS }: { everyMs?: number } = {}): { stop(): void } {
   let collect: ((options: object) => void) | undefined
   let seen = performance.eventLoopUtilization()
-  let leftBytes = heapBytes()
+  let left = heapBytes()
   let idleLooks = 0
+  let wasBusy = false
   const isDue = () => {
-    const bytes = heapBytes()
-    leftBytes = Math.min(leftBytes, bytes) // V8 tidies up by itself, too
-    return idleLooks >= IDLE_LOOKS && (collect === undefined || bytes - leftBytes >= GROWN_BYTES_MIN)
+    const { old, all } = heapBytes()
+    left = { old: Math.min(left.old, old), all: Math.min(left.all, all) } // V8 tidies up by itself, too
+    const grownBytes = Math.max(old - left.old, wasBusy ? all - left.all : 0)
+    return idleLooks >= IDLE_LOOKS && (collect === undefined || grownBytes >= GROWN_BYTES_MIN)
   }
   const timer = setInterval(() => {
     const now = performance.eventLoopUtilization()
     const { utilization } = performance.eventLoopUtilization(now, seen)
     seen = now
     idleLooks = utilization > IDLE ? 0 : idleLooks + 1
+    wasBusy ||= utilization > BUSY
     if (!isDue()) return
     collect ??= findCollector()
     collect({ type: 'major', execution: 'sync', flavor: 'last-resort' }) // a regular one keeps most of the pages
-    leftBytes = heapBytes()
+    left = heapBytes()
+    wasBusy = false
+    seen = performance.eventLoopUtilization() // collecting is no work
   }, everyMs)
   timer.unref()
   return { stop: () => clearInterval(timer) }
@@ -50,8 +57,12 @@ function findCollector(): (options: object) => void {
   return runInNewContext('gc') as (options: object) => void
 }
 
-/** Without the room for new objects, which grows and shrinks with every request: idle services would be collected again and again for it. */
-function heapBytes(): number {
-  const spaces = getHeapSpaceStatistics().filter(({ space_name: name }) => !name.startsWith('new'))
-  return spaces.reduce((sum, { space_size: bytes }) => sum + bytes, 0)
+/**
+ * `old`: without the room for new objects. That grows and shrinks with every request, and idle services would be collected again and again for it;
+ * but a burst leaves up to 50 MiB there, which V8 gives back only when much is allocated again.
+ */
+function heapBytes(): { old: number; all: number } {
+  const sizes = getHeapSpaceStatistics().map(({ space_name: name, space_size: bytes }) => ({ isNew: name.startsWith('new'), bytes }))
+  const sum = (some: typeof sizes) => some.reduce((total, { bytes }) => total + bytes, 0)
+  return { old: sum(sizes.filter(({ isNew }) => !isNew)), all: sum(sizes) }
 }
