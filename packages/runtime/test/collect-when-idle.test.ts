@@ -2,8 +2,10 @@ import { constants, PerformanceObserver } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { getHeapSpaceStatistics, getHeapStatistics } from 'node:v8'
 import { until } from '@baton/testing'
-import { test } from 'tap'
+import t, { test } from 'tap'
 import { collectWhenIdle } from '../src/collect-when-idle.ts'
+
+t.setTimeout(120_000)
 
 const MIB = 2 ** 20
 /** More looks than a collection waits for. */
